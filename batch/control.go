@@ -1,0 +1,197 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// StateError is returned when a run's status does not allow what was asked.
+type StateError struct {
+	ID     int64
+	Status Status
+	Asked  string // pause, resume, cancel, retry
+	Hint   string
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("run %d is %s; it cannot be asked to %s", e.ID, e.Status, e.Asked)
+}
+
+// control runs fn in one transaction that has locked the River row first and read the run after: the same order in which
+// River's completer and its trigger take them.
+func (l *Ledger) control(ctx context.Context, id int64, fn func(tx pgx.Tx, job rivertype.JobState, run *Info) error) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		var state string
+		err := tx.QueryRow(ctx, l.schema.SQL(`SELECT state FROM {river}.river_job WHERE id = $1 FOR UPDATE`), id).Scan(&state)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("run %d: %w", id, err)
+		}
+		rows, err := tx.Query(ctx, l.schema.SQL("SELECT "+infoColumns+" FROM {tidemill}.runs WHERE id = $1"), id)
+		if err != nil {
+			return fmt.Errorf("run %d: %w", id, err)
+		}
+		info, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[Info])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("run %d: %w", id, ErrNoRun)
+		}
+		if err != nil {
+			return fmt.Errorf("run %d: %w", id, err)
+		}
+		return fn(tx, rivertype.JobState(state), info)
+	})
+}
+
+// Pause asks a run to stop after its current chunk and to stay where it is until Resume. One that is not running is
+// paused at once. Pausing a paused run does nothing.
+func (l *Ledger) Pause(ctx context.Context, id int64) error {
+	return l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+		if run.Status.Final() || run.Status == Cancelling {
+			return &StateError{ID: id, Status: run.Status, Asked: "pause"}
+		}
+		if err := l.intend(ctx, tx, id, "pause"); err != nil {
+			return err
+		}
+		if state == rivertype.JobStateRunning {
+			return nil
+		}
+		_, err := tx.Exec(ctx, l.schema.SQL(`
+			UPDATE {river}.river_job SET state = 'scheduled', scheduled_at = now() + interval '100 years' WHERE id = $1`), id)
+		if err != nil {
+			return fmt.Errorf("pause run %d: %w", id, err)
+		}
+		// A job that was scheduled already changes no state, so no trigger says it.
+		_, err = tx.Exec(ctx, l.schema.SQL(`UPDATE {tidemill}.run SET status = 'paused', updated_at = now() WHERE id = $1`), id)
+		if err != nil {
+			return fmt.Errorf("pause run %d: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// Resume lets a paused run go on, or takes back a pause that is not reached yet. Resuming a run that is not paused does
+// nothing.
+func (l *Ledger) Resume(ctx context.Context, id int64) error {
+	return l.control(ctx, id, func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
+		if run.Status.Final() {
+			return &StateError{ID: id, Status: run.Status, Asked: "resume", Hint: fmt.Sprintf("tidemill runs retry %d", id)}
+		}
+		if _, err := tx.Exec(ctx, l.schema.SQL(`DELETE FROM {tidemill}.run_intent WHERE run = $1 AND intent = 'pause'`), id); err != nil {
+			return fmt.Errorf("resume run %d: %w", id, err)
+		}
+		if run.Status != Paused {
+			return nil
+		}
+		if _, err := l.client.JobRetryTx(ctx, tx, id); err != nil {
+			return fmt.Errorf("resume run %d: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// Cancel ends a run: at once if it is not running, otherwise as soon as its worker notices. What is committed is kept.
+// Cancelling a cancelled run does nothing.
+func (l *Ledger) Cancel(ctx context.Context, id int64) error {
+	return l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+		if run.Status == Cancelled {
+			return nil
+		}
+		if run.Status.Final() {
+			return &StateError{ID: id, Status: run.Status, Asked: "cancel"}
+		}
+		if state == rivertype.JobStateRunning {
+			if err := l.intend(ctx, tx, id, "cancel"); err != nil {
+				return err
+			}
+		}
+		if _, err := l.client.JobCancelTx(ctx, tx, id); err != nil {
+			return fmt.Errorf("cancel run %d: %w", id, err)
+		}
+		return nil
+	})
+}
+
+func (l *Ledger) intend(ctx context.Context, tx pgx.Tx, id int64, intent string) error {
+	_, err := tx.Exec(ctx, l.schema.SQL(`INSERT INTO {tidemill}.run_intent (run, intent) VALUES ($1, $2) ON CONFLICT DO NOTHING`), id, intent)
+	if err != nil {
+		return fmt.Errorf("%s run %d: %w", intent, id, err)
+	}
+	return nil
+}
+
+// RetryOpts says how Retry goes on.
+type RetryOpts struct {
+	// FromStart begins anew, in a new run, instead of where the old one stopped.
+	FromStart bool
+	// Insert is used when a new run must be made; see StartOpts.
+	Insert *river.InsertOpts
+}
+
+// Retry lets a failed, cancelled or waiting run go on from its last committed chunk, at once. The run keeps its id while
+// River still has its job; otherwise, or from the start, a new run that names the old one is made. It returns the id.
+func (l *Ledger) Retry(ctx context.Context, id int64, opts RetryOpts) (int64, error) {
+	retried := id
+	err := l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+		switch run.Status {
+		case Running, Pausing, Cancelling, Paused:
+			return &StateError{ID: id, Status: run.Status, Asked: "retry"}
+		case Succeeded, SucceededWithRejects:
+			if !opts.FromStart {
+				return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: "there is nothing left to do; start it again to repeat it"}
+			}
+		}
+		if opts.FromStart && !run.Status.Final() {
+			return &StateError{ID: id, Status: run.Status, Asked: "retry from the start", Hint: fmt.Sprintf("tidemill runs cancel %d", id)}
+		}
+		if state != "" && !opts.FromStart {
+			_, err := l.client.JobRetryTx(ctx, tx, id)
+			if sqlState(err) == "23505" {
+				return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: "a newer run of the same input is live"}
+			}
+			if err != nil {
+				return fmt.Errorf("retry run %d: %w", id, err)
+			}
+			return nil
+		}
+		started, err := l.again(ctx, tx, run, opts)
+		if err != nil {
+			return fmt.Errorf("retry run %d: %w", id, err)
+		}
+		retried = started.ID
+		return nil
+	})
+	return retried, err
+}
+
+// again makes a new run of the same arguments.
+func (l *Ledger) again(ctx context.Context, tx pgx.Tx, run *Info, opts RetryOpts) (*Started, error) {
+	start := StartOpts{Job: run.Job, Trigger: "retry", Total: run.Total, Params: run.Params, Insert: opts.Insert, retryOf: &run.ID}
+	if run.Unit != nil {
+		start.Unit = *run.Unit
+	}
+	var args json.RawMessage
+	var cursor json.RawMessage
+	err := tx.QueryRow(ctx, l.schema.SQL(`SELECT args, cursor, identity FROM {tidemill}.run WHERE id = $1`), run.ID).
+		Scan(&args, &cursor, &start.Identity)
+	if err != nil {
+		return nil, err
+	}
+	if !opts.FromStart {
+		start.inherit, start.cursor = run, cursor
+	}
+	return l.StartTx(ctx, tx, rawArgs{kind: run.Kind, json: args}, start)
+}
+
+// rawArgs inserts a job whose arguments are JSON already.
+type rawArgs struct {
+	kind string
+	json json.RawMessage
+}
+
+func (a rawArgs) Kind() string                 { return a.kind }
+func (a rawArgs) MarshalJSON() ([]byte, error) { return a.json, nil }

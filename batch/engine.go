@@ -1,0 +1,81 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Opts configures an Engine. Only Pool is required.
+type Opts struct {
+	// Pool runs the chunk transactions. It must reach PostgreSQL directly or through a session pooler.
+	Pool *pgxpool.Pool
+	// Schema says where the tables are; default tidemill.
+	Schema migrations.Schema
+	// Logger receives what has no caller to be returned to; default slog.Default().
+	Logger *slog.Logger
+	// ChunkTimeout bounds each statement of a chunk; default 5 minutes.
+	ChunkTimeout time.Duration
+	// IdleTimeout bounds how long a chunk's transaction may sit between two statements; default 10 s. It is what frees
+	// the locks of a process that was frozen in the middle.
+	IdleTimeout time.Duration
+}
+
+// Engine runs attempts of chunked jobs. Give it to River as a plugin, so that workers find it in their context.
+type Engine struct {
+	river.PluginDefaults
+
+	opts     Opts
+	drain    sync.Once
+	draining chan struct{}
+}
+
+var (
+	_ rivertype.Plugin           = (*Engine)(nil)
+	_ rivertype.WorkerMiddleware = (*Engine)(nil)
+)
+
+// New returns an Engine. It panics without a pool: that is a mistake in the program, not in its input.
+func New(opts Opts) *Engine {
+	if opts.Pool == nil {
+		panic("batch.New: Opts.Pool is nil")
+	}
+	opts.Schema = opts.Schema.Defaults()
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	opts.ChunkTimeout = cmp.Or(opts.ChunkTimeout, 5*time.Minute)
+	opts.IdleTimeout = cmp.Or(opts.IdleTimeout, 10*time.Second)
+	return &Engine{opts: opts, draining: make(chan struct{})}
+}
+
+// Drain makes every run stop after its current chunk and go back to its queue, at no cost of an attempt. It cannot be
+// taken back. Call it when the process is told to end.
+func (e *Engine) Drain() { e.drain.Do(func() { close(e.draining) }) }
+
+type engineKey struct{}
+
+// Work puts the engine into the context of each job; River calls it.
+func (e *Engine) Work(ctx context.Context, _ *rivertype.JobRow, doInner func(context.Context) error) error {
+	return doInner(context.WithValue(ctx, engineKey{}, e))
+}
+
+var errNoEngine = errors.New("batch: no engine in the job's context: add batch.New(…) to river.Config.Plugins")
+
+func fromContext(ctx context.Context) (*Engine, error) {
+	e, ok := ctx.Value(engineKey{}).(*Engine)
+	if !ok {
+		return nil, errNoEngine
+	}
+	return e, nil
+}
+
+// sql fills the schema names into a statement.
+func (e *Engine) sql(query string) string { return e.opts.Schema.SQL(query) }

@@ -1,0 +1,83 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Class says what is to be done about an error of a chunk.
+type Class int
+
+const (
+	Other     Class = iota // a bug or the worker's own error: the attempt fails
+	Transient              // the database was busy, away or restarted: the chunk is repeated
+	Row                    // one row is at fault: it can be found and put aside
+	Config                 // the definition, the rights or the schema are wrong: no repetition mends it
+)
+
+// Classify sorts an error by its SQLSTATE (PostgreSQL, Appendix A) or by what became of the connection.
+func Classify(err error) Class {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return classifyCode(pg.Code)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return Other
+	}
+	var connect *pgconn.ConnectError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return Transient
+	}
+	return Other
+}
+
+func classifyCode(code string) Class {
+	switch {
+	case code == "40001", code == "40P01", code == "55P03", code == "25P03":
+		return Transient
+	}
+	switch {
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P0"), strings.HasPrefix(code, "53"):
+		return Transient
+	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"):
+		return Row
+	case strings.HasPrefix(code, "42"), strings.HasPrefix(code, "28"), strings.HasPrefix(code, "3D"), strings.HasPrefix(code, "3F"):
+		return Config
+	}
+	return Other
+}
+
+// What ends a run's attempt without being a failure of it. A chunk's function never sees these; Run.Chunk returns them,
+// and the work function passes them on.
+var (
+	// ErrPaused: somebody asked for a pause; the last chunk is committed.
+	ErrPaused = errors.New("run paused")
+	// ErrCancelled: somebody asked to cancel; what is committed is kept.
+	ErrCancelled = errors.New("run cancelled")
+	// ErrDraining: this process is about to end; another goes on.
+	ErrDraining = errors.New("process is draining")
+	// ErrLeaseLost: another attempt owns the run; nothing of this one was committed since.
+	ErrLeaseLost = errors.New("another attempt owns the run")
+	// ErrStalled: no chunk was committed for the stall time; this one is a failure of the attempt.
+	ErrStalled = errors.New("no progress within the stall time")
+)
+
+// errFinal says that the run's outcome is committed already.
+var errFinal = errors.New("run is final")
+
+// sqlState returns the SQLSTATE of a server's error, or "".
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}

@@ -1,0 +1,189 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Ledger reads and steers runs. It needs no worker: the CLI, a web server or an application can hold one.
+type Ledger struct {
+	pool   *pgxpool.Pool
+	schema migrations.Schema
+	client *river.Client[pgx.Tx]
+}
+
+// NewLedger returns a ledger. client is any River client of the same schema, insert-only will do.
+func NewLedger(pool *pgxpool.Pool, schema migrations.Schema, client *river.Client[pgx.Tx]) *Ledger {
+	return &Ledger{pool: pool, schema: schema.Defaults(), client: client}
+}
+
+// Info is a run as the ledger shows it; the view runs.
+type Info struct {
+	ID         int64           `json:"id"`
+	Job        string          `json:"job"`
+	Kind       string          `json:"kind"`
+	Trigger    string          `json:"trigger"`
+	Status     Status          `json:"status"`
+	Params     json.RawMessage `json:"params"`
+	Metadata   json.RawMessage `json:"metadata"`
+	RetryOf    *int64          `json:"retry_of,omitempty"`
+	Counters   Counters        `json:"counters"`
+	Unit       *string         `json:"unit"`
+	Total      *int64          `json:"total"`
+	Done       int64           `json:"done"`
+	Rate       *float64        `json:"rate"` // units per second, moving average over running time
+	Error      *string         `json:"error"`
+	Result     json.RawMessage `json:"result"`
+	Seq        int64           `json:"seq"`
+	EnqueuedAt time.Time       `json:"enqueued_at"`
+	StartedAt  *time.Time      `json:"started_at"`
+	FinishedAt *time.Time      `json:"finished_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+}
+
+// Status is where a run stands.
+type Status string
+
+const (
+	Enqueued             Status = "enqueued"
+	Running              Status = "running"
+	Pausing              Status = "pausing"
+	Paused               Status = "paused"
+	Cancelling           Status = "cancelling"
+	Retrying             Status = "retrying"
+	Succeeded            Status = "succeeded"
+	SucceededWithRejects Status = "succeeded_with_rejects"
+	Failed               Status = "failed"
+	Cancelled            Status = "cancelled"
+)
+
+// Final reports whether nothing more happens to the run by itself.
+func (s Status) Final() bool {
+	return s == Succeeded || s == SucceededWithRejects || s == Failed || s == Cancelled
+}
+
+// Percent returns the progress from 0 to 100, and false while it is unknown.
+func (i *Info) Percent() (float64, bool) {
+	if i.Total == nil || *i.Total <= 0 {
+		return 0, false
+	}
+	return min(100, 100*float64(i.Done)/float64(*i.Total)), true
+}
+
+// ETA returns the time left at the present rate. It is unknown before five seconds and three chunks have shown a rate.
+func (i *Info) ETA() (time.Duration, bool) {
+	if i.Status != Running || i.Total == nil || i.Rate == nil || *i.Rate <= 0 || i.StartedAt == nil ||
+		i.Seq < 3 || i.UpdatedAt.Sub(*i.StartedAt) < 5*time.Second {
+		return 0, false
+	}
+	left := float64(*i.Total - i.Done)
+	return max(0, time.Duration(left / *i.Rate * float64(time.Second))), true
+}
+
+// ErrNoRun is returned for an id that is in no ledger.
+var ErrNoRun = errors.New("no such run")
+
+const infoColumns = `id, job, kind, trigger, status, params, metadata, retry_of, counters, unit, total, done, rate,
+	error, result, seq, enqueued_at, started_at, finished_at, updated_at`
+
+// Get returns one run.
+func (l *Ledger) Get(ctx context.Context, id int64) (*Info, error) {
+	rows, err := l.pool.Query(ctx, l.schema.SQL("SELECT "+infoColumns+" FROM {tidemill}.runs WHERE id = $1"), id)
+	if err != nil {
+		return nil, fmt.Errorf("read run %d: %w", id, err)
+	}
+	info, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[Info])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("run %d: %w", id, ErrNoRun)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read run %d: %w", id, err)
+	}
+	return info, nil
+}
+
+// ListOpts narrows List; zero fields do not.
+type ListOpts struct {
+	Job    string
+	Status Status
+	Limit  int // default 20
+}
+
+// List returns runs, the newest first.
+func (l *Ledger) List(ctx context.Context, opts ListOpts) ([]*Info, error) {
+	if opts.Limit <= 0 {
+		opts.Limit = 20
+	}
+	rows, err := l.pool.Query(ctx, l.schema.SQL("SELECT "+infoColumns+` FROM {tidemill}.runs
+		WHERE ($1 = '' OR job = $1) AND ($2 = '' OR status = $2) ORDER BY id DESC LIMIT $3`), opts.Job, string(opts.Status), opts.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	infos, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[Info])
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return infos, nil
+}
+
+// Watch calls fn with the run now, and again whenever it has changed, until it is final or ctx ends.
+func (l *Ledger) Watch(ctx context.Context, id int64, every time.Duration, fn func(*Info) error) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var last Info
+	for {
+		info, err := l.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if last.ID == 0 || info.Seq != last.Seq || info.Status != last.Status || !info.UpdatedAt.Equal(last.UpdatedAt) {
+			if err := fn(info); err != nil {
+				return err
+			}
+		}
+		if info.Status.Final() {
+			return nil
+		}
+		last = *info
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Reject is an input row put aside.
+type Reject struct {
+	Ordinal int64   `json:"ordinal"` // of the record in the input, from 1
+	Line    int64   `json:"line"`    // physical line on which it begins, from 1
+	Offset  int64   `json:"offset"`  // of its first byte
+	Raw     []byte  `json:"-"`
+	Code    string  `json:"code"` // SQLSTATE, or the reader's own word
+	Column  *string `json:"column"`
+	Reason  string  `json:"reason"`
+}
+
+// Rejects returns rejects of a run in the order of the input, those after the given ordinal.
+func (l *Ledger) Rejects(ctx context.Context, id, after int64, limit int) ([]Reject, error) {
+	rows, err := l.pool.Query(ctx, l.schema.SQL(`
+		SELECT ordinal, line, byte_offset, raw, code, column_name, reason FROM {tidemill}.run_reject
+		 WHERE run = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3`), id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read rejects of run %d: %w", id, err)
+	}
+	rejects, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Reject])
+	if err != nil {
+		return nil, fmt.Errorf("read rejects of run %d: %w", id, err)
+	}
+	return rejects, nil
+}

@@ -1,0 +1,163 @@
+package batch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+)
+
+// StartOpts says how a run enters the ledger.
+type StartOpts struct {
+	Job     string // name of the job; default the kind
+	Trigger string // who started it: cli, api, go, …; default go
+	Unit    string
+	Total   *int64
+	Params  any // kept with the run for people to see; nil for none
+
+	// Identity, if set, makes a second start with the same identity return the run that is live. See Identity.
+	Identity []byte
+	// Once extends that to runs that succeeded: the work is done, whoever asks again.
+	Once bool
+
+	// Insert overrides River's options: queue, priority, schedule. Attempts are counted by AttemptOpts.Retry.
+	Insert *river.InsertOpts
+
+	retryOf *int64
+	inherit *Info
+	cursor  json.RawMessage
+}
+
+// Started is the answer to a start.
+type Started struct {
+	ID       int64
+	Existing bool   // an earlier run with the same identity is returned
+	Status   Status // of the existing run
+}
+
+// Identity digests what makes two runs the same work. Each part is delimited, so that no two lists digest alike.
+func Identity(parts ...string) []byte {
+	h := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(h, "%d:%s;", len(part), part)
+	}
+	return h.Sum(nil)
+}
+
+// Start is StartTx in a transaction of its own.
+func (l *Ledger) Start(ctx context.Context, args river.JobArgs, opts StartOpts) (*Started, error) {
+	var started *Started
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		started, err = l.StartTx(ctx, tx, args, opts)
+		return err
+	})
+	return started, err
+}
+
+// StartTx inserts a chunked job and its ledger row in the caller's transaction: both are there when it commits, neither
+// when it does not.
+func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts StartOpts) (*Started, error) {
+	if opts.Job == "" {
+		opts.Job = args.Kind()
+	}
+	if opts.Trigger == "" {
+		opts.Trigger = "go"
+	}
+	if opts.Identity == nil {
+		return l.insert(ctx, tx, args, opts)
+	}
+	for range 5 {
+		existing, err := l.findIdentity(ctx, tx, opts)
+		if err != nil || existing != nil {
+			return existing, err
+		}
+		// Somebody may start the same at this moment; the unique index lets one through. The savepoint keeps the
+		// caller's transaction usable for the other, who then finds the winner.
+		var started *Started
+		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) (err error) {
+			started, err = l.insert(ctx, tx, args, opts)
+			return err
+		})
+		if err == nil {
+			return started, nil
+		}
+		if sqlState(err) != "23505" {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("start %s: runs with the same identity come and go; try again", opts.Job)
+}
+
+func (l *Ledger) findIdentity(ctx context.Context, tx pgx.Tx, opts StartOpts) (*Started, error) {
+	started := &Started{Existing: true}
+	err := tx.QueryRow(ctx, l.schema.SQL(`
+		SELECT id, status FROM {tidemill}.run
+		 WHERE identity = $1 AND (finished_at IS NULL OR $2 AND status IN ('succeeded', 'succeeded_with_rejects'))
+		 ORDER BY finished_at IS NULL DESC, id DESC LIMIT 1`), opts.Identity, opts.Once).Scan(&started.ID, &started.Status)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start %s: look for the same run: %w", opts.Job, err)
+	}
+	return started, nil
+}
+
+func (l *Ledger) insert(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts StartOpts) (*Started, error) {
+	insert := river.InsertOpts{}
+	if opts.Insert != nil {
+		insert = *opts.Insert
+	}
+	insert.MaxAttempts = unlimited
+	metadata, err := mark(insert.Metadata, opts.Job)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", opts.Job, err)
+	}
+	insert.Metadata = metadata
+	inserted, err := l.client.InsertTx(ctx, tx, args, &insert)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: insert the job: %w", opts.Job, err)
+	}
+	if inserted.UniqueSkippedAsDuplicate {
+		return &Started{ID: inserted.Job.ID, Existing: true, Status: Enqueued}, nil
+	}
+	params := []byte("{}")
+	if opts.Params != nil {
+		if params, err = json.Marshal(opts.Params); err != nil {
+			return nil, fmt.Errorf("start %s: encode params: %w", opts.Job, err)
+		}
+	}
+	counters, done := Counters{}, int64(0)
+	if opts.inherit != nil {
+		counters, done = opts.inherit.Counters, opts.inherit.Done
+	}
+	_, err = tx.Exec(ctx, l.schema.SQL(`
+		INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, identity, unit, total, retry_of, cursor, counters, done)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, $13)`),
+		inserted.Job.ID, opts.Job, inserted.Job.Kind, opts.Trigger, json.RawMessage(inserted.Job.EncodedArgs), params, opts.Identity,
+		opts.Unit, opts.Total, opts.retryOf, opts.cursor, counters, done)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: insert the run: %w", opts.Job, err)
+	}
+	return &Started{ID: inserted.Job.ID, Status: Enqueued}, nil
+}
+
+// mark adds our key to a job's metadata; the triggers on river_job follow only rows that carry it.
+func mark(metadata []byte, job string) ([]byte, error) {
+	all := map[string]json.RawMessage{}
+	if len(metadata) > 0 {
+		if err := json.Unmarshal(metadata, &all); err != nil {
+			return nil, fmt.Errorf("metadata: %w", err)
+		}
+	}
+	ours, err := json.Marshal(map[string]string{"job": job})
+	if err != nil {
+		return nil, err
+	}
+	all["tidemill"] = ours
+	return json.Marshal(all)
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Config is a whole tidemill.yaml with all defaults filled in.
+type Config struct {
+	File string // as given to Load or Parse, for messages; empty for Default
+
+	Database     Database
+	Storage      Storage
+	Metrics      Metrics
+	Queues       map[string]Queue // by name; never empty
+	Retry        Retry
+	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
+	Jobs         map[string]*Job
+
+	root *node // for positions; nil for Default
+}
+
+// Database says where River's and Tidemill's tables are.
+type Database struct {
+	URL         string // empty: not configured; may hold a password
+	Schema      string // of Tidemill's tables
+	RiverSchema string // of River's tables; equal to Schema unless given
+}
+
+// Storage is where files live: uploads, results.
+type Storage struct {
+	URL string // file:///directory; empty: not configured
+}
+
+// Metrics is the listener for /metrics, /livez and /readyz of a worker.
+type Metrics struct {
+	Listen string // host:port; empty: none
+}
+
+// Queue is one River queue.
+type Queue struct {
+	Workers int // jobs that one process runs at the same time
+}
+
+// How the delay between attempts grows; see [Retry].
+const (
+	Exponential = "exponential"
+	Linear      = "linear"
+	Constant    = "constant"
+)
+
+// Retry says how often and when a job is tried again.
+type Retry struct {
+	MaxAttempts int           // the first one counted
+	Backoff     string        // Exponential, Linear or Constant
+	Delay       time.Duration // after the first attempt
+	MaxDelay    time.Duration // at least Delay
+	Jitter      float64       // share of the delay that is random, 0 to 1
+}
+
+// Opts tune Load and Parse. The zero value and nil are ready for use.
+type Opts struct {
+	// Lookup gives the value of ${NAME}. Default: os.LookupEnv.
+	Lookup func(string) (string, bool)
+	// Offline leaves ${NAME} without value and default in texts as it stands, and
+	// other fields with such a name at their defaults, instead of reporting it. It
+	// is for checking a file where its secrets are not known.
+	Offline bool
+}
+
+// Default is the configuration of an absent file.
+func Default() *Config {
+	c := defaults(configFields())
+	c.Database.RiverSchema = c.Database.Schema
+	return c
+}
+
+// defaults leaves the schema of River empty, as it follows the other.
+func defaults(fields object[Config]) *Config {
+	c := &Config{}
+	fields.reset(&decoder{config: c}, c)
+	return c
+}
+
+// Load reads the file at path; see [Parse]. An unreadable file is reported as the
+// error of package os, wrapped.
+func Load(path string, opts *Opts) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return Parse(path, data, opts)
+}
+
+// Parse reads a configuration from data; name stands for it in messages. The error
+// is of type [Errors] and holds all problems, except that after a mistake in the
+// YAML syntax itself nothing else is looked at.
+func Parse(name string, data []byte, opts *Opts) (*Config, error) {
+	fields := configFields()
+	d := &decoder{file: name, config: defaults(fields)}
+	if opts != nil {
+		d.opts = *opts
+	}
+	if d.opts.Lookup == nil {
+		d.opts.Lookup = os.LookupEnv
+	}
+	d.config.File = name
+	if root := d.parseTree(data); root != nil {
+		d.config.root = root
+		section[Config]{fields}.read(d, value{node: root, pos: root.pos}, d.config)
+		d.check()
+	}
+	if len(d.errors) > 0 {
+		d.errors.sort()
+		return nil, d.errors
+	}
+	return d.config, nil
+}
+
+// At gives the place of the value at path, or of its nearest ancestor that the file
+// has: At("jobs", "import-users", "columns", "email"). The item i of a list is
+// "[i]", from 0. For an entry of a mapping the place is that of its key.
+func (c *Config) At(path ...string) Position {
+	_, pos, _ := locate(c.root, path)
+	return pos
+}
+
+// Errorf makes an error about the value at path, for checks beyond the file itself.
+func (c *Config) Errorf(at []string, hint, format string, args ...any) *Error {
+	pos := c.At(at...)
+	return &Error{
+		File: c.File, Line: pos.Line, Column: pos.Column,
+		Path: path(at).String(), Message: fmt.Sprintf(format, args...), Hint: hint,
+	}
+}

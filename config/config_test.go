@@ -1,0 +1,302 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// lookup gives Parse the names of vars and no others.
+func lookup(vars map[string]string) *Opts {
+	return &Opts{Lookup: func(name string) (string, bool) {
+		v, ok := vars[name]
+		return v, ok
+	}}
+}
+
+func mustParse(t *testing.T, src string) *Config {
+	t.Helper()
+	c, err := Parse("tidemill.yaml", []byte(src), lookup(nil))
+	if err != nil {
+		t.Fatalf("Parse:\n%v\nof:\n%s", err, src)
+	}
+	return c
+}
+
+// messages are the lines of the error for src without the name of the file.
+func messages(t *testing.T, src string, opts *Opts) []string {
+	t.Helper()
+	c, err := Parse("", []byte(src), opts)
+	if err == nil {
+		return nil
+	}
+	if c != nil {
+		t.Error("Parse returned a config with an error")
+	}
+	var all Errors
+	if !errors.As(err, &all) {
+		t.Fatalf("error of type %T, want Errors", err)
+	}
+	var out []string
+	for _, e := range all {
+		out = append(out, e.Error())
+	}
+	return out
+}
+
+var ignoreTree = cmpopts.IgnoreUnexported(Config{})
+
+func TestParseEveryField(t *testing.T) {
+	t.Parallel()
+	got, err := Parse("all.yaml", []byte(`
+database: {url: "${DATABASE_URL}", schema: batch, river_schema: App}
+storage: {url: "file:///srv/files"}
+metrics: {listen: "[::1]:80"}
+queues: {one: 3, two: {workers: 10000}}
+retry: {max_attempts: 4, backoff: linear, delay: 1500ms, max_delay: 1d12h, jitter: 0.25}
+drain_timeout: 1m30s
+jobs:
+  load:
+    kind: import
+    queue: two
+    priority: 4
+    retry: {delay: 1s, backoff: constant}
+    stall: 1d
+    table: '"My Schema".people'
+    format: csv
+    header: false
+    delimiter: tab
+    quote: "'"
+    columns: {id: 2, name: {field: 1, trim: true, null_if: ["", "null"]}}
+    set: {made: now on insert, seen: now on change}
+    match: [id]
+    on_conflict: update
+    reject_limit: {rows: 0, ratio: 2.5%}
+    max_record: 1.5KiB
+  invoice:
+    kind: billing.invoice
+    queue: one
+    args: {since: 2026-01-01, n: [1, -2.50, 1e400, true, null, ~], s: "<é>", sub: {}}
+`), lookup(map[string]string{"DATABASE_URL": "postgres://u:p@h/db"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := Retry{MaxAttempts: 4, Backoff: Linear, Delay: 1500 * time.Millisecond, MaxDelay: 36 * time.Hour, Jitter: 0.25}
+	own := top
+	own.Delay, own.Backoff = time.Second, Constant
+	want := &Config{
+		File:         "all.yaml",
+		Database:     Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
+		Storage:      Storage{URL: "file:///srv/files"},
+		Metrics:      Metrics{Listen: "[::1]:80"},
+		Queues:       map[string]Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
+		Retry:        top,
+		DrainTimeout: 90 * time.Second,
+		Jobs: map[string]*Job{
+			"load": {
+				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, Stall: 24 * time.Hour,
+				Import: &Import{
+					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'',
+					Columns: []Column{
+						{Target: "id", Number: 2},
+						{Target: "name", Number: 1, Trim: true, NullIf: []string{"", "null"}},
+					},
+					Set:        []SetRule{{Column: "made", Value: "now", When: OnInsert}, {Column: "seen", Value: "now", When: OnChange}},
+					Match:      []string{"id"},
+					OnConflict: Update, RejectLimit: RejectLimit{Rows: 0, Ratio: 0.025}, MaxRecord: 1536,
+				},
+			},
+			"invoice": {
+				Name: "invoice", Kind: "billing.invoice", Queue: "one", Priority: 1, Retry: top, Stall: 10 * time.Minute,
+				Args: []byte(`{"since":"2026-01-01","n":[1,-2.50,1e400,true,null,null],"s":"<é>","sub":{}}`),
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got, ignoreTree); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	want := &Config{
+		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill"},
+		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
+		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
+		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
+		DrainTimeout: 30 * time.Second,
+		Jobs:         map[string]*Job{},
+	}
+	if diff := cmp.Diff(want, Default(), ignoreTree); diff != "" {
+		t.Errorf("Default (-want +got):\n%s", diff)
+	}
+	want.File = "tidemill.yaml"
+	empty := mustParse(t, "jobs:\nqueues:\nretry:\ndatabase: {}\n")
+	if diff := cmp.Diff(want, empty, ignoreTree); diff != "" {
+		t.Errorf("empty sections (-want +got):\n%s", diff)
+	}
+
+	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
+	wantJob := map[string]*Job{
+		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Stall: 10 * time.Minute, Import: &Import{
+			Table: Table{Name: "t"}, Format: "csv", Header: true, Delimiter: ',', Quote: '"', OnConflict: Reject,
+			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20,
+		}},
+		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Stall: 10 * time.Minute, Args: []byte(`{}`)},
+	}
+	if diff := cmp.Diff(wantJob, job); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+}
+
+// Each default of the field tables must itself be a value that the field takes.
+func TestDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	d := &decoder{config: &Config{}}
+	configFields().reset(d, d.config)
+	jobFields().reset(d, &Job{})
+	programFields().reset(d, &Job{})
+	importFields().reset(d, &Import{})
+	columnFields().reset(d, &Column{})
+	if len(d.errors) > 0 {
+		t.Errorf("defaults are refused:\n%v", d.errors)
+	}
+}
+
+func TestRetryIsInheritedWhereverItStands(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, "jobs: {a: {kind: own, retry: {max_attempts: 3}}}\nretry: {delay: 7s}\n")
+	want := Retry{MaxAttempts: 3, Backoff: Exponential, Delay: 7 * time.Second, MaxDelay: time.Hour, Jitter: 0.1}
+	if diff := cmp.Diff(want, c.Jobs["a"].Retry); diff != "" {
+		t.Errorf("retry (-want +got):\n%s", diff)
+	}
+}
+
+func TestColumnsOfAnImport(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		fields string
+		want   []Column
+	}{
+		"own names":        {"columns: {a, b: }", []Column{{Target: "a", Field: "a"}, {Target: "b", Field: "b"}}},
+		"order of file":    {"columns: {z: Z, a: A}", []Column{{Target: "z", Field: "Z"}, {Target: "a", Field: "A"}}},
+		"long, own name":   {"columns: {a: {trim: true}}", []Column{{Target: "a", Field: "a", Trim: true}}},
+		"quoted number":    {`columns: {a: "2024"}`, []Column{{Target: "a", Field: "2024"}}},
+		"numbered":         {"header: false, columns: {a: 3, b: 3}", []Column{{Target: "a", Number: 3}, {Target: "b", Number: 3}}},
+		"in order":         {"header: false, columns: {b, a: {trim: true}}", []Column{{Target: "b", Number: 1}, {Target: "a", Number: 2, Trim: true}}},
+		"odd column names": {`columns: {"a.b": x, 日本: y}`, []Column{{Target: "a.b", Field: "x"}, {Target: "日本", Field: "y"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := mustParse(t, "jobs: {a: {kind: import, table: t, "+tt.fields+"}}")
+			if diff := cmp.Diff(tt.want, c.Jobs["a"].Import.Columns); diff != "" {
+				t.Errorf("columns (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTableNames(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Table{
+		`users`:           {Name: "users"},
+		`app.users_2$`:    {Schema: "app", Name: "users_2$"},
+		`"My Schema"."T"`: {Schema: "My Schema", Name: "T"},
+		`app."a.b""c"`:    {Schema: "app", Name: `a.b"c`},
+		`日本.表`:            {Schema: "日本", Name: "表"},
+	} {
+		parts, problem, _ := splitTable(text)
+		if problem != "" {
+			t.Errorf("%s: %s", text, problem)
+			continue
+		}
+		got := Table{Name: parts[len(parts)-1]}
+		if len(parts) == 2 {
+			got.Schema = parts[0]
+		}
+		if got != want || got.String() != text {
+			t.Errorf("%s: got %+v, written %s", text, got, got)
+		}
+	}
+}
+
+func TestAtAndErrorf(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, `
+jobs:
+  load:
+    kind: import
+    table: t
+    columns:
+      email: mail
+      日本: {field: x, trim: true}
+    match: [email,
+      日本]
+`)
+	for _, tt := range []struct {
+		path []string
+		want Position
+	}{
+		{nil, Position{2, 1}},
+		{[]string{"jobs"}, Position{2, 1}},
+		{[]string{"jobs", "load", "table"}, Position{5, 5}},
+		{[]string{"jobs", "load", "columns", "email"}, Position{7, 7}},
+		{[]string{"jobs", "load", "columns", "email", "field"}, Position{7, 7}},
+		{[]string{"jobs", "load", "columns", "日本", "trim"}, Position{8, 22}},
+		{[]string{"jobs", "load", "columns", "gone", "field"}, Position{6, 5}},
+		{[]string{"jobs", "load", "match", "[0]"}, Position{9, 13}},
+		{[]string{"jobs", "load", "match", "[1]"}, Position{10, 7}},
+		{[]string{"jobs", "load", "match", "[2]"}, Position{9, 5}},
+		{[]string{"jobs", "load", "match", "[-1]"}, Position{9, 5}},
+		{[]string{"gone"}, Position{2, 1}},
+	} {
+		if got := c.At(tt.path...); got != tt.want {
+			t.Errorf("At(%q) = %v, want %v", tt.path, got, tt.want)
+		}
+	}
+	e := c.Errorf([]string{"jobs", "load", "match", "[1]"}, "create one", "no unique index on %s", "日本")
+	if got, want := e.Error(), "tidemill.yaml:10:7: jobs.load.match[1]: no unique index on 日本 (create one)"; got != want {
+		t.Errorf("Errorf = %s, want %s", got, want)
+	}
+	if got, want := Default().Errorf([]string{"database", "url"}, "", "is not set").Error(), "database.url: is not set"; got != want {
+		t.Errorf("Errorf without file = %s, want %s", got, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "t.yaml")
+	if _, err := Load(file, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load of an absent file: %v, want ErrNotExist", err)
+	}
+	if err := os.WriteFile(file, []byte("queues: {a: 1}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]Queue{"a": {1}}; !maps.Equal(c.Queues, want) || c.File != file {
+		t.Errorf("Load: queues %v of %s, want %v of %s", c.Queues, c.File, want, file)
+	}
+	if err := os.WriteFile(file, []byte("\nqueue: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(file, nil)
+	var one *Error
+	if !errors.As(err, &one) {
+		t.Fatalf("Load: %v, want an *Error within", err)
+	}
+	want := &Error{File: file, Line: 2, Column: 1, Path: "queue", Message: "unknown field", Hint: "did you mean queues?"}
+	if diff := cmp.Diff(want, one); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// configFields is the table of the top level. Retry and queues stand before jobs,
+// which inherit from them.
+func configFields() object[Config] {
+	return object[Config]{
+		row("database", section[Database]{databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
+			func(c *Config) *Database { return &c.Database }),
+		row("storage", section[Storage]{storageFields()}, "", "Where files live: uploads, rejected rows, results.",
+			func(c *Config) *Storage { return &c.Storage }),
+		row("metrics", section[Metrics]{metricsFields()}, "", "The listener of a worker for `/metrics`, `/livez` and `/readyz`.",
+			func(c *Config) *Metrics { return &c.Metrics }),
+		row("queues", queues{section[Queue]{queueFields()}}, "{critical: 10, default: 20, low: 5}", "Workers per process, by queue. A name is of lower-case letters and digits, joined by single `-` or `_`, at most 64 characters. The given queues replace the default ones.",
+			func(c *Config) *map[string]Queue { return &c.Queues }),
+		row("retry", section[Retry]{retryFields()}, "", "How failed jobs are tried again; what a job does not say itself.",
+			func(c *Config) *Retry { return &c.Retry }),
+		row("drain_timeout", duration{0, day}, "30s", "How long running jobs may go on after a stop signal.",
+			func(c *Config) *time.Duration { return &c.DrainTimeout }),
+		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
+			func(c *Config) *map[string]*Job { return &c.Jobs }),
+	}
+}
+
+func databaseFields() object[Database] {
+	return object[Database]{
+		row("url", text{words: "PostgreSQL URL or keywords", secret: true, check: checkDatabaseURL}, "", "How to connect. Keep the password in the environment: `\"${DATABASE_URL}\"`. Empty counts as absent.",
+			func(db *Database) *string { return &db.URL }),
+		row("schema", text{words: "lower-case identifier", pattern: schemaPattern, check: checkSchema}, "tidemill", "Schema of Tidemill's tables.",
+			func(db *Database) *string { return &db.Schema }),
+		row("river_schema", text{words: "identifier", pattern: riverSchemaPattern, check: checkRiverSchema}, "", "Schema of River's tables.",
+			func(db *Database) *string { return &db.RiverSchema }).from("`schema`"),
+	}
+}
+
+func storageFields() object[Storage] {
+	return object[Storage]{
+		row("url", text{words: "URL `file:///directory`", check: checkStorageURL}, "", "Directory of the files. Empty counts as absent.",
+			func(s *Storage) *string { return &s.URL }),
+	}
+}
+
+func metricsFields() object[Metrics] {
+	return object[Metrics]{
+		row("listen", text{words: "`host:port`", check: checkListen}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none.",
+			func(m *Metrics) *string { return &m.Listen }),
+	}
+}
+
+const year = 365 * day
+
+func retryFields() object[Retry] {
+	return object[Retry]{
+		// River keeps attempts in a smallint.
+		row("max_attempts", integer[int]{1, 32767}, "10", "Attempts in all, the first one counted.",
+			func(r *Retry) *int { return &r.MaxAttempts }),
+		row("backoff", choice{Exponential, Linear, Constant}, Exponential, "How the delay grows from one attempt to the next: doubling, by `delay` each time, or not at all.",
+			func(r *Retry) *string { return &r.Backoff }),
+		row("delay", duration{0, year}, "2s", "Delay after the first attempt.",
+			func(r *Retry) *time.Duration { return &r.Delay }),
+		row("max_delay", duration{0, year}, "1h", "Longest delay; not less than `delay`.",
+			func(r *Retry) *time.Duration { return &r.MaxDelay }),
+		row("jitter", ratio{}, "10%", "Share of the delay that is random, so that jobs that failed together do not return together.",
+			func(r *Retry) *float64 { return &r.Jitter }),
+	}
+}
+
+func queueFields() object[Queue] {
+	return object[Queue]{
+		row("workers", queueWorkers(), "", "Jobs that one process runs at the same time.",
+			func(q *Queue) *int { return &q.Workers }).needed(),
+	}
+}
+
+// queueWorkers has River's limit.
+func queueWorkers() integer[int] { return integer[int]{1, 10_000} }
+
+// River prefixes its notification topics with the schema; together they must fit
+// into the 63 bytes of an identifier, which leaves 46.
+const (
+	schemaPattern      = `^[a-z_][a-z0-9_]{0,45}$`
+	riverSchemaPattern = `^[a-zA-Z_][a-zA-Z0-9_]{0,45}$`
+)
+
+var (
+	schemaRE      = regexp.MustCompile(schemaPattern)
+	riverSchemaRE = regexp.MustCompile(riverSchemaPattern)
+)
+
+func checkSchema(s string) (problem, hint string) {
+	if !schemaRE.MatchString(s) {
+		return "is not a schema name", "lower-case letters, digits and _, at most 46"
+	}
+	return checkRiverSchema(s)
+}
+
+func checkRiverSchema(s string) (problem, hint string) {
+	switch {
+	case !riverSchemaRE.MatchString(s):
+		return "is not a schema name that River takes", "letters, digits and _, at most 46"
+	case strings.HasPrefix(s, "pg_"):
+		return "is reserved by PostgreSQL", "choose a name that does not begin with pg_"
+	}
+	return "", ""
+}
+
+// checkDatabaseURL looks at the scheme only: the rest is for the driver to judge,
+// which takes more than package net/url does.
+func checkDatabaseURL(s string) (problem, hint string) {
+	const example = "write it like postgres://user@host:5432/name"
+	scheme, _, isURL := strings.Cut(s, "://")
+	switch {
+	case s == "", !isURL && strings.Contains(s, "="):
+		return "", ""
+	case !isURL:
+		return "is not a PostgreSQL URL", example
+	case scheme != "postgres" && scheme != "postgresql":
+		return "is not a URL of scheme postgres", example
+	}
+	return "", ""
+}
+
+func checkStorageURL(s string) (problem, hint string) {
+	const example = "write it like file:///var/lib/tidemill"
+	if s == "" {
+		return "", ""
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "":
+		return "is not a URL", example
+	case u.Scheme != "file":
+		return "is of a scheme that is not built yet", "only file:// so far: " + example
+	case u.Host != "" || !strings.HasPrefix(u.Path, "/"):
+		return "is not the URL of an absolute directory", "three slashes: " + example
+	}
+	return "", ""
+}
+
+func checkListen(s string) (problem, hint string) {
+	const example = "write it like 127.0.0.1:9394"
+	if s == "" {
+		return "", ""
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "is not host:port", example
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "has no port from 0 to 65535", example
+	}
+	return "", ""
+}

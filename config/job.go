@@ -1,0 +1,95 @@
+package config
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Job is a named definition of work.
+type Job struct {
+	Name     string
+	Kind     string // KindImport, or the River kind of a worker of the user's own program
+	Queue    string // one of Config.Queues
+	Priority int    // 1 to 4, 1 first
+	Retry    Retry
+	Stall    time.Duration // a chunked job without a committed chunk for this long has failed an attempt
+
+	Import *Import         // of kind import, else nil
+	Args   json.RawMessage // of a kind of the user's own: a JSON object; else nil
+}
+
+// KindImport is the kind that loads a file into a table.
+const KindImport = "import"
+
+// The ways to treat a row whose match columns equal those of a row in the table.
+const (
+	Skip   = "skip"   // leave the row of the table
+	Update = "update" // bring the row of the table up to date
+	Reject = "error"  // reject the row of the file
+)
+
+// Import is what a job of kind import does.
+type Import struct {
+	Table       Table
+	Format      string // csv
+	Header      bool   // the first record names the fields
+	Delimiter   byte
+	Quote       byte
+	Columns     []Column // in the order of the file; empty: the names in the header
+	Set         []SetRule
+	Match       []string // rows are the same when these columns are equal; empty: plain insert
+	OnConflict  string   // Skip, Update or Reject
+	RejectLimit RejectLimit
+	MaxRecord   int // bytes
+}
+
+// Table names a table. The parts are as the catalog has them, without quotes.
+type Table struct {
+	Schema string // empty: found by the search path
+	Name   string
+}
+
+// String writes the table as the configuration would, quoted where needed.
+func (t Table) String() string {
+	quote := func(s string) string {
+		if identRE.MatchString(s) {
+			return s
+		}
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	if t.Schema == "" {
+		return quote(t.Name)
+	}
+	return quote(t.Schema) + "." + quote(t.Name)
+}
+
+// Column is a column of the table and the field that fills it. Exactly one of Field
+// and Number is set.
+type Column struct {
+	Target string   // column of the table
+	Field  string   // name in the header
+	Number int      // place in the record, from 1; without header only
+	Trim   bool     // remove white space on both ends
+	NullIf []string // texts that become NULL
+}
+
+// When a column is set by a [SetRule].
+const (
+	OnInsert = "insert" // for a new row
+	OnChange = "change" // for a new row and for one that an update really changes
+)
+
+// SetRule sets a column that the file does not have.
+type SetRule struct {
+	Column string
+	Value  string // now: the time of the transaction
+	When   string // OnInsert or OnChange
+}
+
+// RejectLimit ends a run that rejects more rows than Rows, or a greater share of the
+// rows read than Ratio.
+type RejectLimit struct {
+	Rows  int64
+	Ratio float64 // 0 to 1; 1 is no limit
+}

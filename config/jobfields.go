@@ -1,0 +1,79 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// jobFields are the fields of a job of any kind.
+func jobFields() object[Job] {
+	return object[Job]{
+		row("kind", kind{}, "", "What the job does.",
+			func(j *Job) *string { return &j.Kind }).needed(),
+		row("queue", text{words: "one of `queues`"}, "default", "Queue the job waits in.",
+			func(j *Job) *string { return &j.Queue }),
+		row("priority", integer[int]{1, 4}, "1", "Order within the queue; 1 is first.",
+			func(j *Job) *int { return &j.Priority }),
+		row("retry", section[Retry]{inherited("retry", retryFields())}, "", "How a failed run is tried again.",
+			func(j *Job) *Retry { return &j.Retry }).from("the top-level `retry`, field by field"),
+		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt.",
+			func(j *Job) *time.Duration { return &j.Stall }),
+	}
+}
+
+// programFields are the further fields of a job whose kind a user's program registers.
+func programFields() object[Job] {
+	return object[Job]{
+		row("args", args{}, "{}", "Arguments of the job; become the JSON object that the worker decodes.",
+			func(j *Job) *json.RawMessage { return &j.Args }),
+	}
+}
+
+// importFields are the further fields of a job of kind import.
+func importFields() object[Import] {
+	return object[Import]{
+		row("table", tableName{}, "", "The table to fill. A name with capitals or other characters stands in double quotes: `'\"My Schema\".\"T\"'`.",
+			func(i *Import) *Table { return &i.Table }).needed(),
+		row("format", choice{"csv"}, "csv", "Format of the file.",
+			func(i *Import) *string { return &i.Format }),
+		row("header", boolean{}, "true", "Whether the first record names the fields.",
+			func(i *Import) *bool { return &i.Header }),
+		row("delimiter", character{}, `","`, "What separates the fields of a record.",
+			func(i *Import) *byte { return &i.Delimiter }),
+		row("quote", character{}, `'"'`, "What encloses a field that holds delimiters or line ends.",
+			func(i *Import) *byte { return &i.Quote }),
+		row("columns", columns{section[Column]{columnFields()}}, "", "The columns of the table and the fields of the file that fill them. A column without value takes the field of its own name. Without header a field is a number, from 1, and columns without any take the fields in order.",
+			func(i *Import) *[]Column { return &i.Columns }).from("the names in the header"),
+		row("set", setRules{}, "", "Columns that the file does not have: `now on insert` stamps new rows, `now on change` also rows that an update really changes.",
+			func(i *Import) *[]SetRule { return &i.Set }),
+		row("match", texts{"columns"}, "", "Rows are the same when these columns are equal; needs a unique index on exactly these. Without it every row is inserted.",
+			func(i *Import) *[]string { return &i.Match }),
+		row("on_conflict", choice{Skip, Update, Reject}, Reject, "What to do with a row whose `match` is in the table already: leave the table's row, update it, or reject the file's row. `update` needs `match`.",
+			func(i *Import) *string { return &i.OnConflict }),
+		row("reject_limit", section[RejectLimit]{rejectLimitFields()}, "", "A run that rejects more than this fails.",
+			func(i *Import) *RejectLimit { return &i.RejectLimit }),
+		row("max_record", size{1 << 10, 64 << 20}, "8MiB", "Longest record; a longer one is rejected.",
+			func(i *Import) *int { return &i.MaxRecord }),
+	}
+}
+
+func rejectLimitFields() object[RejectLimit] {
+	return object[RejectLimit]{
+		row("rows", integer[int64]{0, 1e15}, "1000", "Most rows that may be rejected.",
+			func(l *RejectLimit) *int64 { return &l.Rows }),
+		row("ratio", ratio{}, "100%", "Greatest share of the rows read that may be rejected; `100%` is no limit.",
+			func(l *RejectLimit) *float64 { return &l.Ratio }),
+	}
+}
+
+// columnFields are the long form of a column; see columns.
+func columnFields() object[Column] {
+	return object[Column]{
+		row("field", fieldRef{}, "", "Name of the field in the header, or without header its number.",
+			func(c *Column) *Column { return c }).from("the name of the column"),
+		row("trim", boolean{}, "false", "Remove white space on both ends.",
+			func(c *Column) *bool { return &c.Trim }),
+		row("null_if", texts{"texts"}, "", "Texts that become NULL.",
+			func(c *Column) *[]string { return &c.NullIf }),
+	}
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The form of a kind that River takes, and the length of its column.
+const (
+	kindPattern   = `^\w[\w\-\[\]<>/.·:+]+$`
+	maxKindLength = 127
+)
+
+// reservedPrefix begins the kinds under which the built-in ones are known to River.
+const reservedPrefix = "tidemill."
+
+var kindRE = regexp.MustCompile(kindPattern)
+
+// builtInKinds are the kinds that this version runs itself.
+func builtInKinds() []string { return []string{KindImport} }
+
+// plannedKinds have a meaning in later versions, so no program may take them.
+func plannedKinds() []string {
+	return []string{"cleanup", "command", "each", "email", "export", "health", "http", "report", "sql", "sync"}
+}
+
+// kind is a built-in kind or the River kind of a user's own worker.
+type kind struct{}
+
+func (kind) read(d *decoder, v value, into *string) {
+	s, known, ok := d.text(v)
+	switch {
+	case !ok || !known:
+	case slices.Contains(builtInKinds(), s):
+		*into = s
+	case slices.Contains(plannedKinds(), s):
+		d.fail(v, "built in: "+strings.Join(builtInKinds(), ", "), "kind %s is not built yet", s)
+	case strings.HasPrefix(s, reservedPrefix):
+		d.refuse(v, "names that begin with "+reservedPrefix+" are reserved", "is not a kind")
+	case len(s) > maxKindLength || !kindRE.MatchString(s):
+		d.refuse(v, "at most 127 characters: letters, digits and _ - [ ] < > / . : +", "is not a kind")
+	default:
+		*into = s
+	}
+}
+
+func (kind) shape() shape {
+	return shape{
+		words: "`" + strings.Join(builtInKinds(), "`, `") + "`, or a kind that your program registers",
+		schema: map[string]any{"anyOf": []any{
+			map[string]any{"enum": builtInKinds()},
+			map[string]any{
+				"type": "string", "pattern": kindPattern, "maxLength": maxKindLength,
+				"not": map[string]any{"anyOf": []any{
+					map[string]any{"enum": plannedKinds()},
+					map[string]any{"pattern": "^" + regexp.QuoteMeta(reservedPrefix)},
+				}},
+			},
+		}},
+	}
+}

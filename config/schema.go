@@ -1,0 +1,61 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Schema is the JSON Schema (draft 2020-12) of tidemill.yaml, for editors. It knows
+// the structure and the form of values; rules between fields it does not know.
+func Schema() []byte {
+	root := section[Config]{configFields()}.shape().schema
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = "tidemill.yaml"
+	root["$defs"] = map[string]any{"env": map[string]any{
+		"description": "A text with ${NAME} or ${NAME:-default}, replaced when the file is read.",
+		"type":        "string",
+		"pattern":     `\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}`,
+	}}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(root); err != nil {
+		panic("config: schema: " + err.Error()) // plain data always marshals
+	}
+	return b.Bytes()
+}
+
+// objectSchema describes a mapping with exactly these fields.
+func objectSchema(fields []info) map[string]any {
+	properties, required := map[string]any{}, []string{}
+	for _, f := range fields {
+		p := map[string]any{"description": f.doc}
+		for k, v := range f.shape.schema {
+			p[k] = v
+		}
+		if f.def != "" {
+			p["default"] = jsonDefault(f.def)
+		}
+		properties[f.name] = p
+		if f.required {
+			required = append(required, f.name)
+		}
+	}
+	out := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		out["type"], out["required"] = "object", required
+	}
+	return out
+}
+
+// orEnv admits a text with ${NAME} beside s.
+func orEnv(s map[string]any) map[string]any {
+	return map[string]any{"anyOf": []any{s, map[string]any{"$ref": "#/$defs/env"}}}
+}
+
+func jsonDefault(def string) json.RawMessage {
+	var b bytes.Buffer
+	writeJSON(&b, &decoder{}, value{node: yamlDefault(def)})
+	return b.Bytes()
+}

@@ -1,0 +1,275 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// schemaCheck is as much of a JSON Schema validator as our schema uses; a keyword that
+// it does not know is an error, so that nothing goes unchecked.
+type schemaCheck struct{ root map[string]any }
+
+func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
+	var problems []string
+	fail := func(format string, args ...any) { problems = append(problems, at+": "+fmt.Sprintf(format, args...)) }
+	object, _ := v.(map[string]any)
+	for keyword, arg := range s {
+		switch keyword {
+		case "$schema", "$defs", "title", "description", "default", "then", "else":
+		case "$ref":
+			name := strings.TrimPrefix(arg.(string), "#/$defs/")
+			problems = append(problems, c.validate(c.root["$defs"].(map[string]any)[name].(map[string]any), v, at)...)
+		case "type":
+			types, ok := arg.([]any)
+			if !ok {
+				types = []any{arg}
+			}
+			if !slices.ContainsFunc(types, func(t any) bool { return hasType(v, t.(string)) }) {
+				fail("is not of type %v", arg)
+			}
+		case "enum":
+			if !slices.Contains(arg.([]any), v) {
+				fail("is not one of %v", arg)
+			}
+		case "const":
+			if v != arg {
+				fail("is not %v", arg)
+			}
+		case "pattern":
+			if text, ok := v.(string); ok && !regexp.MustCompile(arg.(string)).MatchString(text) {
+				fail("%q does not match %s", text, arg)
+			}
+		case "minLength", "maxLength":
+			if text, ok := v.(string); ok {
+				n, limit := float64(utf8.RuneCountInString(text)), arg.(float64)
+				if keyword == "minLength" && n < limit || keyword == "maxLength" && n > limit {
+					fail("%q breaks %s", text, keyword)
+				}
+			}
+		case "minimum", "maximum", "exclusiveMaximum":
+			if n, ok := v.(float64); ok {
+				limit := arg.(float64)
+				if keyword == "minimum" && n < limit || keyword == "maximum" && n > limit || keyword == "exclusiveMaximum" && n >= limit {
+					fail("%v breaks %s %v", n, keyword, limit)
+				}
+			}
+		case "minProperties":
+			if object != nil && float64(len(object)) < arg.(float64) {
+				fail("has too few properties")
+			}
+		case "required":
+			for _, name := range arg.([]any) {
+				if _, ok := object[name.(string)]; object != nil && !ok {
+					fail("%s is missing", name)
+				}
+			}
+		case "properties":
+			for name, sub := range arg.(map[string]any) {
+				if value, ok := object[name]; ok {
+					problems = append(problems, c.validate(sub.(map[string]any), value, at+"."+name)...)
+				}
+			}
+		case "additionalProperties":
+			known, _ := s["properties"].(map[string]any)
+			for name, value := range object {
+				if _, ok := known[name]; ok {
+					continue
+				}
+				if sub, ok := arg.(map[string]any); ok {
+					problems = append(problems, c.validate(sub, value, at+"."+name)...)
+				} else {
+					fail("unknown property %s", name)
+				}
+			}
+		case "propertyNames":
+			for name := range object {
+				problems = append(problems, c.validate(arg.(map[string]any), name, at+"."+name)...)
+			}
+		case "items":
+			list, _ := v.([]any)
+			for i, item := range list {
+				problems = append(problems, c.validate(arg.(map[string]any), item, fmt.Sprintf("%s[%d]", at, i))...)
+			}
+		case "anyOf":
+			if !slices.ContainsFunc(arg.([]any), func(sub any) bool { return len(c.validate(sub.(map[string]any), v, at)) == 0 }) {
+				fail("fits none of %d forms", len(arg.([]any)))
+			}
+		case "not":
+			if len(c.validate(arg.(map[string]any), v, at)) == 0 {
+				fail("is excluded")
+			}
+		case "if":
+			branch := "then"
+			if len(c.validate(arg.(map[string]any), v, at)) > 0 {
+				branch = "else"
+			}
+			problems = append(problems, c.validate(s[branch].(map[string]any), v, at)...)
+		default:
+			fail("keyword %s is unknown to this test", keyword)
+		}
+	}
+	return problems
+}
+
+func hasType(v any, name string) bool {
+	switch v := v.(type) {
+	case nil:
+		return name == "null"
+	case bool:
+		return name == "boolean"
+	case string:
+		return name == "string"
+	case float64:
+		return name == "number" || name == "integer" && v == float64(int64(v))
+	case []any:
+		return name == "array"
+	default:
+		return name == "object"
+	}
+}
+
+func setupSchema(t *testing.T) (check schemaCheck, instance func(src string) any) {
+	t.Helper()
+	if err := json.Unmarshal(Schema(), &check.root); err != nil {
+		t.Fatal(err)
+	}
+	return check, func(src string) any {
+		// An editor sees the names, not their values.
+		d := &decoder{opts: Opts{Lookup: func(name string) (string, bool) { return "${" + name + "}", true }}}
+		var b bytes.Buffer
+		writeJSON(&b, d, value{node: d.parseTree([]byte(src))})
+		var v any
+		if err := json.Unmarshal(b.Bytes(), &v); err != nil || len(d.errors) > 0 {
+			t.Fatalf("%s: %v %v", src, err, d.errors)
+		}
+		return v
+	}
+}
+
+func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
+	t.Parallel()
+	check, instance := setupSchema(t)
+	for _, src := range []string{
+		example,
+		"jobs:\nqueues:\ndatabase:\n",
+		"queues: {a: {workers: 3}, b: 4}",
+		`queues: {a: "${N:-3}"}`,
+		"retry: {jitter: 0.5, delay: 1h2m3s, max_delay: 1d2h3m, backoff: constant}",
+		`retry: {jitter: "${J:-5%}", backoff: "${B:-linear}", delay: "${D:-1s}", max_attempts: "${M:-1}"}`,
+		"jobs: {a: {kind: own}, b: {kind: other, args: {x: [1, {y: null}]}}}",
+		`jobs: {a: {kind: import, table: t, header: false, columns: {a: 1, b: {field: 2}}, delimiter: tab, quote: "'"}}`,
+		`jobs: {a: {kind: import, table: t, columns: {a, b: x}, match: , set: , delimiter: "\t"}}`,
+		`jobs: {a: {kind: import, table: t, delimiter: '\t', max_record: 1.5MiB, reject_limit: {ratio: 0.01}}}`,
+		`jobs: {a: {kind: import, table: "${T:-t}", header: "${H:-true}", max_record: "${R:-1MiB}"}}`,
+	} {
+		mustParse(t, strings.ReplaceAll(src, "${DATABASE_URL}", "${DATABASE_URL:-}"))
+		if problems := check.validate(check.root, instance(src), ""); len(problems) > 0 {
+			t.Errorf("schema refuses\n%s\n%s", src, strings.Join(problems, "\n"))
+		}
+	}
+}
+
+func TestSchemaRefusesWrongStructure(t *testing.T) {
+	t.Parallel()
+	check, instance := setupSchema(t)
+	for _, src := range []string{
+		"job: {}", "queues: {a: 0}", "queues: {A: 1}", "queues: {a: {worker: 1}}", "queues: {}", "retry: {delay: 30}", "retry: {delay: 1w}",
+		"retry: {jitter: 1}", "retry: {backoff: none}", "retry: {max_attempts: 1.5}", "drain_timeout: soon", "database: {schema: A-b}",
+		"jobs: {A: {kind: own}}", "jobs: {a: {}}", "jobs: {a: own}", "jobs: {a: {kind: sync}}", "jobs: {a: {kind: tidemill.x}}", "jobs: {a: {kind: own, table: x}}",
+		"jobs: {a: {kind: own, args: [1]}}", "jobs: {a: {kind: import}}", "jobs: {a: {kind: import, table: t, args: {}}}",
+		"jobs: {a: {kind: import, table: t, header: 1}}", "jobs: {a: {kind: import, table: t, columns: [a]}}", "jobs: {a: {kind: import, table: t, columns: {a: {name: x}}}}",
+		"jobs: {a: {kind: import, table: t, match: a}}", "jobs: {a: {kind: import, table: t, match: [1]}}", "jobs: {a: {kind: import, table: t, set: {a: now}}}",
+		"jobs: {a: {kind: import, table: t, on_conflict: skp}}", "jobs: {a: {kind: import, table: t, max_record: 8M}}", "jobs: {a: {kind: import, table: t, delimiter: ab}}",
+		"jobs: {a: {kind: import, table: t, reject_limit: {row: 1}}}", "jobs: {a: {kind: import, table: t, priority: 5}}", "jobs: {a: {kind: import, table: t, retry: {dely: 1s}}}",
+	} {
+		if len(messages(t, src, lookup(nil))) == 0 {
+			t.Errorf("Parse accepts %s", src)
+		}
+		if len(check.validate(check.root, instance(src), "")) == 0 {
+			t.Errorf("schema accepts %s", src)
+		}
+	}
+}
+
+// Every field of the tables is a property of the schema with its text, is in the
+// reference, and is read into a field of the Go types.
+func TestEveryFieldIsEverywhere(t *testing.T) {
+	t.Parallel()
+	check, _ := setupSchema(t)
+	reference := string(Reference())
+	var fields int
+	var walk func(at string, fields []info, schema map[string]any)
+	walk = func(at string, list []info, schema map[string]any) {
+		properties, _ := schema["properties"].(map[string]any)
+		for _, f := range list {
+			fields++
+			if f.doc == "" || f.shape.words == "" {
+				t.Errorf("%s%s has no description", at, f.name)
+			}
+			if row := fmt.Sprintf("| `%s` | %s |", f.name, cell(f.shape.words)); !strings.Contains(reference, row) {
+				t.Errorf("%s%s is not in the reference", at, f.name)
+			}
+			property, ok := properties[f.name].(map[string]any)
+			if !ok || property["description"] != f.doc || f.def != "" && property["default"] == nil {
+				t.Errorf("%s%s is not in the schema with its text and default", at, f.name)
+				continue
+			}
+			below := property
+			if f.shape.keys != "" {
+				below = property["additionalProperties"].(map[string]any)
+			}
+			if forms, ok := below["anyOf"].([]any); ok {
+				for _, form := range forms {
+					if m := form.(map[string]any); m["properties"] != nil {
+						below = m
+					}
+				}
+			}
+			if len(f.shape.variants) == 0 {
+				walk(at+f.name+".", f.shape.fields, below)
+				continue
+			}
+			branches := []string{"then", "else"}
+			if len(f.shape.variants) != len(branches) {
+				t.Fatalf("%s%s: %d variants for %d branches", at, f.name, len(f.shape.variants), len(branches))
+			}
+			for i, v := range f.shape.variants {
+				walk(at+f.name+".", slices.Concat(f.shape.fields, v.fields), below[branches[i]].(map[string]any))
+			}
+		}
+	}
+	walk("", configFields().infos(), check.root)
+
+	// Leaves and sections of the Go types that no field of the file fills.
+	filledBesides := map[string]int{
+		"Config": 1, // File
+		"Job":    1, // Name; Import stands for the fields of its kind
+		"Column": 2, // Target is the key; Number shares its field with Field
+	}
+	for name, pair := range map[string][2]int{
+		"Config":      {len(configFields()), reflect.TypeFor[Config]().NumField() - 1}, // root
+		"Database":    {len(databaseFields()), reflect.TypeFor[Database]().NumField()},
+		"Storage":     {len(storageFields()), reflect.TypeFor[Storage]().NumField()},
+		"Metrics":     {len(metricsFields()), reflect.TypeFor[Metrics]().NumField()},
+		"Queue":       {len(queueFields()), reflect.TypeFor[Queue]().NumField()},
+		"Retry":       {len(retryFields()), reflect.TypeFor[Retry]().NumField()},
+		"Job":         {len(jobFields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - 1}, // Import
+		"Import":      {len(importFields()), reflect.TypeFor[Import]().NumField()},
+		"RejectLimit": {len(rejectLimitFields()), reflect.TypeFor[RejectLimit]().NumField()},
+		"Column":      {len(columnFields()), reflect.TypeFor[Column]().NumField()},
+	} {
+		if rows, members := pair[0], pair[1]-filledBesides[name]; rows != members {
+			t.Errorf("%s: %d fields in the tables, %d in Go", name, rows, members)
+		}
+	}
+	if fields < 40 {
+		t.Errorf("only %d fields were looked at", fields)
+	}
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+)
+
+const maxIdent = 63 // bytes, by PostgreSQL
+
+// identRE are the identifiers that PostgreSQL takes without quotes as they stand.
+var identRE = regexp.MustCompile(`^[a-z_\x{80}-\x{10ffff}][a-z0-9_$\x{80}-\x{10ffff}]*$`)
+
+// tableName is schema.table or table. As in SQL a part may stand in double quotes; a
+// part with capitals must, because SQL would fold it to lower case.
+type tableName struct{}
+
+func (tableName) read(d *decoder, v value, into *Table) {
+	s, known, ok := d.text(v)
+	if !ok {
+		return
+	}
+	if !known {
+		into.Name = s
+		return
+	}
+	parts, problem, hint := splitTable(s)
+	switch {
+	case problem != "":
+		d.refuse(v, hint, "%s", problem)
+	case len(parts) > 2:
+		d.refuse(v, "write schema.table; the database is that of database.url", "has more than two parts")
+	case len(parts) == 2:
+		*into = Table{Schema: parts[0], Name: parts[1]}
+	default:
+		*into = Table{Name: parts[0]}
+	}
+}
+
+func (tableName) shape() shape {
+	return shape{
+		words:  "`table` or `schema.table`",
+		schema: map[string]any{"type": "string", "minLength": 1},
+	}
+}
+
+// splitTable takes the parts of a dotted name apart and removes their quotes.
+func splitTable(s string) (parts []string, problem, hint string) {
+	const form = "write schema.table or table"
+	for rest := s; ; {
+		var part string
+		if strings.HasPrefix(rest, `"`) {
+			var closed bool
+			if part, rest, closed = cutQuoted(rest); !closed {
+				return nil, "has a quote that is not closed", form
+			}
+		} else {
+			end := strings.IndexByte(rest, '.')
+			if end < 0 {
+				end = len(rest)
+			}
+			part, rest = rest[:end], rest[end:]
+			if part != "" && !identRE.MatchString(part) {
+				return nil, "is not a table name", `put a part with capitals, spaces or other characters in double quotes: '"My Schema"."T"'`
+			}
+		}
+		if problem := identProblem(part); problem != "" {
+			return nil, "has a part that " + problem, form
+		}
+		parts = append(parts, part)
+		if rest == "" {
+			return parts, "", ""
+		}
+		if !strings.HasPrefix(rest, ".") {
+			return nil, "is not a table name", form
+		}
+		rest = rest[1:]
+	}
+}
+
+// cutQuoted takes a quoted identifier off the front; a doubled quote in it is one.
+func cutQuoted(s string) (part, rest string, closed bool) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] != '"':
+			b.WriteByte(s[i])
+		case i+1 < len(s) && s[i+1] == '"':
+			b.WriteByte('"')
+			i++
+		default:
+			return b.String(), s[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
+// identProblem tells why s cannot be an identifier even in quotes; "" when it can.
+func identProblem(s string) string {
+	switch {
+	case s == "":
+		return "is empty"
+	case len(s) > maxIdent:
+		return "is longer than the 63 bytes of a PostgreSQL name"
+	case strings.ContainsRune(s, 0):
+		return "holds a NUL character"
+	}
+	return ""
+}

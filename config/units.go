@@ -1,0 +1,116 @@
+package config
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// parseDuration reads Go's syntax with days of 24 hours in front: 90d, 1d12h, 1m30s.
+func parseDuration(s string) (time.Duration, bool) {
+	if s == "" || s[0] == '+' || s[0] == '-' {
+		return 0, false
+	}
+	var days time.Duration
+	if before, after, found := strings.Cut(s, "d"); found {
+		n, err := strconv.ParseUint(before, 10, 32)
+		if err != nil || n > uint64(math.MaxInt64/day) {
+			return 0, false
+		}
+		days, s = time.Duration(n)*day, after
+		if s == "" {
+			return days, true
+		}
+		if s[0] == '+' || s[0] == '-' {
+			return 0, false
+		}
+	}
+	rest, err := time.ParseDuration(s)
+	if err != nil || rest > math.MaxInt64-days {
+		return 0, false
+	}
+	return days + rest, true
+}
+
+// formatDuration is the short form that parseDuration reads.
+func formatDuration(d time.Duration) string {
+	if d >= day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+const sizePattern = `^([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB|KiB|MiB|GiB)$`
+
+var sizeRE = regexp.MustCompile(sizePattern)
+
+func sizeUnit(name string) int64 {
+	switch name {
+	case "B":
+		return 1
+	case "KB":
+		return 1e3
+	case "MB":
+		return 1e6
+	case "GB":
+		return 1e9
+	case "KiB":
+		return 1 << 10
+	case "MiB":
+		return 1 << 20
+	default: // GiB; sizeRE admits no other
+		return 1 << 30
+	}
+}
+
+// parseSize reads a number of bytes, such as 512KiB or 1.5GB.
+func parseSize(s string) (int64, bool) {
+	m := sizeRE.FindStringSubmatch(s)
+	if m == nil {
+		return 0, false
+	}
+	number, err := strconv.ParseFloat(m[1], 64)
+	bytes := number * float64(sizeUnit(m[2]))
+	if err != nil || bytes > 1<<53 {
+		return 0, false
+	}
+	return int64(bytes), true
+}
+
+func formatSize(n int64) string {
+	for _, unit := range []string{"GiB", "MiB", "KiB"} {
+		if size := sizeUnit(unit); n >= size && n%size == 0 {
+			return strconv.FormatInt(n/size, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}
+
+const ratioPattern = `^([0-9]+(?:\.[0-9]+)?)%$`
+
+var ratioRE = regexp.MustCompile(ratioPattern)
+
+// parseRatio reads 5% or 0.05 as 0.05. A bare number of 1 and more is refused,
+// for it might mean either 1 % or 100 %.
+func parseRatio(s string) (float64, bool) {
+	if m := ratioRE.FindStringSubmatch(s); m != nil {
+		percent, err := strconv.ParseFloat(m[1], 64)
+		return percent / 100, err == nil && percent <= 100
+	}
+	if !floatRE.MatchString(s) {
+		return 0, false
+	}
+	number, err := strconv.ParseFloat(s, 64)
+	return number, err == nil && number >= 0 && number < 1
+}

@@ -1,0 +1,196 @@
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/tidemill/tidemill/internal/devdb"
+)
+
+const prefix = "tidemill_test_"
+
+// server creates and drops databases. Their names start with prefix and key, so that test binaries that share a server
+// do not meet.
+type server struct {
+	binDir string
+	db     *devdb.DB // nil if the server is that of DATABASE_URL; keeps the private one alive
+	key    string
+	last   atomic.Int64 // number of the last database
+	owner  *pgx.Conn    // holds the lock that says that key is in use; nil on a private server
+	url    string
+
+	mu        sync.Mutex
+	templates map[string]*template
+}
+
+type template struct {
+	once     sync.Once
+	database string
+	err      error
+}
+
+func startServer(ctx context.Context) (*server, error) {
+	var key [8]byte
+	_, _ = rand.Read(key[:]) // never fails
+	s := &server{key: hex.EncodeToString(key[:]), templates: map[string]*template{}}
+	if given := os.Getenv("DATABASE_URL"); given != "" {
+		s.url = given
+		if err := s.takeKey(ctx); err != nil {
+			return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		}
+		return s, nil
+	}
+	db, err := devdb.Start(ctx, &devdb.Opts{
+		Settings: map[string]string{
+			"max_connections": "300",
+			"max_wal_size":    "256MB", // the folder may be in memory
+		},
+		TempDir: memoryFolder(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.binDir = db.BinDir()
+	s.db = db
+	s.url = db.URL()
+	return s, nil
+}
+
+// takeKey holds a lock on the key as long as this process lives, and drops what test binaries that were killed left
+// behind: databases whose key nobody holds.
+func (s *server) takeKey(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	s.owner = conn
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockID(s.key)); err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, "SELECT datname FROM pg_database WHERE starts_with(datname, $1)", prefix)
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.dropStale(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) dropStale(ctx context.Context, name string) error {
+	key, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
+	var free bool
+	if err := s.owner.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockID(key)).Scan(&free); err != nil || !free {
+		return err
+	}
+	if _, err := s.owner.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
+		return err
+	}
+	_, err := s.owner.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockID(key))
+	return err
+}
+
+// lockID is the advisory lock that stands for a key.
+func lockID(key string) int64 {
+	raw, err := hex.DecodeString(key)
+	if err != nil || len(raw) != 8 {
+		return 0 // not a name of ours; nobody holds it
+	}
+	return int64(binary.BigEndian.Uint64(raw))
+}
+
+// template returns the name of the database that prepare has filled.
+func (s *server) template(name string, prepare func(ctx context.Context, url string) error) (string, error) {
+	s.mu.Lock()
+	t := s.templates[name]
+	if t == nil {
+		t = &template{}
+		s.templates[name] = t
+	}
+	s.mu.Unlock()
+	t.once.Do(func() { t.database, t.err = s.makeTemplate(prepare) })
+	return t.database, t.err
+}
+
+func (s *server) makeTemplate(prepare func(ctx context.Context, url string) error) (string, error) {
+	// Not a test's context: a template outlives the test that happens to make it.
+	ctx, cancel := context.WithTimeout(context.Background(), startBound)
+	defer cancel()
+	database, err := s.create(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	if err := prepare(ctx, s.databaseURL(database)); err != nil {
+		return "", fmt.Errorf("prepare: %w", err)
+	}
+	return database, nil
+}
+
+func (s *server) cloneFor(tb testing.TB, template string) string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), queryBound)
+	defer cancel()
+	database, err := s.create(ctx, template)
+	if err != nil {
+		tb.Fatalf("testdb: %v", err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), queryBound)
+		defer cancel()
+		if err := s.exec(ctx, "DROP DATABASE "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)"); err != nil {
+			tb.Errorf("testdb: %v", err)
+		}
+	})
+	return s.databaseURL(database)
+}
+
+// create makes a database as a copy of template, or an empty one if that is "".
+func (s *server) create(ctx context.Context, template string) (string, error) {
+	database := prefix + s.key + "_" + strconv.FormatInt(s.last.Add(1), 10)
+	sql := "CREATE DATABASE " + pgx.Identifier{database}.Sanitize()
+	if template == "" {
+		template = "template0" // nobody can be connected to it, which would refuse the copy
+	}
+	sql += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
+	if err := s.exec(ctx, sql); err != nil {
+		return "", fmt.Errorf("create database: %w", err)
+	}
+	return database, nil
+}
+
+// exec uses a connection of its own: tests run side by side, and a pool would leave goroutines to leak detectors.
+func (s *server) exec(ctx context.Context, sql string) error {
+	conn, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+func (s *server) databaseURL(name string) string {
+	u, err := url.Parse(s.url)
+	if err != nil || u.Scheme == "" {
+		return s.url + " dbname=" + name // keywords and values; the last dbname counts
+	}
+	u.Path = "/" + name
+	return u.String()
+}

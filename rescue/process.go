@@ -1,0 +1,226 @@
+package rescue
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Opts configures Register. Only Conn is required.
+type Opts struct {
+	// Conn says how to reach the database, directly or through a session pooler. Two connections of the process's own are
+	// made from it, so that a busy pool cannot make it look dead.
+	Conn *pgx.ConnConfig
+	// Schema says where the tables are; default tidemill.
+	Schema migrations.Schema
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+	// Version and Queues (name to number of workers) are for people to see.
+	Version string
+	Queues  map[string]int
+
+	// Beat is how often the process says that it lives; default 2 s.
+	Beat time.Duration
+	// Sweep is how often it looks at the others; default 2 s.
+	Sweep time.Duration
+	// DeadAfter is how long another's beat may stand still before it is taken for dead; default 20 s.
+	DeadAfter time.Duration
+	// DeadAfterLostLock is the same for a process whose lock session has ended, as it does when a process is killed;
+	// default 5 s.
+	DeadAfterLostLock time.Duration
+}
+
+// ErrFenced is returned by Run when another process took this one for dead: its jobs are elsewhere by now. Stop the River
+// client, then Register again and go on under the new id.
+var ErrFenced = errors.New("this process was taken for dead and its jobs were given to others")
+
+// Process is this process as the others see it.
+type Process struct {
+	id   string
+	opts Opts
+
+	beatConn *pgx.Conn
+	// lockSince is when the present lock session began, in UnixNano; a sweeper that lost its own lock must not
+	// conclude anything from the loss of another's.
+	lockSince atomic.Int64
+}
+
+// Register makes the process known under a new id. Do it before the River client starts, and give the client that id.
+func Register(ctx context.Context, opts Opts) (*Process, error) {
+	if opts.Conn == nil {
+		return nil, errors.New("rescue: Opts.Conn is nil")
+	}
+	opts.Schema = opts.Schema.Defaults()
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
+	opts.Sweep = cmp.Or(opts.Sweep, 2*time.Second)
+	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
+	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)
+
+	p := &Process{id: newID(), opts: opts}
+	if err := p.connect(ctx); err != nil {
+		return nil, err
+	}
+	queues, err := json.Marshal(opts.Queues)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname()
+	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues) VALUES ($1, $2, $3, $4, $5)`),
+		p.id, host, os.Getpid(), opts.Version, queues)
+	if err != nil {
+		_ = p.beatConn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("register the process: %w", err)
+	}
+	return p, nil
+}
+
+// newID keeps to what fits, with a prefix, into an application_name of 63 bytes.
+func newID() string {
+	host, _ := os.Hostname()
+	host = strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, host)
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails, by its documentation
+	return fmt.Sprintf("%.24s-%d-%s", cmp.Or(host, "host"), os.Getpid(), hex.EncodeToString(random[:]))
+}
+
+// ID is the process's id, for river.Config.ID.
+func (p *Process) ID() string { return p.id }
+
+// Tag makes the sessions of a connection configuration this process's: they can be ended when it is dead, and updates
+// of river_job through them are refused once it is fenced. Use it for the pool of the River client.
+func (p *Process) Tag(config *pgx.ConnConfig) {
+	TagSessions(config, p.id)
+	config.RuntimeParams["tidemill.client"] = p.id
+}
+
+// TagSessions names the sessions of other pools of the process, so that they are ended too when it is dead.
+func TagSessions(config *pgx.ConnConfig, id string) {
+	if config.RuntimeParams == nil {
+		config.RuntimeParams = map[string]string{}
+	}
+	config.RuntimeParams["application_name"] = sessionName(id)
+}
+
+func sessionName(id string) string { return "tidemill:" + id }
+
+const lockKey = `hashtextextended('tidemill process ' || $1, 0)`
+
+// connect opens the session that beats and holds the process's lock. The server gives the lock up when the session ends,
+// which for a killed process is at once.
+func (p *Process) connect(ctx context.Context) error {
+	config := p.opts.Conn.Copy()
+	TagSessions(config, p.id)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_try_advisory_lock_shared("+lockKey+")", p.id); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return fmt.Errorf("take the process lock: %w", err)
+	}
+	p.beatConn = conn
+	p.lockSince.Store(time.Now().UnixNano())
+	return nil
+}
+
+// Run beats and watches the others until ctx ends (nil) or this process is found fenced (ErrFenced). A database that is
+// away is waited for.
+func (p *Process) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		p.sweepLoop(ctx)
+	}()
+	err := p.beatLoop(ctx)
+	cancel(err)
+	<-swept
+	return err
+}
+
+func (p *Process) beatLoop(ctx context.Context) error {
+	tick := time.NewTicker(p.opts.Beat)
+	defer tick.Stop()
+	for {
+		if err := p.beat(ctx); errors.Is(err, ErrFenced) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
+			p.opts.Logger.WarnContext(ctx, "beat", "process", p.id, "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *Process) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if p.beatConn.IsClosed() {
+		if err := p.connect(ctx); err != nil {
+			return err
+		}
+	}
+	tag, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET beat_at = clock_timestamp() WHERE id = $1 AND fenced_at IS NULL`), p.id)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrFenced
+	}
+	return nil
+}
+
+// Draining tells the others, and people, that the process takes no new jobs.
+func (p *Process) Draining(ctx context.Context, pool *pgxpool.Pool) error {
+	_, err := pool.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET draining = true WHERE id = $1`), p.id)
+	return err
+}
+
+// Close ends the registration after the River client has stopped. What the client still left running goes back to its
+// queue, as after a death.
+func (p *Process) Close(ctx context.Context) error {
+	defer func() { _ = p.beatConn.Close(context.WithoutCancel(ctx)) }()
+	if p.beatConn.IsClosed() {
+		if err := p.connect(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = coalesce(fenced_at, now()) WHERE id = $1`), p.id); err != nil {
+		return fmt.Errorf("end the process %s: %w", p.id, err)
+	}
+	if _, err := p.moveJobs(ctx, p.beatConn); err != nil {
+		return fmt.Errorf("end the process %s: %w", p.id, err)
+	}
+	_, err := p.beatConn.Exec(ctx, p.sql(`DELETE FROM {tidemill}.process p WHERE id = $1 AND NOT EXISTS (SELECT FROM {river}.river_job j
+		WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = p.id)`), p.id)
+	if err != nil {
+		return fmt.Errorf("end the process %s: %w", p.id, err)
+	}
+	return nil
+}
+
+func (p *Process) sql(query string) string { return p.opts.Schema.SQL(query) }

@@ -1,0 +1,99 @@
+// Package retry holds one policy type for how often, and how far apart, something that failed is tried again.
+package retry
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Backoff says how the delay grows with the number of failures.
+type Backoff int
+
+const (
+	Exponential Backoff = iota // Delay · 2^(n-1)
+	Linear                     // Delay · n
+	Constant                   // Delay
+)
+
+// Policy says how often and when to try again. A zero field takes its default, so Policy{} is usable.
+type Policy struct {
+	MaxAttempts int           // tries in all, the first included; default 10
+	Backoff     Backoff       // default Exponential
+	Delay       time.Duration // before the second try; default 2s
+	MaxDelay    time.Duration // upper bound of one delay, jitter included; default 1h
+	Jitter      float64       // share of the delay by which it varies at random, either way; default 0.1, negative = none
+}
+
+// Defaults returns p with its zero fields filled.
+func (p Policy) Defaults() Policy {
+	if p.MaxAttempts <= 0 {
+		p.MaxAttempts = 10
+	}
+	if p.Delay <= 0 {
+		p.Delay = 2 * time.Second
+	}
+	if p.MaxDelay <= 0 {
+		p.MaxDelay = time.Hour
+	}
+	if p.Jitter == 0 {
+		p.Jitter = 0.1
+	}
+	return p
+}
+
+// After returns how long to wait after the given number of failures, counted from 1.
+func (p Policy) After(failures int) time.Duration {
+	p = p.Defaults()
+	failures = max(failures, 1)
+
+	delay := p.MaxDelay
+	switch p.Backoff {
+	case Linear:
+		if p.Delay <= p.MaxDelay/time.Duration(failures) {
+			delay = p.Delay * time.Duration(failures)
+		}
+	case Constant:
+		delay = min(p.Delay, p.MaxDelay)
+	default:
+		// Compared before shifting: 2^n overflows long before anybody stops retrying.
+		if failures <= 62 && p.Delay <= p.MaxDelay>>(failures-1) {
+			delay = p.Delay << (failures - 1)
+		}
+	}
+	if p.Jitter > 0 {
+		delay += time.Duration((rand.Float64()*2 - 1) * p.Jitter * float64(delay))
+	}
+	return min(delay, p.MaxDelay)
+}
+
+// Next returns when a River job that has just failed is due again; use it as a worker's NextRetry:
+//
+//	func (*InvoiceWorker) NextRetry(j *river.Job[InvoiceArgs]) time.Time { return policy.Next(j.JobRow) }
+//
+// MaxAttempts has no part in it: River takes that from the job's InsertOpts.
+func (p Policy) Next(job *rivertype.JobRow) time.Time {
+	return time.Now().Add(p.After(job.Attempt))
+}
+
+// Permanent marks err as one that another try cannot mend: the job fails at once, whatever its policy says.
+// Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+// IsPermanent reports whether err, or anything it wraps, was marked by Permanent.
+func IsPermanent(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p)
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
