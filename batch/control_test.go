@@ -8,8 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/testengine"
 )
 
 // agree checks that River's row has the state that the run's status says.
@@ -199,7 +201,7 @@ func TestDeletedJobEndsItsRun(t *testing.T) {
 	t.Parallel()
 
 	ctx := context.Background()
-	b := setup(t, 10)
+	b := setup(t, 20)
 	id := b.start(t)
 	info := b.WaitStatus(t, id, batch.Succeeded)
 	if _, err := b.Client.JobDelete(ctx, id); err != nil {
@@ -209,27 +211,18 @@ func TestDeletedJobEndsItsRun(t *testing.T) {
 		t.Errorf("a finished run became %s", again.Status)
 	}
 
-	later, err := b.Client.Insert(ctx, scoreArgs{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.WaitStatus(t, b.start(t), batch.Succeeded) // the job above came first
-	_ = later
 	reached, release := b.block(5)
-	defer close(release)
 	id = b.start(t)
 	<-reached
 	if err := b.Ledger.Pause(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	release <- struct{}{}
-	b.WaitStatus(t, id, batch.Paused, batch.Succeeded)
-	if info, _ := b.Ledger.Get(ctx, id); info.Status == batch.Paused {
-		if _, err := b.Client.JobDelete(ctx, id); err != nil {
-			t.Fatal(err)
-		}
-		b.WaitStatus(t, id, batch.Cancelled)
+	close(release)
+	b.WaitStatus(t, id, batch.Paused)
+	if _, err := b.Client.JobDelete(ctx, id); err != nil {
+		t.Fatal(err)
 	}
+	b.WaitStatus(t, id, batch.Cancelled)
 }
 
 func TestStartWithIdentity(t *testing.T) {
@@ -328,20 +321,26 @@ func TestDrainGivesTheRunBack(t *testing.T) {
 	}
 }
 
-func TestStall(t *testing.T) {
+func TestStallIsAFailure(t *testing.T) {
 	t.Parallel()
 
-	b := setup(t, 1)
-	do := func(ctx context.Context, tx pgx.Tx, _ *batch.Chunk[user]) error {
-		_, err := tx.Exec(ctx, `SELECT pg_sleep(60)`)
-		return err
-	}
-	b.do.Store(&do)
-	_ = time.Now
-	id := b.start(t)
-	b.WaitStatus(t, id, batch.Running)
-	if err := b.Ledger.Cancel(context.Background(), id); err != nil {
+	type args struct{ scoreArgs }
+	e := testengine.Start(t, "", func(workers *river.Workers) {
+		river.AddWorker(workers, batch.Each(batch.EachOpts[args, int]{
+			Query:   `SELECT 1 AS n`,
+			OrderBy: []string{"n"},
+			Do: func(ctx context.Context, tx pgx.Tx, _ *batch.Chunk[int]) error {
+				_, err := tx.Exec(ctx, `SELECT pg_sleep(60)`)
+				return err
+			},
+			Attempt: batch.AttemptOpts{Retry: fastRetry, Stall: 50 * time.Millisecond},
+		}))
+	})
+	started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.WaitStatus(t, id, batch.Cancelled)
+	if info := e.WaitStatus(t, started.ID, batch.Failed); *info.Error != "no progress within the stall time of 50ms" {
+		t.Error(*info.Error)
+	}
 }

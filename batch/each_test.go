@@ -155,20 +155,29 @@ func TestEachOfPlainRiverInsert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The row appears with the first attempt.
-	for {
-		if _, err := b.Ledger.Get(context.Background(), job.Job.ID); err == nil {
-			break
-		} else if !errors.Is(err, batch.ErrNoRun) {
-			t.Fatal(err)
-		}
-	}
+	b.waitAdopted(t, job.Job.ID)
 	info := b.WaitStatus(t, job.Job.ID, batch.Succeeded)
 	if info.Job != "score" || info.Trigger != "river" || info.Counters.Processed != 20 {
 		t.Errorf("%+v", info)
 	}
 	if diff := cmp.Diff(map[int64]int64{1: 5, 2: 20}, b.scores(t)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// waitAdopted waits for the ledger row that the first attempt of a plain River job makes.
+func (b *eachBundle) waitAdopted(t *testing.T, id int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		_, err := b.Ledger.Get(ctx, id)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, batch.ErrNoRun) {
+			t.Fatal(err)
+		}
 	}
 }
 

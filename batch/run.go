@@ -101,7 +101,7 @@ func (r *Run) adopt(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, r.engine.opts.Pool, func(tx pgx.Tx) error {
 		args := r.mineArgs()
 		tag, err := tx.Exec(ctx, r.engine.sql(`
-			UPDATE {river}.river_job SET metadata = jsonb_set(metadata, '{tidemill}', '{}') WHERE `+mine), args)
+			UPDATE {river}.river_job SET metadata = metadata || '{"tidemill": {}}' WHERE `+mine), args)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

@@ -130,8 +130,7 @@ func (b *builder) scalar(text string, pos Position, at path, plain bool) *node {
 }
 
 func (b *builder) mapping(values []*ast.MappingValueNode, pos Position, at path) *node {
-	out := &node{kind: mapNode, pos: pos}
-	seen := map[string]Position{}
+	out := &node{kind: mapNode, pos: pos, byKey: map[string]int{}}
 	var merged []*node
 	for _, v := range values {
 		if v.Key.IsMergeKey() {
@@ -143,21 +142,19 @@ func (b *builder) mapping(values []*ast.MappingValueNode, pos Position, at path)
 			continue
 		}
 		value := b.build(v.Value, at.join(key))
-		if first, dup := seen[key]; dup {
-			b.failAt(keyPos, at.join(key), "remove one of them", "defined twice; first at line %d", first.Line)
+		if first, dup := out.find(key); dup {
+			b.failAt(keyPos, at.join(key), "remove one of them", "defined twice; first at line %d", first.pos.Line)
 			continue
 		}
-		seen[key] = keyPos
-		out.entries = append(out.entries, entry{key, keyPos, value})
+		out.add(entry{key, keyPos, value})
 	}
 	if len(out.entries) > 0 {
 		out.pos = out.entries[0].pos // the library gives the place of the colon
 	}
 	for _, source := range merged { // an earlier one wins, the mapping's own entries before all
 		for _, e := range source.entries {
-			if _, dup := seen[e.key]; !dup {
-				seen[e.key] = e.pos
-				out.entries = append(out.entries, e)
+			if _, dup := out.find(e.key); !dup {
+				out.add(e)
 			}
 		}
 	}

@@ -103,6 +103,11 @@ func (d *decoder) checkMatch(i *Import, at path) {
 	if !d.sure(at, "match", "columns", "set") {
 		return
 	}
+	const limit = 32 // PostgreSQL's
+	if len(i.Match) > limit {
+		d.problem(at.join("match"), "", "has more than the %d columns that an index can have", limit)
+		return
+	}
 	for n, name := range i.Match {
 		item := at.join("match").join(index(n))
 		problem, shown := identProblem(name), d.shown(item, name)

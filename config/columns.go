@@ -11,6 +11,9 @@ func (t columns) read(d *decoder, v value, into *[]Column) {
 		d.fail(v, "give at least one, or remove it", "no column is given")
 		return
 	}
+	if !checkColumnCount(d, v) {
+		return
+	}
 	var out []Column
 	for _, e := range v.node.entries {
 		at := v.entry(e)
@@ -87,6 +90,9 @@ func (t setRules) read(d *decoder, v value, into *[]SetRule) {
 	if !d.is(v, mapNode, "a mapping from columns to "+t.words()[0]+" or "+t.words()[1]) {
 		return
 	}
+	if !checkColumnCount(d, v) {
+		return
+	}
 	var out []SetRule
 	for _, e := range v.node.entries {
 		at := v.entry(e)
@@ -113,6 +119,16 @@ func (t setRules) shape() shape {
 		},
 		optional: true,
 	}
+}
+
+// checkColumnCount reports a mapping with more columns than a table can have.
+func checkColumnCount(d *decoder, v value) bool {
+	const limit = 1600 // PostgreSQL's
+	if len(v.node.entries) > limit {
+		d.fail(v, "", "has more than the %d columns that a table can have", limit)
+		return false
+	}
+	return true
 }
 
 // checkColumn reports a key that cannot be the name of a column.

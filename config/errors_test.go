@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,6 +92,10 @@ jobs:
 // Rules of one import: fields of a job of kind import, in flow style.
 func TestImportRules(t *testing.T) {
 	t.Parallel()
+	var manyColumns string
+	for i := range 1601 {
+		manyColumns += fmt.Sprintf("c%d: now on insert,", i)
+	}
 	tests := map[string]struct {
 		fields string
 		want   []string // after "jobs.a."; nil: accepted
@@ -103,6 +108,9 @@ func TestImportRules(t *testing.T) {
 		"match not among columns":      {"columns: {email, y}, match: [emial]", []string{`match[0]: "emial" is not among columns (did you mean email?)`}},
 		"match twice":                  {"match: [x, x]", []string{`match[1]: "x" is there twice (remove one of them)`}},
 		"match empty name":             {`match: [""]`, []string{`match[0]: "" is empty`}},
+		"long match":                   {"match: [" + strings.Repeat("x,", 33) + "]", []string{"match: has more than the 32 columns that an index can have"}},
+		"many columns":                 {"columns: {" + manyColumns + "}", []string{"columns: has more than the 1600 columns that a table can have"}},
+		"many rules":                   {"set: {" + manyColumns + "}", []string{"set: has more than the 1600 columns that a table can have"}},
 		"match on a stamp":             {"match: [x], set: {x: now on insert}", []string{`match[0]: "x" is set to the time, so no row would ever match (match columns that the file has)`}},
 		"number in match":              {"match: [1]", []string{`match[0]: "1" is a number, not text (put it in quotes: "1")`}},
 		"set and column":               {"columns: {x}, set: {x: now on change}", []string{"set.x: is filled from the file too (remove it here or from columns)"}},

@@ -68,7 +68,7 @@ func retryFields() object[Retry] {
 			func(r *Retry) *time.Duration { return &r.Delay }),
 		row("max_delay", duration{0, year}, "1h", "Longest delay; not less than `delay`.",
 			func(r *Retry) *time.Duration { return &r.MaxDelay }),
-		row("jitter", ratio{}, "10%", "Share of the delay that is random, so that jobs that failed together do not return together.",
+		row("jitter", ratio{}, "10%", "Share of the delay that is random, so that jobs that fail at once do not return at once.",
 			func(r *Retry) *float64 { return &r.Jitter }),
 	}
 }

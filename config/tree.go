@@ -10,10 +10,11 @@ import (
 type node struct {
 	kind    nodeKind
 	pos     Position
-	text    string  // of a scalar, after replacement
-	source  string  // of a scalar, as the file has it; what messages show, for it holds no secret from outside
-	entries []entry // of a mapping, in the order of the file
-	items   []*node // of a list
+	text    string         // of a scalar, after replacement
+	source  string         // of a scalar, as the file has it; what messages show, for it holds no secret from outside
+	entries []entry        // of a mapping, in the order of the file
+	byKey   map[string]int // place of a key in entries
+	items   []*node        // of a list
 
 	replaced   bool // the text came from outside at least in part
 	unresolved bool // offline: a name without value is left in the text
@@ -63,14 +64,20 @@ func (n *node) scalar() bool { return n.kind != listNode && n.kind != mapNode }
 
 // find returns the entry of a mapping with that key.
 func (n *node) find(key string) (entry, bool) {
-	if n != nil {
-		for _, e := range n.entries {
-			if e.key == key {
-				return e, true
-			}
-		}
+	if n == nil {
+		return entry{}, false
 	}
-	return entry{}, false
+	i, ok := n.byKey[key]
+	if !ok {
+		return entry{}, false
+	}
+	return n.entries[i], true
+}
+
+// add appends an entry with a new key.
+func (n *node) add(e entry) {
+	n.byKey[e.key] = len(n.entries)
+	n.entries = append(n.entries, e)
 }
 
 // value is a node at its place: what a type of the field tables reads.

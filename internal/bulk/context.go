@@ -27,7 +27,7 @@ func copyContext(where, table string) (row int, rest string, ok bool) {
 	// A language with another order of words.
 	for i, line := range lines {
 		_, after, found := strings.Cut(line, table)
-		if !found || !strings.Contains(line, "COPY") {
+		if !found || !strings.Contains(line, "COPY") || after != "" && nameByte(after[0]) {
 			continue
 		}
 		if row, rest, ok = firstNumber(after); ok {
@@ -35,6 +35,10 @@ func copyContext(where, table string) (row int, rest string, ok bool) {
 		}
 	}
 	return 0, "", false
+}
+
+func nameByte(c byte) bool {
+	return digit(c) || c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 func firstNumber(s string) (n int, rest string, ok bool) {

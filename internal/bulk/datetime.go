@@ -22,11 +22,25 @@ func refuseDatetime(v []byte) string {
 	}
 	lower := bytes.ToLower(v)
 	for _, word := range [...]string{"now", "today", "tomorrow", "yesterday", "epoch", "infinity", "allballs"} {
-		if bytes.Contains(lower, []byte(word)) {
+		if hasWord(lower, []byte(word)) {
 			return ""
 		}
 	}
 	return codeBadDatetime
+}
+
+// hasWord says whether the word stands somewhere in v with no letter before it.
+func hasWord(v, word []byte) bool {
+	for {
+		i := bytes.Index(v, word)
+		if i < 0 {
+			return false
+		}
+		if i == 0 || v[i-1] < 'a' || v[i-1] > 'z' {
+			return true
+		}
+		v = v[i+1:]
+	}
 }
 
 func isoDate(v []byte) bool {

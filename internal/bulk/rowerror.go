@@ -28,7 +28,12 @@ func show(v []byte) string {
 	if utf8.RuneCount(v) <= shown {
 		return fmt.Sprintf("%q", v)
 	}
-	return fmt.Sprintf("%q...", []rune(string(v[:min(len(v), shown*utf8.UTFMax)]))[:shown])
+	end := 0
+	for range shown {
+		_, size := utf8.DecodeRune(v[end:])
+		end += size
+	}
+	return fmt.Sprintf("%q...", v[:end])
 }
 
 // refusal is the sentence for a value that column c does not take.

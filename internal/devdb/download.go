@@ -58,8 +58,10 @@ func download(ctx context.Context, opts *Opts, want int) (programs, error) {
 	if err != nil {
 		return programs{}, fmt.Errorf("folder for downloads: %w", err)
 	}
-	if err := os.Chmod(staging, 0o755); err != nil { // the server may run as another user
-		return programs{}, fmt.Errorf("folder for downloads: %w", err)
+	for _, dir := range []string{cache, staging} { // the server may run as another user
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return programs{}, fmt.Errorf("folder for downloads: %w", err)
+		}
 	}
 	done := make(chan error, 1)
 	go func() {

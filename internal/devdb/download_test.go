@@ -66,7 +66,7 @@ func realBuild(t *testing.T) []byte {
 	parent := filepath.Dir(progs.dir)
 	for _, dir := range companions(t, parent, "lib") {
 		copyFiles(t, filepath.Join(parent, dir), filepath.Join(root, dir), func(name string) bool {
-			return !strings.HasPrefix(name, "llvmjit") && libraryName.MatchString(name)
+			return needed.MatchString(name)
 		})
 	}
 	for _, dir := range companions(t, parent, "share") {
@@ -86,7 +86,8 @@ func realBuild(t *testing.T) []byte {
 	return jar(t, "postgres-test.txz", text)
 }
 
-var libraryName = regexp.MustCompile(`\.(so|dylib)(\.|$)`)
+// needed matches the libraries that initdb and a new database load; there are eighty, and unpacking takes its time.
+var needed = regexp.MustCompile(`^(dict_snowball|libpq|plpgsql)`)
 
 // companions lists the folders of the programs' own files below parent/kind: all of it, unless others' are there too.
 // None is right as well: the programs look where they were installed if nothing is beside them.

@@ -52,6 +52,10 @@ func launch(h *home, progs programs, args []string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
+	script, err := writeScript(h.scratch)
+	if err != nil {
+		return nil, err
+	}
 	orderEnd, order, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -64,10 +68,6 @@ func launch(h *home, progs programs, args []string) (*server, error) {
 	}
 	defer watchEnd.Close()
 
-	script := filepath.Join(h.scratch, "supervise.sh")
-	if err := os.WriteFile(script, []byte(supervise), 0o644); err != nil {
-		return nil, err
-	}
 	argv := []string{script, h.scratch, h.dataDir(), progs.initdb(), progs.postgres()}
 	cmd := exec.Command("/bin/sh", append(argv, args...)...)
 	cmd.Dir = "/" // the account may not enter the folder of this process
@@ -86,7 +86,17 @@ func launch(h *home, progs programs, args []string) (*server, error) {
 	s.pid = cmd.Process.Pid
 	s.order = order
 	s.watch = watch
-	return s, cmd.Process.Release() // the server is collected by reap
+	_ = cmd.Process.Release() // the server is collected by reap
+	return s, nil
+}
+
+// writeScript puts the script in a file rather than an argument, which would fill every list of processes.
+func writeScript(dir string) (string, error) {
+	path := filepath.Join(dir, "supervise.sh")
+	if err := os.WriteFile(path, []byte(supervise), 0o644); err != nil {
+		return "", err
+	}
+	return path, os.Chmod(path, 0o644) // whatever the umask: the account reads it
 }
 
 // waitReady returns when the server accepts connections, with the end of its log if it does not come to that.

@@ -115,6 +115,7 @@ func serverArguments(opts *Opts, db *DB) []string {
 	if opts.Durable {
 		settings["shared_buffers"] = "128MB"
 	} else {
+		settings["dynamic_shared_memory_type"] = "mmap" // files in the data, which go with it even after a SIGKILL
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
 		settings["synchronous_commit"] = "off"

@@ -7,9 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"os"
+	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +17,10 @@ import (
 	"github.com/tidemill/tidemill/internal/devdb"
 )
 
-const prefix = "tidemill_test_"
+const (
+	prefix   = "tidemill_test_"
+	keyBytes = 8
+)
 
 // server creates and drops databases. Their names start with prefix and key, so that test binaries that share a server
 // do not meet.
@@ -40,14 +42,13 @@ type template struct {
 	err      error
 }
 
-func startServer(ctx context.Context) (*server, error) {
-	var key [8]byte
-	_, _ = rand.Read(key[:]) // never fails
-	s := &server{key: hex.EncodeToString(key[:]), templates: map[string]*template{}}
-	if given := os.Getenv("DATABASE_URL"); given != "" {
+// startServer uses the server of the URL given, or starts a private one if that is "".
+func startServer(ctx context.Context, given string) (*server, error) {
+	s := &server{key: newKey(), templates: map[string]*template{}}
+	if given != "" {
 		s.url = given
 		if err := s.takeKey(ctx); err != nil {
-			return nil, fmt.Errorf("DATABASE_URL: %w", err)
+			return nil, fmt.Errorf("server of DATABASE_URL: %w", err)
 		}
 		return s, nil
 	}
@@ -95,7 +96,10 @@ func (s *server) takeKey(ctx context.Context) error {
 }
 
 func (s *server) dropStale(ctx context.Context, name string) error {
-	key, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
+	key, ok := keyOf(name)
+	if !ok {
+		return nil
+	}
 	var free bool
 	if err := s.owner.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockID(key)).Scan(&free); err != nil || !free {
 		return err
@@ -107,13 +111,29 @@ func (s *server) dropStale(ctx context.Context, name string) error {
 	return err
 }
 
+func newKey() string {
+	var key [keyBytes]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return hex.EncodeToString(key[:])
+}
+
+// namePattern is strict, for a database whose name it matches may be dropped.
+var namePattern = regexp.MustCompile(`^` + prefix + `([0-9a-f]{16})_[0-9]+$`)
+
+// keyOf is the key in the name of a database, false if that is not one of ours.
+func keyOf(name string) (string, bool) {
+	m := namePattern.FindStringSubmatch(name)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
 // lockID is the advisory lock that stands for a key.
 func lockID(key string) int64 {
-	raw, err := hex.DecodeString(key)
-	if err != nil || len(raw) != 8 {
-		return 0 // not a name of ours; nobody holds it
-	}
-	return int64(binary.BigEndian.Uint64(raw))
+	var raw [keyBytes]byte
+	_, _ = hex.Decode(raw[:], []byte(key)) // newKey and keyOf give hexadecimal digits only
+	return int64(binary.BigEndian.Uint64(raw[:]))
 }
 
 // template returns the name of the database that prepare has filled.

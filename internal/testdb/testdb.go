@@ -1,11 +1,16 @@
 // Package testdb gives tests PostgreSQL databases of their own.
 //
 // All tests of one binary share one server: that of DATABASE_URL, whose role must be allowed to create databases, or
-// else a private one that is started by the first test that asks and ends with the process.
+// else a private one that is started by the first test that asks and ends with the process. Nothing runs in the
+// background here, so that detectors of leaked goroutines see only what is the test's.
+//
+// The databases of tests are dropped when the tests end, templates by the next test binary that uses the server.
 package testdb
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +29,7 @@ const (
 var shared = sync.OnceValues(func() (*server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startBound)
 	defer cancel()
-	return startServer(ctx)
+	return startServer(ctx, os.Getenv("DATABASE_URL"))
 })
 
 // Info describes the server of this test binary.
@@ -68,18 +73,26 @@ func Pool(tb testing.TB, url string) *pgxpool.Pool {
 		tb.Fatalf("testdb: pool: %v", err)
 	}
 	tb.Cleanup(func() {
-		closed := make(chan struct{})
-		go func() {
-			pool.Close()
-			close(closed)
-		}()
-		select {
-		case <-closed:
-		case <-time.After(releaseBound):
-			tb.Errorf("testdb: %d connections of the pool were not released within %s of the end of the test", pool.Stat().AcquiredConns(), releaseBound)
+		if err := closePool(pool, releaseBound); err != nil {
+			tb.Errorf("testdb: %v", err)
 		}
 	})
 	return pool
+}
+
+// closePool bounds Close, which waits for connections that are held for ever.
+func closePool(pool *pgxpool.Pool, bound time.Duration) error {
+	closed := make(chan struct{})
+	go func() {
+		pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-time.After(bound):
+		return fmt.Errorf("%d connections of the pool were not released within %s of the end of the test", pool.Stat().AcquiredConns(), bound)
+	}
 }
 
 func mustServer(tb testing.TB) *server {

@@ -1,0 +1,76 @@
+package bulk
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func BenchmarkAppend(b *testing.B) {
+	t := &Table{Schema: "public", Name: "t", Kind: 'r'}
+	types := []uint32{oidInt8, oidText, oidText, oidText, oidInt4, oidBool, oidTimestamptz, oidNumeric}
+	var names []string
+	for i, oid := range types {
+		names = append(names, fmt.Sprintf("c%d", i))
+		t.Columns = append(t.Columns, Column{Name: names[i], BaseOID: oid, BaseMod: -1})
+	}
+	w, err := NewWriter(t, Spec{Columns: names})
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := w.NewBatch()
+	r := row(1234567, "ann.example@example.com", "Ann", "Example", 42, "true", "2026-02-03 10:11:12", "1234.56")
+	b.ReportAllocs()
+	for b.Loop() {
+		if batch.Size() > 8<<20 {
+			batch.Reset()
+		}
+		if e := batch.Append(r); e != nil {
+			b.Fatal(e)
+		}
+	}
+	b.SetBytes(int64(batch.Size() / batch.Len()))
+}
+
+// BenchmarkWrite writes chunks of 50,000 rows of 80 bytes.
+func BenchmarkWrite(b *testing.B) {
+	const rows = 50_000
+	for _, bench := range []struct {
+		name   string
+		mode   Conflict
+		staged bool
+		fresh  bool // new keys every time
+	}{
+		{"direct", Skip, false, true},
+		{"staged/new", Skip, true, true},
+		{"staged/update-unchanged", Update, true, false},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			s := setup(b, "CREATE TABLE t (id bigserial PRIMARY KEY, email text NOT NULL UNIQUE, first text, last text, age int, at timestamptz)")
+			w := s.writer("t", Spec{Columns: []string{"email", "first", "last", "age", "at"}, Match: []string{"email"}, OnConflict: bench.mode})
+			w.SetStaged(bench.staged)
+			batch := w.NewBatch()
+			n := 0
+			for b.Loop() {
+				if bench.fresh || n == 0 {
+					batch.Reset()
+					for range rows {
+						n++
+						if e := batch.Append(row(fmt.Sprintf("user%09d@example.com", n), "Firstname", "Lastname", 42, "2026-02-03 10:11:12")); e != nil {
+							b.Fatal(e)
+						}
+					}
+				}
+				err := pgx.BeginFunc(s.ctx, s.conn, func(tx pgx.Tx) error {
+					_, err := w.Write(s.ctx, tx, batch, 0)
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
