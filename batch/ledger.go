@@ -161,29 +161,3 @@ func (l *Ledger) Watch(ctx context.Context, id int64, every time.Duration, fn fu
 		}
 	}
 }
-
-// Reject is an input row put aside.
-type Reject struct {
-	Ordinal int64   `json:"ordinal"` // of the record in the input, from 1
-	Line    int64   `json:"line"`    // physical line on which it begins, from 1
-	Offset  int64   `json:"offset"`  // of its first byte
-	Raw     []byte  `json:"-"`
-	Code    string  `json:"code"` // SQLSTATE, or the reader's own word
-	Column  *string `json:"column"`
-	Reason  string  `json:"reason"`
-}
-
-// Rejects returns rejects of a run in the order of the input, those after the given ordinal.
-func (l *Ledger) Rejects(ctx context.Context, id, after int64, limit int) ([]Reject, error) {
-	rows, err := l.pool.Query(ctx, l.schema.SQL(`
-		SELECT ordinal, line, byte_offset, raw, code, column_name, reason FROM {tidemill}.run_reject
-		 WHERE run = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3`), id, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read rejects of run %d: %w", id, err)
-	}
-	rejects, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Reject])
-	if err != nil {
-		return nil, fmt.Errorf("read rejects of run %d: %w", id, err)
-	}
-	return rejects, nil
-}

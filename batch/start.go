@@ -24,7 +24,8 @@ type StartOpts struct {
 	// Once extends that to runs that succeeded: the work is done, whoever asks again.
 	Once bool
 
-	// Insert overrides River's options: queue, priority, schedule. Attempts are counted by AttemptOpts.Retry.
+	// Insert overrides River's options: queue, priority, schedule. MaxAttempts is for workers that are not chunked; those
+	// that are count by AttemptOpts.Retry.
 	Insert *river.InsertOpts
 
 	retryOf *int64
@@ -112,7 +113,9 @@ func (l *Ledger) insert(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts
 	if opts.Insert != nil {
 		insert = *opts.Insert
 	}
-	insert.MaxAttempts = unlimited
+	if insert.MaxAttempts == 0 {
+		insert.MaxAttempts = unlimited
+	}
 	metadata, err := mark(insert.Metadata, opts.Job)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", opts.Job, err)

@@ -37,21 +37,12 @@ func (w *Writer) NewBatch() *Batch {
 	return &Batch{columns: w.columns, checks: w.checks, match: w.isMatch}
 }
 
-// special marks the bytes that COPY text format escapes, and those that need a closer look (NUL, not ASCII).
-var special = func() (t [256]uint8) {
-	for c := range t {
-		if c >= utf8.RuneSelf {
-			t[c] = isHigh
-		}
-	}
-	t[0] = isNUL
-	t['\\'], t['\t'], t['\n'], t['\r'] = '\\', 't', 'n', 'r'
-	return t
-}()
+// class marks the bytes that COPY text format escapes, and those that need a closer look.
+var class = [256]uint8{0: isNUL, '\\': isEscaped, '\t': isEscaped, '\n': isEscaped, '\r': isEscaped}
 
 const (
-	isNUL  = 1
-	isHigh = 2
+	isNUL = 1 << iota
+	isEscaped
 )
 
 // Append encodes one row; the values are in the order of Spec.Columns, nil is NULL. The values are copied. It returns
@@ -93,24 +84,32 @@ func (b *Batch) Append(values [][]byte) *RowError {
 
 // escape appends v in COPY text format. The code is not empty if v is not text.
 func escape(buf, v []byte) (out []byte, code string) {
-	start, high := 0, false
-	for i, c := range v {
-		switch e := special[c]; e {
-		case 0:
-		case isHigh:
-			high = true
-		case isNUL:
-			return buf, codeBadEncoding
-		default:
-			buf = append(buf, v[start:i]...)
-			buf = append(buf, '\\', e)
-			start = i + 1
-		}
+	var seen, high uint8
+	for _, c := range v {
+		seen |= class[c]
+		high |= c
 	}
-	if high && !utf8.Valid(v) {
+	if seen&isNUL != 0 || high >= utf8.RuneSelf && !utf8.Valid(v) {
 		return buf, codeBadEncoding
 	}
-	return append(buf, v[start:]...), ""
+	if seen == 0 {
+		return append(buf, v...), ""
+	}
+	for _, c := range v {
+		switch c {
+		case '\\':
+			buf = append(buf, '\\', '\\')
+		case '\t':
+			buf = append(buf, '\\', 't')
+		case '\n':
+			buf = append(buf, '\\', 'n')
+		case '\r':
+			buf = append(buf, '\\', 'r')
+		default:
+			buf = append(buf, c)
+		}
+	}
+	return buf, ""
 }
 
 func (b *Batch) refuse(i int, code string, v []byte) *RowError {

@@ -78,13 +78,13 @@ func TestDescribe(t *testing.T) {
 	}
 	const eq = "OPERATOR(pg_catalog.=)"
 	if d := cmp.Diff(map[string]string{
-		"users_pkey":            "[id] [" + eq + "] ",
-		"users_email_key":       "[email] [" + eq + "] ",
-		"users_tenant_name_key": "[tenant name] [" + eq + " " + eq + "] ",
-		"users_code_key":        "[code] [" + eq + "] is deferrable",
-		"users_nick":            "[nick] [" + eq + "] is partial (it has a WHERE clause)",
-		"users_born":            "[born] [" + eq + "] is on an expression",
-		"users_collated":        "[name] [" + eq + "] has a collation or operator class of its own",
+		"users_pkey":                 "[id] [" + eq + "] ",
+		"users_email_key":            "[email] [" + eq + "] ",
+		"users_tenant_name_born_key": "[tenant name] [" + eq + " " + eq + "] ",
+		"users_code_key":             "[code] [" + eq + "] is deferrable",
+		"users_nick":                 "[nick] [" + eq + "] is partial (it has a WHERE clause)",
+		"users_born":                 "[born] [" + eq + "] is on an expression",
+		"users_collated":             "[name] [" + eq + "] has a collation or operator class of its own",
 	}, indexes); d != "" {
 		t.Error(d)
 	}

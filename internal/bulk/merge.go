@@ -78,7 +78,7 @@ func (m *merge) isolate(ctx context.Context) error {
 			return err
 		case fault == nil:
 			m.pos = end
-			size *= 4
+			size = min(4*size, m.end-m.first)
 			continue
 		case m.live(m.pos, end) > 1:
 			blamed, err := m.blameForeignKey(ctx, fault, m.pos, end)

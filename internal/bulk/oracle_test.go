@@ -103,11 +103,12 @@ func (o *oracle) exists(r [][]byte) bool {
 	return len(res.Rows) > 0
 }
 
-// oracleSchema has two tables of the same shape, one for each side. "shy" does not take values between 90 and 99.
+// oracleSchema makes two tables of the same shape, one for each side. The trigger swallows rows with n from 90 to 99 and
+// mends n = -1, which the CHECK constraint would refuse.
 const oracleSchema = `
 CREATE TABLE parent (id int PRIMARY KEY);
 INSERT INTO parent SELECT generate_series(1, 5);
-CREATE FUNCTION shy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n BETWEEN 90 AND 99 THEN RETURN NULL; END IF; RETURN NEW; END $$;
+CREATE FUNCTION shy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n BETWEEN 90 AND 99 THEN RETURN NULL; END IF; NEW.n := nullif(NEW.n, -1); RETURN NEW; END $$;
 CREATE FUNCTION prepare(name text, kind text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('DROP TABLE IF EXISTS %I', name);
@@ -149,7 +150,7 @@ func randomRow(rng *rand.Rand, c oracleCase) [][]byte {
 		}
 		return good[rng.IntN(len(good))]
 	}
-	var u any // unset where rows may move: see DESIGN of Update
+	var u any // unset in mode Update, where moving values between rows makes the outcome depend on their order
 	if c.mode != Update && rng.Float64() < 3*c.badness {
 		u = rng.IntN(200)
 	}
@@ -170,7 +171,7 @@ func TestOracle(t *testing.T) {
 			t.Parallel()
 			s := setup(t, oracleSchema)
 			for i := range 25 {
-				seed := uint64(worker*1000 + 50000 + i)
+				seed := uint64(worker*1000 + i)
 				rng := rand.New(rand.NewPCG(seed, 1))
 				kinds := []string{"plain", "plain", "trigger", "partitioned"}
 				c := oracleCase{
@@ -205,7 +206,6 @@ func compareWithOracle(t *testing.T, s *bundle, c oracleCase, rng *rand.Rand, na
 		for i := range rows {
 			rows[i] = randomRow(rng, c)
 		}
-		// The chunks go alternately to both sides, so that a difference shows up where it arises.
 		g, _ := s.write(w, rows)
 		slices.SortFunc(g.Rejected, func(a, b RowError) int { return cmp.Compare(a.Row, b.Row) })
 		wnt := o.write(rows)
@@ -225,28 +225,28 @@ func compareWithOracle(t *testing.T, s *bundle, c oracleCase, rng *rand.Rand, na
 		t.Fatalf("%s: table differs (-oracle +ours)\n%s", name, d)
 	}
 	if c.mode == Update {
-		compareUpdate(t, c, name, got, want)
+		compareUpdate(t, name, got, want)
 		return
 	}
 	if d := gocmp.Diff(want, got, cmpopts.IgnoreFields(Result{}, "Rejected")); d != "" {
 		t.Fatalf("%s: counters differ (-oracle +ours)\n%s", name, d)
 	}
-	if d := gocmp.Diff(verdicts(want, c), verdicts(got, c)); d != "" {
+	if d := gocmp.Diff(verdicts(want), verdicts(got)); d != "" {
 		t.Fatalf("%s: rejects differ (-oracle +ours)\n%s", name, d)
 	}
 }
 
 // compareUpdate knows that rows before the last one of their key are not tried, hence neither counted as update nor
 // found to be bad.
-func compareUpdate(t *testing.T, c oracleCase, name string, got, want Result) {
+func compareUpdate(t *testing.T, name string, got, want Result) {
 	t.Helper()
 	if got.Inserted != want.Inserted || got.Filtered != want.Filtered {
 		t.Fatalf("%s: got %+v, oracle %+v", name, got, want)
 	}
-	bad := verdicts(want, c)
-	for _, v := range verdicts(got, c) {
+	bad := verdicts(want)
+	for _, v := range verdicts(got) {
 		if !slices.Contains(bad, v) {
-			t.Fatalf("%s: rejected %s, the oracle did not", name, v)
+			t.Fatalf("%s: rejected row %d, the oracle did not", name, v)
 		}
 	}
 	if int64(len(want.Rejected)-len(got.Rejected)) > got.Duplicate {
@@ -254,14 +254,11 @@ func compareUpdate(t *testing.T, c oracleCase, name string, got, want Result) {
 	}
 }
 
-// verdicts are the rejected rows, with the code where rows hardly ever have two faults: which is found first is open.
-func verdicts(r Result, c oracleCase) []string {
-	out := []string{}
+// verdicts are the rejected rows. The codes are left to other tests: which of two faults of a row is found first is open.
+func verdicts(r Result) []int {
+	out := []int{}
 	for _, e := range r.Rejected {
-		if c.badness > 0.01 || c.mode != Skip {
-			e.Code = ""
-		}
-		out = append(out, fmt.Sprintf("%d:%s", e.Row, e.Code))
+		out = append(out, e.Row)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -54,7 +55,7 @@ func (s *bundle) exec(script string) {
 	}
 }
 
-// table returns the rows of a query as text, NULL as "-".
+// rows returns the rows of a query as text, NULL as "-".
 func (s *bundle) rows(sql string) [][]string {
 	s.t.Helper()
 	res := s.conn.PgConn().ExecParams(s.ctx, sql, nil, nil, nil, nil).Read()
@@ -148,4 +149,12 @@ func row(values ...any) [][]byte {
 		}
 	}
 	return out
+}
+
+// sqlState is the code of a server error.
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return "none: " + err.Error()
 }

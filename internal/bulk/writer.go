@@ -161,7 +161,7 @@ func (r *run) setWindow() {
 	case r.exhausted:
 		r.b.window = max(2*done, 64)
 	case r.b.window > 0:
-		r.b.window *= 4
+		r.b.window = min(4*r.b.window, r.b.Len())
 	}
 }
 

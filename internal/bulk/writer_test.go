@@ -498,3 +498,64 @@ func TestCancelled(t *testing.T) {
 	}
 	s.exec("ROLLBACK")
 }
+
+// TestOrphansOfTheSameKey: an orphan that a later good row of its key replaces is not looked at.
+func TestOrphansOfTheSameKey(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1); CREATE TABLE t (k int UNIQUE, p int REFERENCES parent)")
+	input := [][][]byte{row(1, 9), row(1, 1), row(2, 1), row(2, 9), row(3, 9), row(3, 9)}
+	orphan := func(i int) RowError { return RowError{i, "23503", "t_p_fkey", "p", ""} }
+	w := s.writer("t", Spec{Columns: []string{"k", "p"}, Match: []string{"k"}, OnConflict: Update})
+	res, _ := s.write(w, input)
+	counts(t, Result{Inserted: 2, Duplicate: 1, Rejected: []RowError{orphan(3), orphan(4), orphan(5)}}, res)
+
+	s.exec("TRUNCATE t")
+	w = s.writer("t", Spec{Columns: []string{"k", "p"}, Match: []string{"k"}})
+	res, _ = s.write(w, input)
+	counts(t, Result{Inserted: 2, Duplicate: 1, Rejected: []RowError{orphan(0), orphan(4), orphan(5)}}, res)
+}
+
+// TestClosedReader: after close the sender of a broken connection gets nothing more.
+func TestClosedReader(t *testing.T) {
+	t.Parallel()
+	b := textBatch(t)
+	for range 100 {
+		b.Append(row("k", 1, "v", "o"))
+	}
+	r := &rowReader{b: b, end: b.Len(), prefix: ordinal}
+	p := make([]byte, 32)
+	if n, err := r.Read(p); n != len(p) || err != nil {
+		t.Fatalf("Read: %d, %v", n, err)
+	}
+	r.close()
+	if n, err := r.Read(p); n != 0 || err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("Read after close: %d, %v", n, err)
+	}
+}
+
+// TestErrorsThatNameNoRow loads the stage through another table, as whose context the errors come: as if the server
+// spoke a language that is not understood.
+func TestErrorsThatNameNoRow(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "CREATE DOMAIN even AS int CHECK (VALUE % 2 = 0); CREATE TABLE t (k even UNIQUE)")
+	w := s.writer("t", Spec{Columns: []string{"k"}, Match: []string{"k"}})
+	w.SetStaged(true)
+	w.sql.createStage = `CREATE TEMP TABLE other (tidemill_ord int, k even) PARTITION BY RANGE (tidemill_ord) ON COMMIT DROP;
+		CREATE TEMP TABLE tidemill_stage PARTITION OF other DEFAULT ON COMMIT DROP`
+	w.sql.copyStage = "COPY pg_temp.other FROM STDIN"
+	var input [][][]byte
+	var bad []RowError
+	for i := range 300 {
+		k := 2 * i
+		if i%100 == 7 {
+			k++
+			bad = append(bad, RowError{Row: i, Code: "23514", Constraint: "even_check"})
+		}
+		input = append(input, row(k))
+	}
+	res, _ := s.write(w, input)
+	for i := range res.Rejected {
+		res.Rejected[i].Column = ""
+	}
+	counts(t, Result{Inserted: 297, Rejected: bad}, res)
+}

@@ -92,7 +92,7 @@ func (h *home) makeDir() error {
 
 // takeLock makes this process the only one with a server in the folder. The system drops the lock with the process.
 func (h *home) takeLock() error {
-	lock, err := os.OpenFile(filepath.Join(h.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(h.dir, lockName), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

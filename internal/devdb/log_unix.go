@@ -21,7 +21,7 @@ func openLog(path string) (*os.File, error) {
 	if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := createIn(path)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}

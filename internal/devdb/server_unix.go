@@ -93,10 +93,19 @@ func launch(h *home, progs programs, args []string) (*server, error) {
 // writeScript puts the script in a file rather than an argument, which would fill every list of processes.
 func writeScript(dir string) (string, error) {
 	path := filepath.Join(dir, "supervise.sh")
-	if err := os.WriteFile(path, []byte(supervise), 0o644); err != nil {
+	file, err := createIn(path)
+	if err != nil {
 		return "", err
 	}
-	return path, os.Chmod(path, 0o644) // whatever the umask: the account reads it
+	_, err = file.WriteString(supervise)
+	// The account reads it, whatever the umask.
+	return path, errors.Join(err, file.Chmod(0o644), file.Close())
+}
+
+// createIn makes a new file in a folder that belongs to the server's account: if this process is root it must not be led
+// elsewhere by a link.
+func createIn(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
 // waitReady returns when the server accepts connections, with the end of its log if it does not come to that.

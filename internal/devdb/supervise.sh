@@ -10,12 +10,13 @@ scratch=$1 data=$2 initdb=$3 postgres=$4
 shift 4
 group=$$
 
-# stop SIGNAL TENTHS: signals the group and waits for the server to go. A server that cleaned up after itself counts as
-# gone although it is still listed, for the parent of an orphan may never collect it.
+# stop SIGNAL TENTHS: signals the group until the server is gone. Once would not do: a program that has just begun may
+# not heed the signal yet. A server that cleaned up after itself counts as gone although it is still listed, for the
+# parent of an orphan may never collect it.
 stop() {
-	kill -s "$1" -- "-$group" 2>/dev/null
 	tenths=0
 	while [ "$tenths" -lt "$2" ] && kill -s 0 "$group" 2>/dev/null && { [ -z "$serving" ] || [ -e "$data/postmaster.pid" ]; }; do
+		kill -s "$1" -- "-$group" 2>/dev/null
 		sleep 0.1
 		tenths=$((tenths + 1))
 	done

@@ -3,8 +3,8 @@ package testdb
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -29,7 +29,7 @@ type server struct {
 	db     *devdb.DB // nil if the server is that of DATABASE_URL; keeps the private one alive
 	key    string
 	last   atomic.Int64 // number of the last database
-	owner  *pgx.Conn    // holds the lock that says that key is in use; nil on a private server
+	owner  *pgx.Conn    // shows that key is in use; nil on a private server
 	url    string
 
 	mu        sync.Mutex
@@ -68,18 +68,23 @@ func startServer(ctx context.Context, given string) (*server, error) {
 	return s, nil
 }
 
-// takeKey holds a lock on the key as long as this process lives, and drops what test binaries that were killed left
-// behind: databases whose key nobody holds.
+// takeKey shows the key as the name of a session that lives as long as this process, and drops what test binaries that
+// were killed left behind: databases whose key no session shows. An advisory lock would not do, as it belongs to one
+// database, and two binaries may name different ones of the same server.
 func (s *server) takeKey(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.url)
+	config, err := pgx.ParseConfig(s.url)
 	if err != nil {
 		return err
 	}
-	s.owner = conn
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockID(s.key)); err != nil {
+	config.RuntimeParams["application_name"] = prefix + s.key
+	config.RuntimeParams["idle_session_timeout"] = "0"
+	if s.owner, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return err
 	}
-	rows, err := conn.Query(ctx, "SELECT datname FROM pg_database WHERE starts_with(datname, $1)", prefix)
+	rows, err := s.owner.Query(ctx, `
+		SELECT datname
+		FROM pg_database
+		WHERE starts_with(datname, $1) AND pg_get_userbyid(datdba) = current_user`, prefix)
 	if err != nil {
 		return err
 	}
@@ -100,14 +105,12 @@ func (s *server) dropStale(ctx context.Context, name string) error {
 	if !ok {
 		return nil
 	}
-	var free bool
-	if err := s.owner.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockID(key)).Scan(&free); err != nil || !free {
+	var live bool
+	err := s.owner.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)", prefix+key).Scan(&live)
+	if err != nil || live {
 		return err
 	}
-	if _, err := s.owner.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
-		return err
-	}
-	_, err := s.owner.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockID(key))
+	_, err = s.owner.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 	return err
 }
 
@@ -129,13 +132,6 @@ func keyOf(name string) (string, bool) {
 	return m[1], true
 }
 
-// lockID is the advisory lock that stands for a key.
-func lockID(key string) int64 {
-	var raw [keyBytes]byte
-	_, _ = hex.Decode(raw[:], []byte(key)) // newKey and keyOf give hexadecimal digits only
-	return int64(binary.BigEndian.Uint64(raw[:]))
-}
-
 // template returns the name of the database that prepare has filled.
 func (s *server) template(name string, prepare func(ctx context.Context, url string) error) (string, error) {
 	s.mu.Lock()
@@ -145,7 +141,10 @@ func (s *server) template(name string, prepare func(ctx context.Context, url str
 		s.templates[name] = t
 	}
 	s.mu.Unlock()
-	t.once.Do(func() { t.database, t.err = s.makeTemplate(prepare) })
+	t.once.Do(func() {
+		t.err = errors.New("prepare did not return") // it panicked, or ended the test that called it
+		t.database, t.err = s.makeTemplate(prepare)
+	})
 	return t.database, t.err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +39,7 @@ func TestURLIsDropped(t *testing.T) {
 
 func TestTemplate(t *testing.T) {
 	t.Parallel()
+	name := newKey() // a new template for each run of the test in one process
 	var calls atomic.Int32
 	prepare := func(ctx context.Context, url string) error {
 		calls.Add(1)
@@ -51,20 +51,21 @@ func TestTemplate(t *testing.T) {
 		_, err = conn.Exec(ctx, "CREATE TABLE mark (x int); INSERT INTO mark VALUES (7)")
 		return err
 	}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			var x int
-			pool := Pool(t, Template(t, "mark", prepare))
-			if err := pool.QueryRow(t.Context(), "DELETE FROM mark RETURNING x").Scan(&x); err != nil {
-				t.Error(err)
-			}
-			if x != 7 {
-				t.Errorf("x = %d, want 7", x)
-			}
-		})
-	}
-	wg.Wait()
+	t.Run("copies", func(t *testing.T) {
+		for range 4 {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				var x int
+				pool := Pool(t, Template(t, name, prepare))
+				if err := pool.QueryRow(t.Context(), "DELETE FROM mark RETURNING x").Scan(&x); err != nil {
+					t.Fatal(err)
+				}
+				if x != 7 {
+					t.Errorf("x = %d, want 7", x)
+				}
+			})
+		}
+	})
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the template was prepared %d times", n)
 	}
@@ -73,11 +74,26 @@ func TestTemplate(t *testing.T) {
 func TestTemplateThatFails(t *testing.T) {
 	t.Parallel()
 	s := mustServer(t)
+	name := newKey()
 	broken := errors.New("broken")
 	for range 2 {
-		if _, err := s.template("broken", func(context.Context, string) error { return broken }); !errors.Is(err, broken) {
+		if _, err := s.template(name, func(context.Context, string) error { return broken }); !errors.Is(err, broken) {
 			t.Errorf("error %v, want %v", err, broken)
 		}
+	}
+}
+
+func TestTemplateWhosePrepareDoesNotReturn(t *testing.T) {
+	t.Parallel()
+	s := mustServer(t)
+	name := newKey()
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = s.template(name, func(context.Context, string) error { panic("prepare") })
+	}()
+	prepare := func(context.Context, string) error { return nil }
+	if database, err := s.template(name, prepare); err == nil {
+		t.Errorf("got the template %q although it was not prepared", database)
 	}
 }
 
@@ -99,7 +115,12 @@ func TestClosePoolNamesHeldConnections(t *testing.T) {
 
 func TestGivenServer(t *testing.T) {
 	t.Parallel()
-	given := URL(t) // any database will do; locks are its own
+	private, err := startServer(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { private.db.Close() })
+	given := private.url
 	living, err := startServer(t.Context(), given)
 	if err != nil {
 		t.Fatal(err)
@@ -120,11 +141,7 @@ func TestGivenServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The session ends a moment after its connection.
-	lock := lockID(killed.key)
-	conn := Pool(t, given)
-	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock($1), pg_advisory_unlock($1)", lock); err != nil {
-		t.Fatal(err)
-	}
+	awaitEnd(t, living, prefix+killed.key)
 
 	if _, err := startServer(t.Context(), given); err != nil {
 		t.Fatal(err)
@@ -170,6 +187,21 @@ func TestDatabaseURL(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("URLs (-want +got):\n%s", diff)
+	}
+}
+
+// awaitEnd returns when no session is called name any more.
+func awaitEnd(t *testing.T, s *server, name string) {
+	t.Helper()
+	for {
+		var there bool
+		err := s.owner.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)", name).Scan(&there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !there {
+			return
+		}
 	}
 }
 

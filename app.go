@@ -1,0 +1,166 @@
+package tidemill
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/rescue"
+)
+
+// App is Tidemill inside a Go program: what it needs to insert jobs, and, when Run is called, a worker process.
+type App struct {
+	// Config is the loaded tidemill.yaml. It must not be changed.
+	Config *config.Config
+	// Pool reaches the database of the configuration; it is the application's to use, too.
+	Pool *pgxpool.Pool
+	// Client inserts jobs. It is insert-only: Run works them through clients of its own.
+	Client *river.Client[pgx.Tx]
+	// Workers is where a program adds its own workers before Run.
+	Workers *river.Workers
+	// Ledger reads and steers runs.
+	Ledger *batch.Ledger
+
+	logger  *slog.Logger
+	schema  migrations.Schema
+	storage *storage.Bucket
+	// process is the id under which this program's sessions run; empty unless Run is at work.
+	process atomic.Pointer[string]
+}
+
+// Opts configures New. The zero value is ready.
+type Opts struct {
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+}
+
+// Load reads a configuration file and connects; see New.
+func Load(ctx context.Context, path string, opts *Opts) (*App, error) {
+	cfg, err := config.Load(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return New(ctx, cfg, opts)
+}
+
+// New connects to the configured database and returns an App whose Close must be called. It does not migrate, and it
+// does not need the migrations to be there.
+func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
+	if opts == nil {
+		opts = &Opts{}
+	}
+	app := &App{
+		Config:  cfg,
+		Workers: river.NewWorkers(),
+		logger:  cmp.Or(opts.Logger, slog.Default()),
+		schema:  migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
+	}
+	poolConfig, err := app.poolConfig()
+	if err != nil {
+		return nil, err
+	}
+	// The sessions of a worker that died must be findable, so that what they lock can be freed.
+	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if id := app.process.Load(); id != nil {
+			rescue.TagSessions(c, *id)
+		}
+		return nil
+	}
+	if app.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := app.Pool.Ping(ctx); err != nil {
+		app.Pool.Close()
+		return nil, fmt.Errorf("database: %w", withoutPassword(err))
+	}
+	app.Client, err = river.NewClient(riverpgxv5.New(app.Pool), &river.Config{Logger: app.logger, Schema: app.schema.River})
+	if err != nil {
+		app.Pool.Close()
+		return nil, fmt.Errorf("river: %w", err)
+	}
+	app.Ledger = batch.NewLedger(app.Pool, app.schema, app.Client)
+	return app, nil
+}
+
+// Close ends the connections.
+func (a *App) Close() {
+	if a.storage != nil {
+		if err := a.storage.Close(); err != nil {
+			a.logger.Warn("close the storage", "error", err)
+		}
+	}
+	a.Pool.Close()
+}
+
+// Schema says where the tables are.
+func (a *App) Schema() migrations.Schema { return a.schema }
+
+// Migrate brings the database up to date and returns the steps applied.
+func (a *App) Migrate(ctx context.Context) ([]migrations.Step, error) {
+	return migrations.Up(ctx, a.Pool, a.schema, a.logger)
+}
+
+// Storage opens the configured storage on first use.
+func (a *App) Storage(ctx context.Context) (*storage.Bucket, error) {
+	if a.storage == nil {
+		bucket, err := storage.Open(ctx, a.Config.Storage.URL)
+		if err != nil {
+			return nil, err
+		}
+		a.storage = bucket
+	}
+	return a.storage, nil
+}
+
+func (a *App) poolConfig() (*pgxpool.Config, error) {
+	if a.Config.Database.URL == "" {
+		return nil, errors.New(`database.url is not set; add for example database: {url: "${DATABASE_URL}"}`)
+	}
+	c, err := pgxpool.ParseConfig(a.Config.Database.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database.url: %w", withoutPassword(err))
+	}
+	return c, nil
+}
+
+var urlPassword = regexp.MustCompile(`(://[^:/@\s]*:)[^@\s]*@|(password=)\S+`)
+
+// withoutPassword keeps an error's chain but not a password that its text may repeat from the URL.
+func withoutPassword(err error) error {
+	text := urlPassword.ReplaceAllString(err.Error(), "${1}${2}xxxxx@")
+	if text == err.Error() {
+		return err
+	}
+	return &redacted{text: text, err: err}
+}
+
+type redacted struct {
+	text string
+	err  error
+}
+
+func (r *redacted) Error() string { return r.text }
+func (r *redacted) Unwrap() error { return r.err }
+
+// DatabaseName describes the database without its password, for people.
+func (a *App) DatabaseName() string {
+	u, err := url.Parse(a.Config.Database.URL)
+	if err != nil {
+		return "the configured database"
+	}
+	return u.Redacted()
+}

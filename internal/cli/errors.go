@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+)
+
+// usageError is a mistake in how the command was called.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// hintError carries what to do about an error.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+func withHint(err error, hint string) error { return &hintError{err: err, hint: hint} }
+
+// exitError ends the command with a code after everything has been said.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+// report prints an error the way all commands do and returns the exit code.
+func (m *Main) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	var list config.Errors
+	if errors.As(err, &list) {
+		for _, problem := range list {
+			fmt.Fprintln(m.Stderr, problem)
+		}
+		fmt.Fprintf(m.Stderr, "tidemill: the configuration has %s\n", count(int64(len(list)), "problem", "problems"))
+		return exitFailed
+	}
+	fmt.Fprintf(m.Stderr, "tidemill: %s\n", strings.TrimSpace(err.Error()))
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(m.Stderr, "hint: %s\n", hint)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func hintOf(err error) string {
+	var usage *usageError
+	var hinted *hintError
+	var state *batch.StateError
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &hinted):
+		return hinted.hint
+	case errors.As(err, &usage):
+		return usage.hint
+	case errors.As(err, &state):
+		return state.Hint
+	case errors.As(err, &connect):
+		return "is PostgreSQL running, and is database.url (or DATABASE_URL) right?"
+	case errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000"):
+		return "if the tables are missing, run: tidemill migrate up"
+	case errors.Is(err, batch.ErrNoRun):
+		return "tidemill runs list"
+	case errors.Is(err, context.Canceled):
+		return ""
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		return "tidemill --help"
+	}
+	return ""
+}

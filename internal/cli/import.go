@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/rescue"
+)
+
+func (m *Main) importCmd() *cobra.Command {
+	var force, detach bool
+	cmd := &cobra.Command{
+		Use:   "import JOB FILE",
+		Short: "Load a file into a table, and watch",
+		Long: `Stores FILE (- for standard input), starts a run of the import job JOB and shows its progress.
+
+A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
+The same content is imported once: if the job's definition has not changed either, the earlier run is shown.
+
+Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected.`,
+		Example: `  tidemill import import-users users.csv
+  zcat users.csv.gz | tidemill import import-users -
+  tidemill import import-users users.csv --detach --json`,
+		Args: args(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return m.importFile(ctx, args[0], args[1], force, detach)
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "import again what was imported before")
+	cmd.Flags().BoolVar(&detach, "detach", false, "print the run's id and do not wait")
+	return cmd
+}
+
+func (m *Main) importFile(ctx context.Context, job, path string, force, detach bool) error {
+	// The file before the database: a mistyped name should not need a connection to be noticed.
+	file, name, total, err := m.openInput(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+
+	bar := newProgress(m.Stderr)
+	id, existing, err := app.Import(ctx, job, name, file, ImportOpts{
+		Force: force, Progress: func(done int64) { bar.stored(done, total) },
+	})
+	bar.clear()
+	if err != nil {
+		return m.explainImport(app, job, err)
+	}
+	if existing {
+		fmt.Fprintf(m.Stderr, "run %d has this content already; --force imports it again\n", id)
+	}
+	if detach {
+		if m.json {
+			return m.printJSON(map[string]any{"id": id, "existing": existing})
+		}
+		_, err := fmt.Fprintln(m.Stdout, id)
+		return err
+	}
+	return m.follow(ctx, app, id, bar)
+}
+
+func (m *Main) openInput(path string) (io.ReadCloser, string, int64, error) {
+	if path == "-" {
+		return io.NopCloser(m.Stdin), "stdin", 0, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, "", 0, err
+	}
+	if info.IsDir() {
+		return nil, "", 0, fmt.Errorf("%s is a directory", path)
+	}
+	return file, filepath.Base(path), info.Size(), nil
+}
+
+func (m *Main) explainImport(app *App, job string, err error) error {
+	if _, ok := app.Config.Jobs[job]; ok {
+		return err
+	}
+	names := make([]string, 0, len(app.Config.Jobs))
+	for name := range app.Config.Jobs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return withHint(err, "no jobs are configured; is this the right tidemill.yaml?")
+	}
+	return withHint(err, "configured jobs: "+strings.Join(names, ", "))
+}
+
+// follow watches a run to its end and turns that into output and an exit code.
+func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) error {
+	m.hintNoWorker(ctx, app, id)
+	var last *batch.Info
+	err := app.Ledger.Watch(ctx, id, 200*time.Millisecond, func(info *batch.Info) error {
+		last = info
+		if !info.Status.Final() && !m.json {
+			bar.show(info)
+		}
+		return nil
+	})
+	bar.clear()
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(m.Stderr, "run %d goes on; watch it with: tidemill runs watch %d\n", id, id)
+		return &exitError{code: 130}
+	case err != nil && batch.Classify(err) == batch.Transient:
+		return withHint(fmt.Errorf("lost the database while watching run %d: %w", id, err),
+			fmt.Sprintf("the worker goes on by itself when the database is back; then: tidemill runs watch %d", id))
+	case err != nil:
+		return err
+	}
+	if m.json {
+		if err := m.printJSON(last); err != nil {
+			return err
+		}
+	} else {
+		m.summary(m.Stdout, last)
+	}
+	return exitOf(last)
+}
+
+func exitOf(info *batch.Info) error {
+	switch info.Status {
+	case batch.Succeeded:
+		return nil
+	case batch.SucceededWithRejects:
+		return &exitError{code: exitRejects}
+	default:
+		return &exitError{code: exitFailed}
+	}
+}
+
+// hintNoWorker says so if nobody is there to take the run's queue.
+func (m *Main) hintNoWorker(ctx context.Context, app *App, id int64) {
+	info, err := app.Ledger.Get(ctx, id)
+	if err != nil || info.Status != batch.Enqueued {
+		return
+	}
+	job, ok := app.Config.Jobs[info.Job]
+	if !ok {
+		return
+	}
+	processes, err := rescue.List(ctx, app.Pool, app.Schema)
+	if err != nil {
+		return
+	}
+	for _, process := range processes {
+		var queues map[string]int
+		_ = json.Unmarshal(process.Queues, &queues)
+		if _, takes := queues[job.Queue]; takes && process.Alive() && !process.Draining {
+			return
+		}
+	}
+	fmt.Fprintf(m.Stderr, "hint: no live worker takes queue %q; start one with: tidemill worker\n", job.Queue)
+}
+
+func noteOf(info *batch.Info) string {
+	var result struct {
+		Note string `json:"note"`
+	}
+	_ = json.Unmarshal(info.Result, &result)
+	return result.Note
+}

@@ -1,0 +1,182 @@
+// Package cli is the tidemill command: parsing, asking, printing. What it shows is done elsewhere.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Exit codes of every command.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRejects = 3 // an import finished, but put rows aside
+)
+
+// App is what the commands need of a program; package tidemill provides it.
+type App struct {
+	Config *config.Config
+	Pool   *pgxpool.Pool
+	Ledger *batch.Ledger
+	Schema migrations.Schema
+
+	Close   func()
+	Migrate func(ctx context.Context) ([]migrations.Step, error)
+	// Import stores a file and starts a run; existing says that an earlier run of the same content is returned.
+	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
+	// Work is a worker process until ctx ends.
+	Work func(ctx context.Context, queues []string) error
+}
+
+// ImportOpts is passed through to the program's import.
+type ImportOpts struct {
+	Force    bool
+	Progress func(bytes int64)
+}
+
+// Main is one invocation of the command.
+type Main struct {
+	Args           []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Version        string
+	Open           func(ctx context.Context, cfg *config.Config, logger *slog.Logger) (*App, error)
+
+	configPath string
+	json       bool
+	logLevel   string
+}
+
+// Run runs the command and returns its exit code.
+func (m *Main) Run(ctx context.Context) int {
+	root := m.root()
+	root.SetArgs(m.Args)
+	root.SetIn(m.Stdin)
+	root.SetOut(m.Stdout)
+	root.SetErr(m.Stderr)
+	return m.report(root.ExecuteContext(ctx))
+}
+
+func (m *Main) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tidemill",
+		Short: "Batch and background jobs on PostgreSQL",
+		Long: `Tidemill runs batch and background jobs for teams whose data is in PostgreSQL.
+
+Exit codes of all commands:
+  0  done
+  1  failed
+  2  wrong usage
+  3  finished, but rows were rejected`,
+		Example: `  tidemill demo                              see it work, with a database of its own
+  tidemill up                                worker with a local database
+  tidemill import import-users users.csv     load a file and watch`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&m.configPath, "config", "c", "", "configuration `file` (default $TIDEMILL_CONFIG, or tidemill.yaml if it is there)")
+	flags.BoolVar(&m.json, "json", false, "print JSON")
+	flags.StringVar(&m.logLevel, "log-level", "info", "of a worker's log on standard error: debug, info, warn or error")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{err: err, hint: cmd.CommandPath() + " --help"}
+	})
+	root.AddCommand(m.configCmd(), m.demoCmd(), m.importCmd(), m.migrateCmd(), m.processesCmd(), m.runsCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
+	return root
+}
+
+func (m *Main) versionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			if m.json {
+				return m.printJSON(map[string]string{"version": m.Version})
+			}
+			_, err := fmt.Fprintln(m.Stdout, "tidemill", m.Version)
+			return err
+		},
+	}
+}
+
+// args checks the number of arguments; a wrong one is wrong usage, not failure.
+func args(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		hint := "usage: " + cmd.UseLine()
+		switch {
+		case len(args) < least:
+			return &usageError{err: fmt.Errorf("%s: too few arguments", cmd.CommandPath()), hint: hint}
+		case len(args) > most:
+			return &usageError{err: fmt.Errorf("%s: unexpected argument %q", cmd.CommandPath(), args[most]), hint: hint}
+		}
+		return nil
+	}
+}
+
+// loadConfig reads the configuration file. Without one, the defaults and DATABASE_URL serve.
+func (m *Main) loadConfig() (*config.Config, error) {
+	path := m.configPath
+	if path == "" {
+		path = os.Getenv("TIDEMILL_CONFIG")
+	}
+	if path == "" {
+		if _, err := os.Stat("tidemill.yaml"); err == nil {
+			path = "tidemill.yaml"
+		}
+	}
+	cfg := config.Default()
+	if path != "" {
+		var err error
+		if cfg, err = config.Load(path, nil); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Database.URL == "" {
+		cfg.Database.URL = os.Getenv("DATABASE_URL")
+	}
+	if cfg.Database.URL == "" {
+		// What up has started in this folder.
+		if url, err := os.ReadFile(localURLFile()); err == nil {
+			cfg.Database.URL = strings.TrimSpace(string(url))
+		}
+	}
+	return cfg, nil
+}
+
+// localDir is where up keeps its database and files.
+const localDir = ".tidemill"
+
+func localURLFile() string { return filepath.Join(localDir, "database_url") }
+
+// open loads the configuration and connects.
+func (m *Main) open(ctx context.Context) (*App, error) {
+	cfg, err := m.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Database.URL == "" {
+		return nil, withHint(errors.New("no database is configured"),
+			"set DATABASE_URL, or database.url in tidemill.yaml, or run: tidemill up")
+	}
+	return m.Open(ctx, cfg, m.logger(slog.LevelWarn))
+}
+
+// logger writes JSON to standard error, from the given level or --log-level, whichever says less.
+func (m *Main) logger(least slog.Level) *slog.Logger {
+	level := slog.LevelInfo
+	_ = level.UnmarshalText([]byte(m.logLevel)) // checked by the command that runs workers
+	return slog.New(slog.NewJSONHandler(m.Stderr, &slog.HandlerOptions{Level: max(level, least)}))
+}

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/batch"
+)
+
+func (m *Main) runsCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "See and steer runs",
+		Example: `  tidemill runs list --job import-users
+  tidemill runs watch 42
+  tidemill runs pause 42`,
+	}
+	cmd.AddCommand(m.runsListCmd(), m.runsShowCmd(), m.runsWatchCmd(), m.runsRejectsCmd(), m.runsRetryCmd(),
+		m.steerCmd("cancel", "End a run; what is committed is kept", "cancellation asked for", (*batch.Ledger).Cancel),
+		m.steerCmd("pause", "Stop a run after its current chunk, until it is resumed", "pause asked for", (*batch.Ledger).Pause),
+		m.steerCmd("resume", "Let a paused run go on", "resumed", (*batch.Ledger).Resume))
+	return cmd
+}
+
+// withRun opens the app and parses a run's id, which every subcommand but list needs.
+func (m *Main) withRun(cmd *cobra.Command, arg string, fn func(ctx context.Context, app *App, id int64) error) error {
+	id, err := strconv.ParseInt(arg, 10, 64)
+	if err != nil {
+		return &usageError{err: fmt.Errorf("%q is not a run's id", arg), hint: "tidemill runs list"}
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	return fn(ctx, app, id)
+}
+
+func (m *Main) runsListCmd() *cobra.Command {
+	var opts batch.ListOpts
+	var status string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List runs, the newest first", Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			app, err := m.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			opts.Status = batch.Status(status)
+			infos, err := app.Ledger.List(cmd.Context(), opts)
+			if err != nil {
+				return err
+			}
+			if m.json {
+				if infos == nil {
+					infos = []*batch.Info{}
+				}
+				return m.printJSON(infos)
+			}
+			rows := make([][]string, len(infos))
+			for i, info := range infos {
+				rows[i] = runRow(info)
+			}
+			return m.table("no runs", []string{"RUN", "JOB", "STATUS", "PROGRESS", "ROWS", "REJECTED", "STARTED", "TOOK", "ERROR"}, rows)
+		},
+	}
+	cmd.Flags().StringVar(&opts.Job, "job", "", "only of this job")
+	cmd.Flags().StringVar(&status, "status", "", "only with this status, for example failed")
+	cmd.Flags().IntVarP(&opts.Limit, "limit", "n", 20, "how many at most")
+	return cmd
+}
+
+func runRow(info *batch.Info) []string {
+	progress, started, took, failure := "", "", "", ""
+	if percent, ok := info.Percent(); ok {
+		progress = fmt.Sprintf("%.0f %%", percent)
+	}
+	if info.StartedAt != nil {
+		started = ago(*info.StartedAt)
+		end := time.Now()
+		if info.FinishedAt != nil {
+			end = *info.FinishedAt
+		}
+		took = span(end.Sub(*info.StartedAt))
+	}
+	if info.Error != nil {
+		failure = clip(oneLine(*info.Error), 60)
+	}
+	return []string{
+		strconv.FormatInt(info.ID, 10), info.Job, string(info.Status), progress, grouped(info.Counters.Read),
+		grouped(info.Counters.Rejected), started, took, failure,
+	}
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func (m *Main) runsShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "show RUN", Short: "Show one run", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				info, err := app.Ledger.Get(ctx, id)
+				if err != nil {
+					return err
+				}
+				if m.json {
+					return m.printJSON(info)
+				}
+				m.summary(m.Stdout, info)
+				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, ago(info.EnqueuedAt))
+				if info.RetryOf != nil {
+					fmt.Fprintf(m.Stdout, "goes on from run %d\n", *info.RetryOf)
+				}
+				if percent, ok := info.Percent(); ok {
+					fmt.Fprintf(m.Stdout, "progress %.1f %%: %s of %s %s in %s\n", percent, grouped(info.Done), grouped(*info.Total), *info.Unit,
+						count(info.Seq, "chunk", "chunks"))
+				}
+				fmt.Fprintf(m.Stdout, "params %s\n", info.Params)
+				return nil
+			})
+		},
+	}
+}
+
+func (m *Main) runsWatchCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch RUN", Short: "Show a run's progress until it ends", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				return m.follow(ctx, app, id, newProgress(m.Stderr))
+			})
+		},
+	}
+}
+
+func (m *Main) steerCmd(verb, short, done string, steer func(*batch.Ledger, context.Context, int64) error) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " RUN", Short: short, Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				if err := steer(app.Ledger, ctx, id); err != nil {
+					return err
+				}
+				return m.said(ctx, app, id, done)
+			})
+		},
+	}
+}
+
+func (m *Main) runsRetryCmd() *cobra.Command {
+	var fromStart bool
+	cmd := &cobra.Command{
+		Use: "retry RUN", Short: "Let a failed or cancelled run go on where it stopped", Args: args(1, 1),
+		Long: `Lets a failed or cancelled run go on from its last committed chunk, or starts one that waits for its retry at once.
+
+If its River job was cleaned away meanwhile, a new run goes on in its place.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				retried, err := app.Ledger.Retry(ctx, id, batch.RetryOpts{FromStart: fromStart})
+				if err != nil {
+					return err
+				}
+				return m.said(ctx, app, retried, "retried")
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&fromStart, "from-start", false, "begin anew, as a new run")
+	return cmd
+}
+
+// said confirms what was asked, with the status that the run has by then.
+func (m *Main) said(ctx context.Context, app *App, id int64, done string) error {
+	info, err := app.Ledger.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(info)
+	}
+	_, err = fmt.Fprintf(m.Stdout, "run %d: %s; it is %s\n", id, done, info.Status)
+	return err
+}
+
+func (m *Main) runsRejectsCmd() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use: "rejects RUN", Short: "Show the rows that a run put aside, and why", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				info, err := app.Ledger.Get(ctx, id)
+				if err != nil {
+					return err
+				}
+				rejects, err := app.Ledger.Rejects(ctx, id, 0, limit)
+				if err != nil {
+					return err
+				}
+				if m.json {
+					return m.printJSON(rejectsJSON(rejects))
+				}
+				rows := make([][]string, len(rejects))
+				for i, r := range rejects {
+					rows[i] = []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(strings.ToValidUTF8(string(r.Raw), "\uFFFD")), 60)}
+				}
+				if err := m.table("no rejects", []string{"LINE", "CODE", "REASON", "ROW"}, rows); err != nil {
+					return err
+				}
+				if left := info.Counters.Rejected - int64(len(rejects)); left > 0 {
+					fmt.Fprintf(m.Stderr, "%s more; see them with --limit\n", grouped(left))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "how many at most")
+	return cmd
+}
+
+type rejectJSON struct {
+	batch.Reject
+	Raw    string `json:"raw"`
+	Base64 []byte `json:"raw_base64,omitempty"` // if the row is no valid text
+}
+
+func rejectsJSON(rejects []batch.Reject) []rejectJSON {
+	out := make([]rejectJSON, len(rejects))
+	for i, r := range rejects {
+		out[i] = rejectJSON{Reject: r, Raw: strings.ToValidUTF8(string(r.Raw), "\uFFFD")}
+		if !utf8.Valid(r.Raw) {
+			out[i].Base64 = r.Raw
+		}
+	}
+	return out
+}

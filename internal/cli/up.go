@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/devdb"
+)
+
+func (m *Main) upCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "up",
+		Short: "Start all that is needed on this machine",
+		Long: `Migrates the database and works jobs until Ctrl-C.
+
+Without a configured database (database.url, DATABASE_URL) it starts a PostgreSQL of its own, whose data stays in the
+folder .tidemill; other commands run in the same folder find it by themselves.`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := m.checkLogLevel(); err != nil {
+				return err
+			}
+			cfg, err := m.loadConfig()
+			if err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
+			defer stop()
+			if cfg.Database.URL == "" || cfg.Database.URL == readLocalURL() {
+				db, err := m.localDatabase(ctx, cfg)
+				if err != nil {
+					return err
+				}
+				defer db.Close()
+				defer os.Remove(localURLFile())
+			}
+			return m.up(ctx, cfg)
+		},
+	}
+}
+
+func readLocalURL() string {
+	url, err := os.ReadFile(localURLFile())
+	if err != nil {
+		return ""
+	}
+	return string(url)
+}
+
+// localDatabase starts the folder's own database and leaves its address for the other commands.
+func (m *Main) localDatabase(ctx context.Context, cfg *config.Config) (*devdb.DB, error) {
+	dir, err := filepath.Abs(localDir)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(m.Stderr, "starting a local PostgreSQL in", filepath.Join(localDir, "postgres"))
+	db, err := devdb.Start(ctx, &devdb.Opts{Dir: filepath.Join(dir, "postgres"), Durable: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(localURLFile(), []byte(db.URL()), 0o600); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	cfg.Database.URL = db.URL()
+	return db, nil
+}
+
+func (m *Main) up(ctx context.Context, cfg *config.Config) error {
+	if cfg.Storage.URL == "" {
+		dir, err := filepath.Abs(filepath.Join(localDir, "storage"))
+		if err != nil {
+			return err
+		}
+		cfg.Storage.URL = "file://" + dir
+	}
+	app, err := m.Open(ctx, cfg, m.logger(slog.LevelDebug))
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	applied, err := app.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	if len(applied) > 0 {
+		fmt.Fprintf(m.Stderr, "applied %s\n", count(int64(len(applied)), "migration", "migrations"))
+	}
+	return app.Work(ctx, nil)
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func (m *Main) workerCmd() *cobra.Command {
+	var queues []string
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Work jobs",
+		Long: `Works the jobs of the configured queues until it is told to end.
+
+SIGTERM or Ctrl-C: takes no more jobs, lets the running ones go on for drain_timeout, then ends. A second signal ends at
+once; the jobs are given to other workers within seconds. The log goes to standard error, one JSON object a line.`,
+		Example: `  tidemill worker
+  tidemill worker --queues critical,default`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := m.loadConfig()
+			if err != nil {
+				return err
+			}
+			if err := m.checkLogLevel(); err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
+			defer stop()
+			app, err := m.Open(ctx, cfg, m.logger(slog.LevelDebug))
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			return app.Work(ctx, queues)
+		},
+	}
+	cmd.Flags().StringSliceVar(&queues, "queues", nil, "only these of the configured queues, separated by commas")
+	return cmd
+}
+
+func (m *Main) checkLogLevel() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
+		return &usageError{err: fmt.Errorf("--log-level %q is not debug, info, warn or error", m.logLevel)}
+	}
+	return nil
+}
+
+// untilSignal ends the context at the first signal and the process at the second.
+func untilSignal(parent context.Context, w io.Writer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		cancel()
+		<-signals
+		fmt.Fprintln(w, "tidemill: second signal, ending at once")
+		os.Exit(exitFailed)
+	}()
+	return ctx, func() { signal.Stop(signals); cancel() }
+}

@@ -1,0 +1,154 @@
+// Package storage keeps files under one URL: uploads that workers read, results that people fetch.
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/gcerrors"
+)
+
+// ErrNotFound is returned for an object that is not there.
+var ErrNotFound = errors.New("no such object")
+
+// Bucket is an open storage URL.
+type Bucket struct {
+	bucket *blob.Bucket
+	url    string
+}
+
+// Open opens a storage URL; file:///directory is made if it is missing.
+func Open(_ context.Context, rawURL string) (*Bucket, error) {
+	if rawURL == "" {
+		return nil, errors.New(`storage.url is not set; add for example storage: {url: "file:///var/lib/tidemill"}`)
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
+	}
+	if u.Scheme != "file" {
+		return nil, fmt.Errorf("storage %s: only file:// is supported", rawURL)
+	}
+	bucket, err := fileblob.OpenBucket(u.Path, &fileblob.Options{
+		CreateDir: true,
+		Metadata:  fileblob.MetadataDontWrite,
+		// The temporary file of a write lies beside its target, so that the final rename never crosses file systems.
+		NoTempDir: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
+	}
+	return &Bucket{bucket: bucket, url: rawURL}, nil
+}
+
+// Close ends the use of the bucket.
+func (b *Bucket) Close() error { return b.bucket.Close() }
+
+// Object is what was stored.
+type Object struct {
+	Key    string
+	Size   int64
+	SHA256 string // hex
+}
+
+// Put stores all of r under a new key below dir that ends in name. The object appears whole or not at all. progress, if
+// set, is called with the bytes so far.
+func (b *Bucket) Put(ctx context.Context, dir, name string, r io.Reader, progress func(int64)) (*Object, error) {
+	key := newKey(dir, name)
+	// Cancelling the context before Close is what discards a half-written object.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w, err := b.bucket.NewWriter(ctx, key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+	}
+	digest := &counter{hash: sha256.New(), progress: progress}
+	if _, err := io.Copy(io.MultiWriter(w, digest), onlyReader{r}); err != nil {
+		cancel()
+		_ = w.Close()
+		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+	}
+	return &Object{Key: key, Size: digest.n, SHA256: hex.EncodeToString(digest.hash.Sum(nil))}, nil
+}
+
+// onlyReader hides other methods, so that the copy goes through our buffer and its progress is seen.
+type onlyReader struct{ io.Reader }
+
+type counter struct {
+	hash     hash.Hash
+	n        int64
+	progress func(int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.hash.Write(p)
+	c.n += int64(len(p))
+	if c.progress != nil {
+		c.progress(c.n)
+	}
+	return len(p), nil
+}
+
+// newKey keeps the name recognisable, and apart from others of the same name.
+func newKey(dir, name string) string {
+	var random [6]byte
+	_, _ = rand.Read(random[:]) // never fails, by its documentation
+	name = strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, path.Base(name))
+	if len(name) > 80 {
+		name = name[len(name)-80:]
+	}
+	return path.Join(dir, time.Now().UTC().Format("2006-01-02"), hex.EncodeToString(random[:])+"-"+name)
+}
+
+// Reader reads an object from offset on.
+func (b *Bucket) Reader(ctx context.Context, key string, offset int64) (io.ReadCloser, error) {
+	r, err := b.bucket.NewRangeReader(ctx, key, offset, -1, nil)
+	if err != nil {
+		return nil, b.readError(key, err)
+	}
+	return r, nil
+}
+
+// Size returns an object's size in bytes.
+func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
+	attrs, err := b.bucket.Attributes(ctx, key)
+	if err != nil {
+		return 0, b.readError(key, err)
+	}
+	return attrs.Size, nil
+}
+
+func (b *Bucket) readError(key string, err error) error {
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return fmt.Errorf("storage %s: %s: %w", b.url, key, ErrNotFound)
+	}
+	return fmt.Errorf("storage %s: read %s: %w", b.url, key, err)
+}
+
+// Delete removes an object; one that is gone is no error.
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	if err := b.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("storage %s: delete %s: %w", b.url, key, err)
+	}
+	return nil
+}

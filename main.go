@@ -1,0 +1,51 @@
+package tidemill
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/cli"
+)
+
+// Main is the whole tidemill command with the workers that register adds; register may be nil. It does not return.
+//
+// Every subcommand that connects calls register, so that it must only add workers and the like, not start work.
+func Main(register func(*App) error) {
+	m := cli.Main{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: Version(),
+		Open: func(ctx context.Context, cfg *config.Config, logger *slog.Logger) (*cli.App, error) {
+			app, err := New(ctx, cfg, &Opts{Logger: logger})
+			if err != nil {
+				return nil, err
+			}
+			if register != nil {
+				if err := register(app); err != nil {
+					app.Close()
+					return nil, err
+				}
+			}
+			return app.forCLI(), nil
+		},
+	}
+	os.Exit(m.Run(context.Background()))
+}
+
+// forCLI hands the commands what they need, without a dependency of theirs on this package.
+func (a *App) forCLI() *cli.App {
+	return &cli.App{
+		Config: a.Config, Pool: a.Pool, Ledger: a.Ledger, Schema: a.schema,
+		Close:   a.Close,
+		Migrate: a.Migrate,
+		Import: func(ctx context.Context, job, name string, r io.Reader, o cli.ImportOpts) (int64, bool, error) {
+			started, err := a.ImportFile(ctx, job, name, r, ImportOpts{Force: o.Force, Trigger: "cli", Progress: o.Progress})
+			if err != nil {
+				return 0, false, err
+			}
+			return started.ID, started.Existing, nil
+		},
+		Work: func(ctx context.Context, queues []string) error { return a.Run(ctx, &RunOpts{Queues: queues}) },
+	}
+}

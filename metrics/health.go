@@ -1,0 +1,154 @@
+package metrics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// checkTimeout is how long a check may take. Process managers give up on a probe after a second or a few.
+const checkTimeout = 2 * time.Second
+
+// Check returns nil when what it looks at is fit for work. It must give up when its context ends, which is after 2 s. Its
+// error is shown to whoever probes.
+type Check func(context.Context) error
+
+// Health says whether a process is ready for work: when all its checks pass and it does not drain. The zero value is ready.
+type Health struct {
+	mu       sync.RWMutex
+	names    []string
+	checks   []Check
+	draining bool
+}
+
+// Add adds a check, or replaces the one of that name.
+func (h *Health) Add(name string, check Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.names {
+		if h.names[i] == name {
+			h.checks[i] = check
+			return
+		}
+	}
+	h.names = append(h.names, name)
+	h.checks = append(h.checks, check)
+}
+
+// Drain makes the process unready for good. Call it when the process is told to end.
+func (h *Health) Drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+}
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	Status string            `json:"status"`           // ok or unready
+	Reason string            `json:"reason,omitempty"` // draining, or which checks failed
+	Checks map[string]string `json:"checks"`           // ok, or what is wrong
+}
+
+// OK reports whether the process is ready.
+func (r Readiness) OK() bool { return r.Status == "ok" }
+
+// Ready runs all checks, at the same time.
+func (h *Health) Ready(ctx context.Context) Readiness {
+	h.mu.RLock()
+	names, checks, draining := h.names[:len(h.names):len(h.names)], append([]Check(nil), h.checks...), h.draining
+	h.mu.RUnlock()
+
+	answer := Readiness{Status: "ok", Checks: map[string]string{}}
+	if draining {
+		answer.Status, answer.Reason = "unready", "draining"
+		return answer
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	errs := make([]chan error, len(checks))
+	for i, check := range checks {
+		errs[i] = make(chan error, 1)
+		go func() { errs[i] <- run(ctx, check) }()
+	}
+	for i, name := range names {
+		var err error
+		select {
+		case err = <-errs[i]:
+		case <-ctx.Done():
+			err = fmt.Errorf("no answer within %s", checkTimeout)
+		}
+		answer.Checks[name] = "ok"
+		if err == nil {
+			continue
+		}
+		answer.Checks[name] = err.Error()
+		answer.Status = "unready"
+		if answer.Reason == "" {
+			answer.Reason = "not fit: " + name
+		} else {
+			answer.Reason += ", " + name
+		}
+	}
+	return answer
+}
+
+// run keeps a check that panics from ending the process.
+func run(ctx context.Context, check Check) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the check panicked: %v", p)
+		}
+	}()
+	return check(ctx)
+}
+
+// CheckDatabase passes when the database answers.
+func CheckDatabase(pool *pgxpool.Pool) Check {
+	return func(ctx context.Context) error { return pool.Ping(ctx) }
+}
+
+// CheckMigrations passes when the database has all migrations that this version needs.
+func CheckMigrations(pool *pgxpool.Pool, schema migrations.Schema) Check {
+	return func(ctx context.Context) error { return migrations.Check(ctx, pool, schema) }
+}
+
+// CheckStarted passes once started is closed. Close it when the River client's Start has returned nil.
+func CheckStarted(started <-chan struct{}) Check {
+	return func(context.Context) error {
+		select {
+		case <-started:
+			return nil
+		default:
+			return errors.New("not started yet")
+		}
+	}
+}
+
+func (h *Health) serveReady(w http.ResponseWriter, req *http.Request) {
+	answer := h.Ready(req.Context())
+	status := http.StatusOK
+	if !answer.OK() {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}
+
+func serveLive(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// A client that went away is no concern of ours.
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,236 @@
+package tidemill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/rescue"
+	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers"
+)
+
+// RunOpts narrows what Run works. The zero value works every configured queue.
+type RunOpts struct {
+	Queues []string // only these of the configuration
+}
+
+// never is how long River's own rescuer waits: rescue owns recovery, and knows better who is alive.
+const never = 10 * 365 * 24 * time.Hour
+
+// Run is a worker process: it works jobs until ctx ends, then takes no more, lets the running ones go on for the
+// configured drain_timeout and returns. If other processes took this one for dead meanwhile, it goes on under a new
+// identity.
+func (a *App) Run(ctx context.Context, opts *RunOpts) error {
+	queues, err := a.queues(opts)
+	if err != nil {
+		return err
+	}
+	if err := migrations.Check(ctx, a.Pool, a.schema); err != nil {
+		return fmt.Errorf("%w; run: tidemill migrate up", err)
+	}
+	if err := a.addWorkers(ctx); err != nil {
+		return err
+	}
+	for started := false; ; started = true {
+		err := a.runAs(ctx, queues)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, rescue.ErrFenced):
+			a.logger.WarnContext(ctx, "starting again under a new process id", "reason", err)
+		case started && batch.Classify(err) == batch.Transient:
+			// A process that was fenced because it had lost the database must not give up because it still has.
+			a.logger.WarnContext(ctx, "the database is away; trying again", "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		default:
+			return err
+		}
+	}
+}
+
+func (a *App) queues(opts *RunOpts) (map[string]int, error) {
+	all := map[string]int{}
+	for name, queue := range a.Config.Queues {
+		all[name] = queue.Workers
+	}
+	if opts == nil || len(opts.Queues) == 0 {
+		return all, nil
+	}
+	some := map[string]int{}
+	for _, name := range opts.Queues {
+		workers, ok := all[name]
+		if !ok {
+			return nil, fmt.Errorf("queue %q is not in the configuration, which has %v", name, slices.Sorted(maps.Keys(all)))
+		}
+		some[name] = workers
+	}
+	return some, nil
+}
+
+// addWorkers adds the built-in kinds that the configuration uses.
+func (a *App) addWorkers(ctx context.Context) error {
+	imports := false
+	for _, job := range a.Config.Jobs {
+		imports = imports || job.Import != nil
+	}
+	if imports {
+		bucket, err := a.Storage(ctx)
+		if err != nil {
+			return err
+		}
+		err = river.AddWorkerSafely(a.Workers, workers.NewImportWorker(workers.ImportOpts{
+			Jobs:    func(name string) (*config.Job, bool) { job, ok := a.Config.Jobs[name]; return job, ok },
+			Pool:    a.Pool,
+			Storage: bucket,
+		}))
+		if err != nil {
+			return fmt.Errorf("add the import worker: %w", err)
+		}
+	}
+	// River refuses to start without any worker; a process may be there for its schedules and its metrics only.
+	return river.AddWorkerSafely(a.Workers, &noopWorker{})
+}
+
+type noopArgs struct{}
+
+func (noopArgs) Kind() string { return "tidemill.noop" }
+
+type noopWorker struct{ river.WorkerDefaults[noopArgs] }
+
+func (*noopWorker) Work(context.Context, *river.Job[noopArgs]) error { return nil }
+
+// runAs works under one process id until ctx ends or the id is fenced.
+func (a *App) runAs(ctx context.Context, queues map[string]int) error {
+	poolConfig, err := a.poolConfig()
+	if err != nil {
+		return err
+	}
+	process, err := rescue.Register(ctx, rescue.Opts{
+		Conn: poolConfig.ConnConfig, Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
+	})
+	if err != nil {
+		return err
+	}
+	id := process.ID()
+	a.process.Store(&id)
+	a.Pool.Reset() // its sessions take the new name as they are made anew
+	process.Tag(poolConfig.ConnConfig)
+	poolConfig.MaxConns = max(poolConfig.MaxConns, 16)
+
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	// A connection stuck in a job that ignores its context must not hold the process.
+	defer func() { go pool.Close() }()
+
+	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
+	client, err := a.workingClient(pool, id, queues, engine)
+	if err != nil {
+		return err
+	}
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start working: %w", err)
+	}
+	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
+
+	var fenced atomic.Bool
+	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- process.Run(watch) }()
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-ended:
+		fenced.Store(true)
+	}
+	a.stop(ctx, client, engine, process, fenced.Load())
+	stopWatch()
+	if !fenced.Load() {
+		// The beat goes on while the jobs drain, and ends before the registration does.
+		<-ended
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if closeErr := process.Close(closing); closeErr != nil {
+		a.logger.WarnContext(ctx, "end the process's registration", "process", id, "error", closeErr)
+	}
+	a.logger.InfoContext(ctx, "worker stopped", "process", id)
+	return err
+}
+
+// stop drains the client, or, if the process is fenced and may not write any more, drops its jobs at once.
+func (a *App) stop(ctx context.Context, client *river.Client[pgx.Tx], engine *batch.Engine, process *rescue.Process, fenced bool) {
+	ctx = context.WithoutCancel(ctx)
+	engine.Drain()
+	if fenced {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := client.StopAndCancel(ctx); err != nil {
+			a.logger.WarnContext(ctx, "the fenced client did not stop in time; its jobs can write nothing any more", "error", err)
+		}
+		return
+	}
+	if err := process.Draining(ctx, a.Pool); err != nil {
+		a.logger.WarnContext(ctx, "say that the process drains", "error", err)
+	}
+	// SoftStopTimeout cancels what still runs; this bound is for jobs that ignore even that.
+	ctx, cancel := context.WithTimeout(ctx, a.Config.DrainTimeout+10*time.Second)
+	defer cancel()
+	if err := client.Stop(ctx); err != nil {
+		a.logger.WarnContext(ctx, "some jobs did not stop in time; they go back to their queues", "error", err)
+	}
+}
+
+func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
+	riverQueues := map[string]river.QueueConfig{}
+	for name, workers := range queues {
+		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		// Whoever cancels or discards a job, nobody loses it from the table before people have seen it.
+		DiscardedJobRetentionPeriod: -1,
+		// River's 100 ms cap 100 workers at 1,000 jobs a second, and an insert inside the cooldown waits for the poll.
+		FetchCooldown:     time.Millisecond,
+		FetchPollInterval: 100 * time.Millisecond,
+		// Another program's kinds may share the queue; they wait for their own workers.
+		FetchOnlyKnownKinds:  true,
+		ID:                   id,
+		Logger:               a.logger,
+		MaxAttempts:          a.Config.Retry.MaxAttempts,
+		Plugins:              []rivertype.Plugin{engine},
+		Queues:               riverQueues,
+		RescueStuckJobsAfter: never,
+		RetryPolicy:          retryPolicy{workers.RetryPolicy(a.Config.Retry)},
+		Schema:               a.schema.River,
+		SoftStopTimeout:      max(a.Config.DrainTimeout, time.Millisecond),
+		Workers:              a.Workers,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("river: %w", err)
+	}
+	return client, nil
+}
+
+type retryPolicy struct{ retry.Policy }
+
+func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time { return p.Next(job) }
+
+func jobNames(cfg *config.Config) []string { return slices.Sorted(maps.Keys(cfg.Jobs)) }

@@ -1,0 +1,114 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// KindImport is the River kind of imports.
+const KindImport = "tidemill.import"
+
+// ImportArgs are the arguments of an import: which job, and which stored file.
+type ImportArgs struct {
+	Job    string `json:"job"`
+	Object string `json:"object"` // key in the storage
+	Name   string `json:"name"`   // of the file as the user knows it
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	// Definition is the hash of the job's definition when the run was started; a run never changes its meaning midway.
+	Definition string `json:"definition"`
+}
+
+// Kind is KindImport.
+func (ImportArgs) Kind() string { return KindImport }
+
+// ImportOpts is what ImportWorker needs; all but OnChunk are required.
+type ImportOpts struct {
+	Jobs    func(name string) (*config.Job, bool)
+	Pool    *pgxpool.Pool // reads the catalog
+	Storage *storage.Bucket
+	// OnChunk, if set, is told what each committed chunk did.
+	OnChunk func(job string, delta batch.Counters)
+}
+
+// ImportWorker loads a stored CSV file into a table.
+//
+// It commits in chunks of 50,000 rows or 4 MiB, and goes on from the byte behind the last committed row whatever killed
+// it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
+// reject_limit fail the run, and what is committed stays. Two starts with the same content and definition are one run.
+type ImportWorker struct {
+	river.WorkerDefaults[ImportArgs]
+	batch.Chunked
+
+	opts ImportOpts
+}
+
+// NewImportWorker returns the worker.
+func NewImportWorker(opts ImportOpts) *ImportWorker { return &ImportWorker{opts: opts} }
+
+// NextRetry is decided by the job's own retry policy.
+func (w *ImportWorker) NextRetry(job *river.Job[ImportArgs]) time.Time { return w.RetryAt(job.JobRow) }
+
+// Timeout switches River's off: the job's stall takes its place.
+func (w *ImportWorker) Timeout(*river.Job[ImportArgs]) time.Duration { return -1 }
+
+// unknownFor is how long a worker waits for a definition that reached the database before its own configuration did.
+const unknownFor = 10 * time.Minute
+
+// Work runs one attempt.
+func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) error {
+	def, ok := w.opts.Jobs(job.Args.Job)
+	if !ok || def.Import == nil {
+		if time.Since(job.CreatedAt) < unknownFor {
+			return river.JobSnooze(5 * time.Second)
+		}
+		return river.JobCancel(fmt.Errorf("job %q is not an import in this worker's configuration", job.Args.Job))
+	}
+	opts := batch.AttemptOpts{Job: def.Name, Unit: "bytes", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
+	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+		if job.Args.Definition != "" && job.Args.Definition != def.Hash() && run.Done() > 0 {
+			return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start the import again", def.Name))
+		}
+		im := &importRun{args: job.Args, def: def.Import, opts: w.opts, run: run}
+		return im.work(ctx)
+	})
+}
+
+// RetryPolicy turns the configuration's retry into a policy.
+func RetryPolicy(r config.Retry) retry.Policy {
+	p := retry.Policy{MaxAttempts: r.MaxAttempts, Delay: r.Delay, MaxDelay: r.MaxDelay, Jitter: r.Jitter}
+	switch r.Backoff {
+	case config.Linear:
+		p.Backoff = retry.Linear
+	case config.Constant:
+		p.Backoff = retry.Constant
+	}
+	if r.Jitter == 0 {
+		p.Jitter = -1 // none, where the policy's zero means its default
+	}
+	return p
+}
+
+// ImportIdentity is what makes two imports the same work: what is done, and to which content. Neither the file's name
+// nor the job's plays a part.
+func ImportIdentity(def *config.Job, sha256 string) []byte {
+	return batch.Identity(KindImport, def.Hash(), sha256)
+}
+
+// permanentStorage marks errors of the storage that another try cannot mend.
+func permanentStorage(err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return retry.Permanent(fmt.Errorf("the uploaded file is gone: %w", err))
+	}
+	return err
+}

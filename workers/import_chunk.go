@@ -1,0 +1,153 @@
+package workers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/rowio"
+	"github.com/tidemill/tidemill/retry"
+)
+
+const (
+	chunkRows  = 50_000
+	chunkBytes = 4 << 20
+)
+
+// importChunk is a parsed slice of the file: rows ready to be written, and rejects that no database is needed for.
+type importChunk struct {
+	batch   *bulk.Batch
+	rows    []importRow
+	raw     []byte // of the rows, one behind the other, for those that the table will refuse
+	rejects []batch.Reject
+	end     importCursor // behind the last record
+	last    bool
+}
+
+type importRow struct {
+	ordinal, offset, line int64
+	raw                   int // where its bytes end in importChunk.raw
+}
+
+func newImportChunk(w *bulk.Writer) *importChunk { return &importChunk{batch: w.NewBatch()} }
+
+func (c *importChunk) reset() {
+	c.batch.Reset()
+	c.rows, c.raw, c.rejects, c.last = c.rows[:0], c.raw[:0], c.rejects[:0], false
+}
+
+func (c *importChunk) rowRaw(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = c.rows[i-1].raw
+	}
+	return c.raw[start:c.rows[i].raw]
+}
+
+// importParser turns records into rows of a chunk.
+type importParser struct {
+	csv        *rowio.CSV
+	ordinal    int64
+	plan       *importPlan
+	maxRejects int64
+	values     [][]byte
+}
+
+// fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
+func (p *importParser) fill(c *importChunk) error {
+	c.reset()
+	for len(c.rows) < chunkRows && c.batch.Size() < chunkBytes && len(c.raw) < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
+		record, err := p.csv.Next()
+		if errors.Is(err, io.EOF) {
+			c.last = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.ordinal++
+		p.add(c, record)
+		c.end = importCursor{Offset: record.End, Line: record.NextLine, Ordinal: p.ordinal}
+	}
+	return nil
+}
+
+func (p *importParser) add(c *importChunk, record *rowio.Record) {
+	if record.Err != nil {
+		p.reject(c, record, record.Err.Code, "", record.Err.Message)
+		return
+	}
+	if len(record.Fields) != p.plan.width {
+		p.reject(c, record, "field_count", "", fmt.Sprintf("%d fields where %d are expected", len(record.Fields), p.plan.width))
+		return
+	}
+	p.values = p.plan.values(p.values[:0], record.Fields)
+	if bad := c.batch.Append(p.values); bad != nil {
+		p.reject(c, record, bad.Code, bad.Column, bad.Message)
+		return
+	}
+	c.raw = append(c.raw, record.Raw...)
+	c.rows = append(c.rows, importRow{ordinal: p.ordinal, offset: record.Offset, line: record.Line, raw: len(c.raw)})
+}
+
+func (p *importParser) reject(c *importChunk, record *rowio.Record, code, column, reason string) {
+	c.rejects = append(c.rejects, batch.Reject{
+		Ordinal: p.ordinal, Offset: record.Offset, Line: record.Line, Raw: bytes.Clone(record.Raw),
+		Code: code, Column: column, Reason: reason,
+	})
+}
+
+// importPart is what one transaction did with a chunk, or with the part of it that one transaction could hold.
+type importPart struct {
+	cursor              importCursor
+	counters            batch.Counters
+	rejects             []batch.Reject
+	end                 bool // the chunk is done
+	nextRow, nextReject int
+}
+
+// part works out where a transaction that wrote rows [row, result.Next) ends, and which of the parser's rejects lie
+// before that place.
+func (c *importChunk) part(from importCursor, row, reject int, result bulk.Result) importPart {
+	part := importPart{cursor: from, nextRow: result.Next, nextReject: len(c.rejects), end: result.Next == len(c.rows)}
+	switch {
+	case !part.end:
+		next := c.rows[result.Next]
+		part.cursor = importCursor{Offset: next.offset, Line: next.line, Ordinal: next.ordinal - 1}
+		for part.nextReject = reject; part.nextReject < len(c.rejects) && c.rejects[part.nextReject].Ordinal < next.ordinal; {
+			part.nextReject++
+		}
+	case len(c.rows) > 0 || len(c.rejects) > 0:
+		part.cursor = c.end
+	}
+	part.rejects = append(part.rejects, c.rejects[reject:part.nextReject]...)
+	for _, bad := range result.Rejected {
+		at := c.rows[bad.Row]
+		part.rejects = append(part.rejects, batch.Reject{
+			Ordinal: at.ordinal, Offset: at.offset, Line: at.line, Raw: c.rowRaw(bad.Row),
+			Code: bad.Code, Column: bad.Column, Reason: bad.Message,
+		})
+	}
+	part.counters = batch.Counters{
+		Read:     part.cursor.Ordinal - from.Ordinal,
+		Inserted: result.Inserted, Updated: result.Updated, Unchanged: result.Unchanged,
+		Duplicate: result.Duplicate, Filtered: result.Filtered, Rejected: int64(len(part.rejects)),
+	}
+	return part
+}
+
+// isStop reports whether err is how Chunk says that it committed and that the run should end here.
+func isStop(err error) bool {
+	return errors.Is(err, batch.ErrPaused) || errors.Is(err, batch.ErrCancelled) || errors.Is(err, batch.ErrDraining)
+}
+
+// configError keeps a table that changed under a run from being tried again and again.
+func configError(err error) error {
+	if batch.Classify(err) == batch.Config {
+		return retry.Permanent(err)
+	}
+	return err
+}

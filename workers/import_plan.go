@@ -1,0 +1,175 @@
+package workers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/rowio"
+)
+
+// importPlan says which field of a record goes into which column, and how.
+type importPlan struct {
+	spec    bulk.Spec
+	width   int // fields of a record
+	columns []planColumn
+}
+
+type planColumn struct {
+	field  int
+	trim   bool
+	nullIf [][]byte
+}
+
+// values picks the values of one record in the order of the plan's columns. An empty field without quotes is NULL, an
+// empty one in quotes is an empty text, as in PostgreSQL's own CSV.
+func (p *importPlan) values(into [][]byte, fields []rowio.Field) [][]byte {
+	for _, column := range p.columns {
+		field := fields[column.field]
+		value := field.Value
+		if column.trim {
+			value = bytes.TrimSpace(value)
+		}
+		if len(value) == 0 && !field.Quoted {
+			value = nil
+		} else if value == nil {
+			value = []byte{}
+		}
+		for _, null := range column.nullIf {
+			if value != nil && bytes.Equal(value, null) {
+				value = nil
+			}
+		}
+		into = append(into, value)
+	}
+	return into
+}
+
+// planImport maps the head of a file (the header's names, or as many empty names as there are fields) to the table.
+func planImport(def *config.Import, table *bulk.Table, head []string) (*importPlan, error) {
+	plan := &importPlan{width: len(head), spec: importSpec(def)}
+	columns := def.Columns
+	if len(columns) == 0 {
+		columns = implied(def, table, head)
+	}
+	for _, column := range columns {
+		field, err := fieldOf(def, column, head)
+		if err != nil {
+			return nil, err
+		}
+		planned := planColumn{field: field, trim: column.Trim}
+		for _, null := range column.NullIf {
+			planned.nullIf = append(planned.nullIf, []byte(null))
+		}
+		plan.columns = append(plan.columns, planned)
+		plan.spec.Columns = append(plan.spec.Columns, column.Target)
+	}
+	return plan, nil
+}
+
+// implied is the mapping of a definition without columns: each field into the column of its name, or without a header
+// into the table's columns in their order.
+func implied(def *config.Import, table *bulk.Table, head []string) []config.Column {
+	var columns []config.Column
+	if def.Header {
+		for _, name := range head {
+			columns = append(columns, config.Column{Target: name, Field: name})
+		}
+		return columns
+	}
+	for _, column := range table.Columns {
+		if !column.Generated {
+			columns = append(columns, config.Column{Target: column.Name, Number: len(columns) + 1})
+		}
+	}
+	return columns
+}
+
+func fieldOf(def *config.Import, column config.Column, head []string) (int, error) {
+	if !def.Header {
+		if column.Number < 1 || column.Number > len(head) {
+			return 0, fmt.Errorf("column %s reads field %d, but the file's first record has %d fields", column.Target, column.Number, len(head))
+		}
+		return column.Number - 1, nil
+	}
+	at := slices.Index(head, column.Field)
+	if at < 0 {
+		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s", column.Field, column.Target, shorten(head))
+	}
+	if slices.Contains(head[at+1:], column.Field) {
+		return 0, fmt.Errorf("the file's header has the field %q twice; rename one of them", column.Field)
+	}
+	return at, nil
+}
+
+// shorten lists a header without flooding the screen when it is no header at all.
+func shorten(names []string) string {
+	text := strings.ToValidUTF8(strings.Join(names, ", "), "\uFFFD")
+	if runes := []rune(text); len(runes) > 200 {
+		return string(runes[:200]) + "…"
+	}
+	return text
+}
+
+func importSpec(def *config.Import) bulk.Spec {
+	spec := bulk.Spec{Match: def.Match}
+	switch def.OnConflict {
+	case config.Skip:
+		spec.OnConflict = bulk.Skip
+	case config.Update:
+		spec.OnConflict = bulk.Update
+	default:
+		spec.OnConflict = bulk.Error
+	}
+	for _, rule := range def.Set {
+		if rule.When == config.OnInsert {
+			spec.SetOnInsert = append(spec.SetOnInsert, rule.Column)
+		} else {
+			spec.SetOnChange = append(spec.SetOnChange, rule.Column)
+		}
+	}
+	return spec
+}
+
+// CheckImport holds a definition against the live database, for config check.
+func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+	def := job.Import
+	table, err := bulk.Describe(ctx, db, def.Table.Schema, def.Table.Name)
+	if errors.Is(err, bulk.ErrNoTable) {
+		return []*config.Error{cfg.Errorf([]string{"jobs", job.Name, "table"}, "", "%s", err)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	spec := importSpec(def)
+	for _, column := range def.Columns {
+		spec.Columns = append(spec.Columns, column.Target)
+	}
+	if len(def.Columns) == 0 {
+		// The header decides; what can be checked now is the rest.
+		for _, column := range table.Columns {
+			if !column.Generated && !slices.Contains(spec.SetOnInsert, column.Name) && !slices.Contains(spec.SetOnChange, column.Name) {
+				spec.Columns = append(spec.Columns, column.Name)
+			}
+		}
+	}
+	var problems []*config.Error
+	for _, problem := range table.Check(spec) {
+		path := []string{"jobs", job.Name}
+		switch problem.Field {
+		case "set_on_insert", "set_on_change":
+			path = append(path, "set", problem.Column)
+		case "columns":
+			path = append(path, "columns", problem.Column)
+		default:
+			path = append(path, problem.Field)
+		}
+		problems = append(problems, cfg.Errorf(path, problem.Hint, "%s", problem.Message))
+	}
+	return problems, nil
+}
