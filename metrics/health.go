@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (r Readiness) OK() bool { return r.Status == "ok" }
 // Ready runs all checks, at the same time.
 func (h *Health) Ready(ctx context.Context) Readiness {
 	h.mu.RLock()
-	names, checks, draining := h.names[:len(h.names):len(h.names)], append([]Check(nil), h.checks...), h.draining
+	names, checks, draining := slices.Clone(h.names), slices.Clone(h.checks), h.draining
 	h.mu.RUnlock()
 
 	answer := Readiness{Status: "ok", Checks: map[string]string{}}
@@ -71,20 +72,8 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 		answer.Status, answer.Reason = "unready", "draining"
 		return answer
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	errs := make([]chan error, len(checks))
-	for i, check := range checks {
-		errs[i] = make(chan error, 1)
-		go func() { errs[i] <- run(ctx, check) }()
-	}
-	for i, name := range names {
-		var err error
-		select {
-		case err = <-errs[i]:
-		case <-ctx.Done():
-			err = fmt.Errorf("no answer within %s", checkTimeout)
-		}
+	for i, err := range runAll(ctx, checks) {
+		name := names[i]
 		answer.Checks[name] = "ok"
 		if err == nil {
 			continue
@@ -98,6 +87,31 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 		}
 	}
 	return answer
+}
+
+// runAll returns what each check says, within checkTimeout even if one does not give up.
+func runAll(ctx context.Context, checks []Check) []error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	type result struct {
+		check int
+		err   error
+	}
+	results := make(chan result, len(checks)) // whoever comes late must not block for ever
+	errs := make([]error, len(checks))
+	for i, check := range checks {
+		errs[i] = fmt.Errorf("no answer within %s", checkTimeout)
+		go func() { results <- result{i, run(ctx, check)} }()
+	}
+	for range checks {
+		select {
+		case r := <-results:
+			errs[r.check] = r.err
+		case <-ctx.Done():
+			return errs
+		}
+	}
+	return errs
 }
 
 // run keeps a check that panics from ending the process.

@@ -26,7 +26,7 @@ type bundle struct {
 	metrics *Metrics
 }
 
-func setup(t *testing.T, opts Opts) *bundle {
+func setup(t testing.TB, opts Opts) *bundle {
 	t.Helper()
 	url := testengine.URL(t)
 	b := &bundle{url: url, pool: testdb.Pool(t, url)}
@@ -48,7 +48,7 @@ func newMetrics(t testing.TB, opts Opts) (*prometheus.Registry, *Metrics) {
 	return reg, m
 }
 
-func connConfig(t *testing.T, url, name string) *pgx.ConnConfig {
+func connConfig(t testing.TB, url, name string) *pgx.ConnConfig {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
