@@ -13,8 +13,9 @@
 //
 // # Labels
 //
-// Labels come from code and configuration only: queue, kind, job, state, status, outcome, result. What was not foreseen is
-// counted under "other", so that no caller can make the number of series grow without bound.
+// Labels are queue, kind, job, state, status, outcome and result: names from code and configuration. Names that only the
+// database knows are admitted up to a limit (100 queues, 500 kinds, 500 jobs), so that no caller can make the number of
+// series grow without bound. A process counts what is one too many under "other"; the cluster's series leave it out.
 //
 // # Absent beats frozen
 //

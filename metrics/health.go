@@ -97,15 +97,15 @@ func runAll(ctx context.Context, checks []Check) []error {
 		check int
 		err   error
 	}
-	results := make(chan result, len(checks)) // whoever comes late must not block for ever
+	said := make(chan result, len(checks)) // whoever comes late must not block for ever
 	errs := make([]error, len(checks))
 	for i, check := range checks {
 		errs[i] = fmt.Errorf("no answer within %s", checkTimeout)
-		go func() { results <- result{i, run(ctx, check)} }()
+		go func() { said <- result{i, run(ctx, check)} }()
 	}
 	for range checks {
 		select {
-		case r := <-results:
+		case r := <-said:
 			errs[r.check] = r.err
 		case <-ctx.Done():
 			return errs

@@ -1,0 +1,8 @@
+// Package chaos holds tests that kill and freeze real worker processes in the middle of real imports and then compare the
+// outcome with the source, row by row.
+//
+// The defaults are short, for every run of the tests. The full proofs are longer:
+//
+//	go test ./internal/chaos -run Kill -chaos.kills 20 -chaos.rows 1000000 -timeout 30m -v
+//	go test ./internal/chaos -run Freeze -chaos.freeze 60s -chaos.rows 1000000 -timeout 30m -v
+package chaos

@@ -1,0 +1,53 @@
+package chaos
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Two workers; whichever runs the import is killed at a random moment, and a new one takes its place on the bench.
+func TestKill(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	workers := map[int]*worker{}
+	start := func() {
+		w := b.startWorker(t)
+		workers[w.cmd.Process.Pid] = w
+	}
+	start()
+	start()
+	id := b.startImport(t)
+
+	killed, last := 0, ""
+	var seqs []int64
+	for killed < *kills {
+		pid, process, ok := b.waitOwner(t, id, last)
+		if !ok {
+			break
+		}
+		pause(time.Duration(b.random.IntN(400)) * time.Millisecond)
+		if now, _ := b.owner(t, id); now != pid {
+			break // it has ended
+		}
+		w := workers[pid]
+		if w == nil {
+			t.Fatalf("run is at process %d, which is not a worker of this test", pid)
+		}
+		if err := w.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		_ = w.cmd.Wait()
+		delete(workers, pid)
+		killed, last = killed+1, process
+		seqs = append(seqs, b.info(t, id).Seq)
+		start()
+	}
+	info := b.waitFinal(t, id)
+	t.Logf("%d kills, at chunks %v; the run ended after %d chunks, %s", killed, seqs, info.Seq, info.FinishedAt.Sub(*info.StartedAt).Round(time.Second))
+	if killed < *kills {
+		t.Errorf("the import ended after %d of %d kills; give it more -chaos.rows", killed, *kills)
+	}
+	b.check(t, info)
+}
