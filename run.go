@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/rescue"
 	"github.com/tidemill/tidemill/retry"
@@ -42,11 +42,16 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	if err := migrations.Check(ctx, a.Pool, a.schema); err != nil {
 		return fmt.Errorf("%w; run: tidemill migrate up", err)
 	}
-	if err := a.addWorkers(ctx); err != nil {
+	watch, err := a.observe(ctx, queues)
+	if err != nil {
+		return err
+	}
+	defer watch.close()
+	if err := a.addWorkers(ctx, watch.metrics); err != nil {
 		return err
 	}
 	for started := false; ; started = true {
-		err := a.runAs(ctx, queues)
+		err := a.runAs(ctx, queues, watch)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -85,7 +90,7 @@ func (a *App) queues(opts *RunOpts) (map[string]int, error) {
 }
 
 // addWorkers adds the built-in kinds that the configuration uses.
-func (a *App) addWorkers(ctx context.Context) error {
+func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	imports := false
 	for _, job := range a.Config.Jobs {
 		imports = imports || job.Import != nil
@@ -99,6 +104,7 @@ func (a *App) addWorkers(ctx context.Context) error {
 			Jobs:    func(name string) (*config.Job, bool) { job, ok := a.Config.Jobs[name]; return job, ok },
 			Pool:    a.Pool,
 			Storage: bucket,
+			OnChunk: m.ObserveChunk,
 		}))
 		if err != nil {
 			return fmt.Errorf("add the import worker: %w", err)
@@ -117,17 +123,18 @@ type noopWorker struct{ river.WorkerDefaults[noopArgs] }
 func (*noopWorker) Work(context.Context, *river.Job[noopArgs]) error { return nil }
 
 // runAs works under one process id until ctx ends or the id is fenced.
-func (a *App) runAs(ctx context.Context, queues map[string]int) error {
+func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) error {
 	poolConfig, err := a.poolConfig()
 	if err != nil {
 		return err
 	}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig, Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
+		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
 	})
 	if err != nil {
 		return err
 	}
+	defer a.leave(ctx, process)
 	id := process.ID()
 	a.process.Store(&id)
 	a.Pool.Reset() // its sessions take the new name as they are made anew
@@ -142,38 +149,47 @@ func (a *App) runAs(ctx context.Context, queues map[string]int) error {
 	defer func() { go pool.Close() }()
 
 	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
-	client, err := a.workingClient(pool, id, queues, engine)
+	client, err := a.workingClient(pool, id, queues, watch.metrics, engine)
 	if err != nil {
 		return err
 	}
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start working: %w", err)
 	}
+	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
 
-	var fenced atomic.Bool
-	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	beating, stopBeat := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBeat()
 	ended := make(chan error, 1)
-	go func() { ended <- process.Run(watch) }()
+	go func() { ended <- process.Run(beating) }()
+	fenced := false
 	select {
 	case <-ctx.Done():
 		err = nil
 	case err = <-ended:
-		fenced.Store(true)
+		fenced = true
 	}
-	a.stop(ctx, client, engine, process, fenced.Load())
-	stopWatch()
-	if !fenced.Load() {
+	if !fenced {
+		watch.health.Drain()
+	}
+	a.stop(ctx, client, engine, process, fenced)
+	stopBeat()
+	if !fenced {
 		// The beat goes on while the jobs drain, and ends before the registration does.
 		<-ended
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if closeErr := process.Close(closing); closeErr != nil {
-		a.logger.WarnContext(ctx, "end the process's registration", "process", id, "error", closeErr)
-	}
-	a.logger.InfoContext(ctx, "worker stopped", "process", id)
 	return err
+}
+
+// leave ends a registration; what the client could not finish goes back to its queue.
+func (a *App) leave(ctx context.Context, process *rescue.Process) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := process.Close(ctx); err != nil {
+		a.logger.WarnContext(ctx, "end the process's registration", "process", process.ID(), "error", err)
+	}
+	a.logger.InfoContext(ctx, "worker stopped", "process", process.ID())
 }
 
 // stop drains the client, or, if the process is fenced and may not write any more, drops its jobs at once.
@@ -199,7 +215,7 @@ func (a *App) stop(ctx context.Context, client *river.Client[pgx.Tx], engine *ba
 	}
 }
 
-func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
+func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int, m *metrics.Metrics, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
 	riverQueues := map[string]river.QueueConfig{}
 	for name, workers := range queues {
 		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
@@ -215,7 +231,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int
 		ID:                   id,
 		Logger:               a.logger,
 		MaxAttempts:          a.Config.Retry.MaxAttempts,
-		Plugins:              []rivertype.Plugin{engine},
+		Plugins:              []rivertype.Plugin{m, engine}, // metrics first: it sees what the others make of an attempt
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,
 		RetryPolicy:          retryPolicy{workers.RetryPolicy(a.Config.Retry)},

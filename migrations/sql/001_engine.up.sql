@@ -47,6 +47,9 @@ CREATE INDEX run_job_idx ON {tidemill}.run (job, id DESC);
 CREATE INDEX run_identity_idx ON {tidemill}.run (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX run_live_identity_key ON {tidemill}.run (identity) WHERE identity IS NOT NULL AND finished_at IS NULL;
 
+-- Live runs are few among the many of the ledger; the metrics count them.
+CREATE INDEX run_live_idx ON {tidemill}.run (id) WHERE finished_at IS NULL;
+
 -- What somebody asks of a running run. A row of its own, so that asking never waits for, or holds up, the run's row.
 CREATE TABLE {tidemill}.run_intent (
     run    bigint NOT NULL,
