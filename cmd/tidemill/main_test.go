@@ -45,6 +45,7 @@ jobs:
     kind: import
     table: app.people
     match: [email]
+    on_conflict: skip
     columns: {id: id, email: email, full_name: {field: full_name, trim: true}, country: country, age: age, notes: notes}
     set: {created_at: now on insert}
   import-other:
@@ -52,6 +53,7 @@ jobs:
     queue: other
     table: app.people
     match: [email]
+    on_conflict: skip
     columns: {id: id, email: email, full_name: full_name}
     set: {created_at: now on insert}
 `

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Two workers; whichever runs the import is killed at a random moment, and a new one takes its place on the bench.
+// Two workers; whichever runs the import is killed at a random moment, and a new one takes its place on the bench. The
+// moments are spread over the import: the n-th is not before the n-th part of its chunks is committed.
 func TestKill(t *testing.T) {
 	t.Parallel()
 
@@ -26,6 +27,10 @@ func TestKill(t *testing.T) {
 		pid, process, ok := b.waitOwner(t, id, last)
 		if !ok {
 			break
+		}
+		const chunkRows = 50_000 // of workers.ImportWorker
+		for at := int64(killed * *rows / chunkRows / (*kills + 1)); b.info(t, id).Seq < at; {
+			pause(5 * time.Millisecond)
 		}
 		pause(time.Duration(b.random.IntN(400)) * time.Millisecond)
 		if now, _ := b.owner(t, id); now != pid {

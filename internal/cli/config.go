@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +15,7 @@ import (
 )
 
 func (m *Main) configCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check the configuration file"}
+	cmd := asGroup(&cobra.Command{Use: "config", Short: "Check the configuration file"})
 	var offline bool
 	check := &cobra.Command{
 		Use: "check [FILE]", Short: "Check the configuration, also against the live database", Args: args(0, 1),
@@ -37,37 +41,84 @@ func (m *Main) configCmd() *cobra.Command {
 }
 
 func (m *Main) checkConfig(ctx context.Context, offline bool) error {
-	if offline {
-		path := m.configPath
-		if path == "" {
-			path = "tidemill.yaml"
-		}
-		cfg, err := config.Load(path, &config.Opts{Offline: true})
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(m.Stdout, "%s: %s, no problem found (database not asked)\n", path, count(int64(len(cfg.Jobs)), "job", "jobs"))
+	cfg, problems, err := m.findProblems(ctx, offline)
+	var list config.Errors
+	switch {
+	case errors.As(err, &list):
+		problems = list
+	case err != nil:
 		return err
+	}
+	if m.json {
+		return m.problemsJSON(cfg, problems)
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	asked := ""
+	if offline {
+		asked = " (database not asked)"
+	}
+	_, err = fmt.Fprintf(m.Stdout, "%s: %s, no problem found%s\n", cmp.Or(cfg.File, "no file"), count(int64(len(cfg.Jobs)), "job", "jobs"), asked)
+	return err
+}
+
+// findProblems returns those of the live database; those of the file itself are an error of type config.Errors.
+func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, config.Errors, error) {
+	if offline {
+		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Offline: true})
+		return cfg, nil, err
 	}
 	app, err := m.open(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer app.Close()
 	var problems config.Errors
-	for _, job := range app.Config.Jobs {
+	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
+		job := app.Config.Jobs[name]
 		if job.Import == nil {
 			continue
 		}
 		found, err := workers.CheckImport(ctx, app.Pool, app.Config, job)
 		if err != nil {
-			return fmt.Errorf("check job %s: %w", job.Name, err)
+			return nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}
 		problems = append(problems, found...)
 	}
-	if len(problems) > 0 {
-		return problems
+	slices.SortStableFunc(problems, func(a, b *config.Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return app.Config, problems, nil
+}
+
+type problemJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Path    string `json:"path"`
+	Text    string `json:"text,omitempty"` // the value at fault
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func (m *Main) problemsJSON(cfg *config.Config, problems config.Errors) error {
+	out := struct {
+		OK       bool          `json:"ok"`
+		Jobs     int           `json:"jobs"`
+		Problems []problemJSON `json:"problems"`
+	}{OK: len(problems) == 0, Problems: []problemJSON{}}
+	if cfg != nil {
+		out.Jobs = len(cfg.Jobs)
 	}
-	_, err = fmt.Fprintf(m.Stdout, "%s: %s, no problem found\n", app.Config.File, count(int64(len(app.Config.Jobs)), "job", "jobs"))
-	return err
+	for _, p := range problems {
+		out.Problems = append(out.Problems, problemJSON{p.File, p.Line, p.Column, p.Path, p.Text, p.Message, p.Hint})
+	}
+	if err := m.printJSON(out); err != nil {
+		return err
+	}
+	if !out.OK {
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }

@@ -59,7 +59,7 @@ func (m *Main) report(err error) int {
 		fmt.Fprintf(m.Stderr, "hint: %s\n", hint)
 	}
 	var usage *usageError
-	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
@@ -86,8 +86,6 @@ func hintOf(err error) string {
 		return "tidemill runs list"
 	case errors.Is(err, context.Canceled):
 		return ""
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		return "tidemill --help"
 	}
 	return ""
 }

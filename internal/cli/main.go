@@ -95,6 +95,9 @@ Exit codes of all commands:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: cmd.CommandPath() + " --help"}
 	})
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.checkLogLevel() }
+	asGroup(root)
 	root.AddCommand(m.configCmd(), m.demoCmd(), m.importCmd(), m.migrateCmd(), m.processesCmd(), m.runsCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
 	return root
 }
@@ -112,6 +115,24 @@ func (m *Main) versionCmd() *cobra.Command {
 	}
 }
 
+// asGroup makes a command that only holds others say so when it is called with a name that it does not hold: cobra shows
+// the help of a subcommand instead, and reports success.
+func asGroup(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := cmd.CommandPath() + " --help"
+		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+			hint = "did you mean " + strings.Join(similar, " or ") + "? see " + hint
+		}
+		return &usageError{err: fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), hint: hint}
+	}
+	return cmd
+}
+
 // args checks the number of arguments; a wrong one is wrong usage, not failure.
 func args(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -126,17 +147,25 @@ func args(least, most int) cobra.PositionalArgs {
 	}
 }
 
+const defaultConfigFile = "tidemill.yaml"
+
+// configFile is the path of the configuration file, or "" if there is none.
+func (m *Main) configFile() string {
+	if m.configPath != "" {
+		return m.configPath
+	}
+	if path := os.Getenv("TIDEMILL_CONFIG"); path != "" {
+		return path
+	}
+	if _, err := os.Stat(defaultConfigFile); err == nil {
+		return defaultConfigFile
+	}
+	return ""
+}
+
 // loadConfig reads the configuration file. Without one, the defaults and DATABASE_URL serve.
 func (m *Main) loadConfig() (*config.Config, error) {
-	path := m.configPath
-	if path == "" {
-		path = os.Getenv("TIDEMILL_CONFIG")
-	}
-	if path == "" {
-		if _, err := os.Stat("tidemill.yaml"); err == nil {
-			path = "tidemill.yaml"
-		}
-	}
+	path := m.configFile()
 	cfg := config.Default()
 	if path != "" {
 		var err error
@@ -163,6 +192,15 @@ func localURLFile() string { return filepath.Join(localDir, "database_url") }
 
 // open loads the configuration and connects.
 func (m *Main) open(ctx context.Context) (*App, error) {
+	cfg, err := m.loadDatabaseConfig()
+	if err != nil {
+		return nil, err
+	}
+	return m.Open(ctx, cfg, m.logger(slog.LevelWarn))
+}
+
+// loadDatabaseConfig is loadConfig for commands that cannot do without a database.
+func (m *Main) loadDatabaseConfig() (*config.Config, error) {
 	cfg, err := m.loadConfig()
 	if err != nil {
 		return nil, err
@@ -171,12 +209,12 @@ func (m *Main) open(ctx context.Context) (*App, error) {
 		return nil, withHint(errors.New("no database is configured"),
 			"set DATABASE_URL, or database.url in tidemill.yaml, or run: tidemill up")
 	}
-	return m.Open(ctx, cfg, m.logger(slog.LevelWarn))
+	return cfg, nil
 }
 
 // logger writes JSON to standard error, from the given level or --log-level, whichever says less.
 func (m *Main) logger(least slog.Level) *slog.Logger {
 	level := slog.LevelInfo
-	_ = level.UnmarshalText([]byte(m.logLevel)) // checked by the command that runs workers
+	_ = level.UnmarshalText([]byte(m.logLevel)) // checked before every command
 	return slog.New(slog.NewJSONHandler(m.Stderr, &slog.HandlerOptions{Level: max(level, least)}))
 }

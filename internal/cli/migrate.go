@@ -10,11 +10,11 @@ import (
 )
 
 func (m *Main) migrateCmd() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := asGroup(&cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's tables up to date",
 		Long:  "Applies River's migrations and Tidemill's own. Any number of processes may do so at once.",
-	}
+	})
 	var steps int
 	down := &cobra.Command{
 		Use: "down", Short: "Take back Tidemill's newest migrations (not River's)", Args: args(0, 0),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,13 +18,13 @@ import (
 )
 
 func (m *Main) runsCmd() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := asGroup(&cobra.Command{
 		Use:   "runs",
 		Short: "See and steer runs",
 		Example: `  tidemill runs list --job import-users
   tidemill runs watch 42
   tidemill runs pause 42`,
-	}
+	})
 	cmd.AddCommand(m.runsListCmd(), m.runsShowCmd(), m.runsWatchCmd(), m.runsRejectsCmd(), m.runsRetryCmd(),
 		m.steerCmd("cancel", "End a run; what is committed is kept", "cancellation asked for", (*batch.Ledger).Cancel),
 		m.steerCmd("pause", "Stop a run after its current chunk, until it is resumed", "pause asked for", (*batch.Ledger).Pause),
@@ -53,12 +54,15 @@ func (m *Main) runsListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List runs, the newest first", Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.Status = batch.Status(status)
+			if status != "" && !slices.Contains(statuses(), opts.Status) {
+				return &usageError{err: fmt.Errorf("%q is not a status of a run", status), hint: "one of " + joinStatuses()}
+			}
 			app, err := m.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer app.Close()
-			opts.Status = batch.Status(status)
 			infos, err := app.Ledger.List(cmd.Context(), opts)
 			if err != nil {
 				return err
@@ -80,6 +84,21 @@ func (m *Main) runsListCmd() *cobra.Command {
 	cmd.Flags().StringVar(&status, "status", "", "only with this status, for example failed")
 	cmd.Flags().IntVarP(&opts.Limit, "limit", "n", 20, "how many at most")
 	return cmd
+}
+
+func statuses() []batch.Status {
+	return []batch.Status{
+		batch.Enqueued, batch.Running, batch.Pausing, batch.Paused, batch.Cancelling, batch.Retrying,
+		batch.Succeeded, batch.SucceededWithRejects, batch.Failed, batch.Cancelled,
+	}
+}
+
+func joinStatuses() string {
+	var names []string
+	for _, status := range statuses() {
+		names = append(names, string(status))
+	}
+	return strings.Join(names, ", ")
 }
 
 func runRow(info *batch.Info) []string {

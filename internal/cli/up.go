@@ -23,9 +23,6 @@ Without a configured database (database.url, DATABASE_URL) it starts a PostgreSQ
 folder .tidemill; other commands run in the same folder find it by themselves.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := m.checkLogLevel(); err != nil {
-				return err
-			}
 			cfg, err := m.loadConfig()
 			if err != nil {
 				return err

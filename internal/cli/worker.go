@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 func (m *Main) workerCmd() *cobra.Command {
@@ -25,11 +30,11 @@ once; the jobs are given to other workers within seconds. The log goes to standa
   tidemill worker --queues critical,default`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := m.loadConfig()
+			cfg, err := m.loadDatabaseConfig()
 			if err != nil {
 				return err
 			}
-			if err := m.checkLogLevel(); err != nil {
+			if err := checkQueues(cfg, queues); err != nil {
 				return err
 			}
 			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
@@ -50,6 +55,18 @@ func (m *Main) checkLogLevel() error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
 		return &usageError{err: fmt.Errorf("--log-level %q is not debug, info, warn or error", m.logLevel)}
+	}
+	return nil
+}
+
+func checkQueues(cfg *config.Config, queues []string) error {
+	for _, name := range queues {
+		if _, ok := cfg.Queues[name]; !ok {
+			return &usageError{
+				err:  fmt.Errorf("queue %q is not in the configuration", name),
+				hint: "configured queues: " + strings.Join(slices.Sorted(maps.Keys(cfg.Queues)), ", "),
+			}
+		}
 	}
 	return nil
 }

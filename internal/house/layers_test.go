@@ -1,0 +1,184 @@
+package house
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// layers names, for each of our packages, those of ours that its code may import; a row that ends in /... stands for
+// all folders below. Tests are free.
+//
+// The order is cmd, root, internal/cli; then workers, periodic and metrics; then batch and rescue; then migrations and
+// retry. batch, rescue, metrics, retry and migrations take plain Go options, so that each can be added alone to an
+// existing River client: they know neither config nor workers. The internal packages at the end are leaves: they know
+// neither us nor River.
+func layers() map[string][]string {
+	return map[string][]string{
+		"cmd/tidemill": {"."},
+		".": {
+			"batch", "config", "internal/cli", "internal/storage", "metrics", "migrations", "periodic", "rescue", "retry", "workers",
+		},
+		"internal/cli": {
+			"batch", "config", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
+			"rescue", "retry", "workers",
+		},
+
+		"workers":  {"batch", "config", "internal/bulk", "internal/rowio", "internal/storage", "migrations", "retry"},
+		"periodic": {"batch", "migrations", "retry"},
+		"metrics":  {"batch", "migrations"},
+
+		"batch":  {"migrations", "retry"},
+		"rescue": {"migrations", "retry"},
+
+		"config":     {},
+		"migrations": {},
+		"retry":      {},
+
+		"internal/bulk":       {},
+		"internal/devdb":      {},
+		"internal/rowio":      {},
+		"internal/sampledata": {},
+		"internal/storage":    {},
+
+		"internal/chaos":      {},
+		"internal/house":      {},
+		"internal/testdb":     {"internal/devdb"},
+		"internal/testengine": {"batch", "internal/testdb", "migrations", "rescue"},
+
+		"bench/...": {
+			".", "batch", "config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage",
+			"metrics", "migrations", "periodic", "rescue", "retry", "workers",
+		},
+		"examples/...": {".", "batch", "config", "metrics", "migrations", "periodic", "rescue", "retry", "workers"}, // what a reader can import
+	}
+}
+
+// leaves know nothing of River, so that they can be read, tested and moved alone.
+func leaves() []string {
+	return []string{"config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage"}
+}
+
+// testSupport are the packages that only tests import.
+func testSupport() []string { return []string{"internal/testdb", "internal/testengine"} }
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	report(t, checkLayers(setup(t)))
+}
+
+func checkLayers(r *repository) []string {
+	var problems []string
+	for _, pkg := range r.packages() {
+		if _, ok := allowed(pkg); !ok {
+			problems = append(problems, fmt.Sprintf("%s is in no layer; give it a row in layers (internal/house/layers_test.go) that says what it may import", pkg))
+		}
+	}
+	for _, f := range r.goes {
+		if f.test {
+			continue
+		}
+		for _, spec := range f.ast.Imports {
+			if why := refuse(f, strings.Trim(spec.Path.Value, `"`)); why != "" {
+				problems = append(problems, r.at(spec)+": "+why)
+			}
+		}
+	}
+	return problems
+}
+
+// refuse says why f must not import name, "" if it may.
+func refuse(f *goFile, name string) string {
+	if name == "testing" && !f.support() {
+		return fmt.Sprintf("%s imports testing outside tests; move this to a _test.go file or to internal/testdb or internal/testengine", f.pkg)
+	}
+	if strings.HasPrefix(name, "github.com/riverqueue/") && slices.Contains(leaves(), f.pkg) {
+		return fmt.Sprintf("%s must not import %s, for it is a leaf that knows nothing of River; pass in what it needs, or do this in batch or workers", f.pkg, name)
+	}
+	target, ok := ours(name)
+	if !ok {
+		return ""
+	}
+	if slices.Contains(testSupport(), target) && !f.support() {
+		return fmt.Sprintf("%s imports %s outside tests; only tests may", f.pkg, target)
+	}
+	may, known := allowed(f.pkg)
+	if !known || slices.Contains(may, target) {
+		return ""
+	}
+	allow := "none of ours"
+	if len(may) > 0 {
+		allow = "only " + strings.Join(may, ", ")
+	}
+	return fmt.Sprintf("%s must not import %s (it may import %s); pass in what it needs as a plain option or an interface, or move the code up", f.pkg, target, allow)
+}
+
+func allowed(pkg string) ([]string, bool) {
+	all := layers()
+	if may, ok := all[pkg]; ok {
+		return may, true
+	}
+	for row, may := range all {
+		if dir, ok := strings.CutSuffix(row, "/..."); ok && (pkg == dir || strings.HasPrefix(pkg, dir+"/")) {
+			return may, true
+		}
+	}
+	return nil, false
+}
+
+// The table itself must be a direction: with a cycle in it, it would forbid nothing.
+func TestLayersHaveNoCycle(t *testing.T) {
+	t.Parallel()
+	all := layers()
+	var visit func(pkg string, above []string)
+	visit = func(pkg string, above []string) {
+		if slices.Contains(above, pkg) {
+			t.Fatalf("layers allow a cycle: %s; remove one of its steps", strings.Join(append(above, pkg), " imports "))
+		}
+		for _, target := range all[pkg] {
+			visit(target, append(slices.Clip(above), pkg))
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(all)) {
+		visit(pkg, nil)
+	}
+}
+
+func TestLayersAreSeen(t *testing.T) {
+	t.Parallel()
+	r := sketch(t, map[string]string{
+		"batch/a.go":           "package batch\n\nimport _ \"github.com/tidemill/tidemill/config\"\n",
+		"batch/a_test.go":      "package batch\n\nimport _ \"github.com/tidemill/tidemill/internal/testdb\"\n",
+		"bench/deep/a.go":      "package main\n\nimport _ \"github.com/tidemill/tidemill/batch\"\n",
+		"config/a.go":          "package config\n\nimport _ \"github.com/tidemill/tidemill\"\n",
+		"internal/bulk/a.go":   "package bulk\n\nimport _ \"github.com/riverqueue/river\"\n",
+		"internal/testdb/a.go": "package testdb\n\nimport _ \"testing\"\n",
+		"metrics/a.go":         "package metrics\n\nimport _ \"github.com/tidemill/tidemill/internal/testengine\"\n",
+		"odd/a_windows.go":     "package odd\n\nimport _ \"testing\"\n",
+	})
+	want := []string{
+		"odd is in no layer",
+		"batch/a.go:3: batch must not import config (it may import only migrations, retry)",
+		"config/a.go:3: config must not import . (it may import none of ours)",
+		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
+		"metrics/a.go:3: metrics imports internal/testengine outside tests",
+		"odd/a_windows.go:3: odd imports testing outside tests",
+	}
+	if diff := cmp.Diff(want, rules(checkLayers(r))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// rules are the problems without what to do about them.
+func rules(problems []string) []string {
+	var all []string
+	for _, p := range problems {
+		rule, _, _ := strings.Cut(p, "; ")
+		all = append(all, rule)
+	}
+	return all
+}
