@@ -34,7 +34,7 @@ func scriptCommands() map[string]command {
 		"exits":      plain(cmdExits),
 		"gate":       plain(cmdGate),
 		"json":       plain(cmdJSON),
-		"onerecord":  plain(cmdOneRecord),
+		"longlines":  plain(cmdLongLines),
 		"people":     plain(cmdPeople),
 		"server":     plain(cmdServer),
 		"smalldisk":  plain(cmdSmallDisk),
@@ -187,7 +187,19 @@ func cmdServer(ts *testscript.TestScript, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	db, err := devdb.Start(ctx, &devdb.Opts{Dir: filepath.Join(ts.Getenv("WORK"), "pgdata")})
+	if w.serverDir == "" {
+		// The server does not run as root, so that the script's own folder is closed to it.
+		dir, err := os.MkdirTemp("", "tidemill-scripts-")
+		if err != nil {
+			return err
+		}
+		ts.Defer(func() { _ = os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+		w.serverDir = filepath.Join(dir, "postgres")
+	}
+	db, err := devdb.Start(ctx, &devdb.Opts{Dir: w.serverDir})
 	if err != nil {
 		return err
 	}
@@ -247,18 +259,25 @@ func cmdUnclosed(ts *testscript.TestScript, args []string) error {
 	return err
 }
 
-// onerecord FILE MIB writes a file of one good row and one line of that size that begins with a quote.
-func cmdOneRecord(ts *testscript.TestScript, args []string) error {
-	size, err := strconv.Atoi(args[1])
+// longlines FILE LINES MIB writes a file of one good row and lines of that size, each of which begins with a quote.
+func cmdLongLines(ts *testscript.TestScript, args []string) error {
+	lines, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	size, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
 	}
 	return writeFile(ts.MkAbs(args[0]), func(w *bufio.Writer) error {
-		fmt.Fprint(w, "id,email,full_name,country,age,notes\n1,one@example.com,One,,,\n\"")
+		fmt.Fprint(w, "id,email,full_name,country,age,notes\n1,one@example.com,One,,,")
 		padding := strings.Repeat("x", 1<<20)
-		for range size {
-			if _, err := w.WriteString(padding); err != nil {
-				return err
+		for range lines {
+			fmt.Fprint(w, "\n\"")
+			for range size {
+				if _, err := w.WriteString(padding); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

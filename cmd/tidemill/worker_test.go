@@ -53,8 +53,10 @@ func cmdWorker(ts *testscript.TestScript, args []string) error {
 	case "kill":
 		return running.cmd.Process.Signal(syscall.SIGKILL)
 	case "wait":
+		delete(w.workers, name)
 		return running.wait()
 	case "stop":
+		delete(w.workers, name)
 		return errors.Join(running.cmd.Process.Signal(syscall.SIGTERM), running.wait())
 	case "memory":
 		return running.checkMemory(ts, args[2])

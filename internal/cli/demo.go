@@ -70,6 +70,9 @@ everything that goes wrong in real files, imports it with progress, checks every
 Nothing is left behind, except the schema tidemill_demo in a database that was given.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if rows < 1 {
+				return &usageError{err: fmt.Errorf("--rows %d is less than 1", rows)}
+			}
 			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
 			defer stop()
 			return m.demo(ctx, rows, once)

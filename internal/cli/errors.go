@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -54,7 +55,7 @@ func (m *Main) report(err error) int {
 		fmt.Fprintf(m.Stderr, "tidemill: the configuration has %s\n", count(int64(len(list)), "problem", "problems"))
 		return exitFailed
 	}
-	fmt.Fprintf(m.Stderr, "tidemill: %s\n", strings.TrimSpace(err.Error()))
+	fmt.Fprintf(m.Stderr, "tidemill: %s\n", printable(strings.TrimSpace(err.Error())))
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(m.Stderr, "hint: %s\n", hint)
 	}
@@ -77,15 +78,24 @@ func hintOf(err error) string {
 	case errors.As(err, &usage):
 		return usage.hint
 	case errors.As(err, &state):
-		return state.Hint
+		return stateHint(state)
 	case errors.As(err, &connect):
 		return "is PostgreSQL running, and is database.url (or DATABASE_URL) right?"
 	case errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000"):
 		return "if the tables are missing, run: tidemill migrate up"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return "free or add space there, then import again; nothing was started"
 	case errors.Is(err, batch.ErrNoRun):
 		return "tidemill runs list"
 	case errors.Is(err, context.Canceled):
 		return ""
 	}
 	return ""
+}
+
+func stateHint(err *batch.StateError) string {
+	if err.Hint == "" && (err.Status == batch.Paused || err.Status == batch.Pausing) {
+		return fmt.Sprintf("tidemill runs resume %d", err.ID)
+	}
+	return err.Hint
 }

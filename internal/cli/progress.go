@@ -121,10 +121,13 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		}
 	}
 	if note := noteOf(info); note != "" {
-		fmt.Fprintf(w, "note: %s\n", note)
+		fmt.Fprintf(w, "note: %s\n", printable(note))
 	}
-	if info.Error != nil {
-		fmt.Fprintf(w, "error: %s\n", *info.Error)
+	switch {
+	case info.Status == batch.Cancelled:
+		fmt.Fprintf(w, "note: what was imported is kept; to go on from there: tidemill runs retry %d\n", info.ID)
+	case info.Error != nil:
+		fmt.Fprintf(w, "error: %s\n", printable(*info.Error))
 	}
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)

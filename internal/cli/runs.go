@@ -123,7 +123,7 @@ func runRow(info *batch.Info) []string {
 	}
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
 
 func (m *Main) runsShowCmd() *cobra.Command {
 	return &cobra.Command{
@@ -231,7 +231,7 @@ func (m *Main) runsRejectsCmd() *cobra.Command {
 				}
 				rows := make([][]string, len(rejects))
 				for i, r := range rejects {
-					rows[i] = []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(strings.ToValidUTF8(string(r.Raw), "\uFFFD")), 60)}
+					rows[i] = []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(string(r.Raw)), 60)}
 				}
 				if err := m.table("no rejects", []string{"LINE", "CODE", "REASON", "ROW"}, rows); err != nil {
 					return err

@@ -104,7 +104,7 @@ func uses(r *repository, required []requirement) map[string]string {
 	return used
 }
 
-var row = regexp.MustCompile("^\\|\\s*`([^`]+)`\\s*\\|([^|]*)\\|([^|]*)\\|")
+var reasonRow = regexp.MustCompile("^\\|\\s*`([^`]+)`\\s*\\|([^|]*)\\|([^|]*)\\|")
 
 func reasons(text string) []reason {
 	var all []reason
@@ -113,7 +113,7 @@ func reasons(text string) []reason {
 		if m := heading.FindStringSubmatch(line); m != nil {
 			section = m[1]
 		}
-		if m := row.FindStringSubmatch(line); m != nil {
+		if m := reasonRow.FindStringSubmatch(line); m != nil {
 			all = append(all, reason{module: m[1], licence: strings.TrimSpace(m[2]), why: strings.TrimSpace(m[3]), section: section})
 		}
 	}

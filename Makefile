@@ -1,0 +1,25 @@
+# What each target does is said behind ##; "make help" prints it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint generate bench verify
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## see it work, with a database of its own (ARGS="--once --rows 1000000")
+	go run ./cmd/tidemill demo $(ARGS)
+
+test: ## run all tests with the race detector (ARGS="-run Import -v")
+	go test -race ./... $(ARGS)
+
+lint: ## gofmt, go vet and staticcheck
+	.ci/run gofmt vet staticcheck
+
+generate: ## write the generated files anew: docs/CONFIG.md
+	go test ./config -run Reference -update
+
+bench: ## run the benchmarks (ARGS are theirs)
+	go run ./bench $(ARGS)
+
+verify: ## generated files are up to date, go.mod is tidy, and lint
+	.ci/run generated tidy gofmt vet staticcheck

@@ -1,0 +1,92 @@
+// Command bench measures Tidemill beside what it is compared with, in the same run on the same machine.
+//
+//	go run ./bench import     imports of 1,000,000 rows beside psql's \copy
+//	go run ./bench triggers   what the triggers and the fencing cost plain River jobs
+//	go run ./bench memory     a worker's memory while it imports 1 GB
+//
+// It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/devdb"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	benches := map[string]func(context.Context, *bench) error{"import": benchImport, "triggers": benchTriggers, "memory": benchMemory}
+	if len(args) == 0 || benches[args[0]] == nil {
+		return fmt.Errorf("usage: go run ./bench import|triggers|memory [-rows N] [-rounds N] [-jobs N]")
+	}
+	b := &bench{}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.IntVar(&b.rows, "rows", 1_000_000, "rows of imported files")
+	flags.IntVar(&b.rounds, "rounds", 0, "pairs; default 5 for imports, 10 for triggers")
+	flags.IntVar(&b.jobs, "jobs", 40_000, "jobs of a drain")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tidemill-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b.dir = dir
+	fmt.Fprintln(os.Stderr, "starting PostgreSQL")
+	b.db, err = devdb.Start(ctx, &devdb.Opts{Durable: true, Settings: map[string]string{
+		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h",
+	}})
+	if err != nil {
+		return err
+	}
+	defer b.db.Close()
+	return benches[args[0]](ctx, b)
+}
+
+// bench is what all measurements share.
+type bench struct {
+	rows, rounds, jobs int
+	dir                string
+	db                 *devdb.DB
+}
+
+// build makes the real command.
+func (b *bench) build(ctx context.Context) (string, error) {
+	path := filepath.Join(b.dir, "tidemill")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/tidemill/tidemill/cmd/tidemill").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w: %s", err, out)
+	}
+	return path, nil
+}
+
+// spread is the median, least and most of some figures.
+type spread struct{ median, least, most float64 }
+
+func spreadOf(values []float64) spread {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	median := sorted[n/2]
+	if n%2 == 0 {
+		median = (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return spread{median: median, least: sorted[0], most: sorted[n-1]}
+}
+
+func (s spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.median, s.least, s.most) }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/sampledata"
+)
+
+// benchMemory compares a worker's resident memory before an import with its peak during one of about a gigabyte.
+func benchMemory(ctx context.Context, b *bench) error {
+	ib, err := startImportBench(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer ib.close()
+	if err := ib.reset(ctx); err != nil {
+		return err
+	}
+	rows := b.rows
+	if rows == 1_000_000 {
+		rows = 12_500_000
+	}
+	file, stats, err := b.people("memory", sampledata.PeopleOpts{Rows: rows, Seed: 4, DuplicateRatio: 0.01, Bad: 500, Shuffle: true})
+	if err != nil {
+		return err
+	}
+	// A worker that has been up for a moment, with its clients connected, is what idle means.
+	select {
+	case <-time.After(5 * time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	idle, err := ib.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	if out, err := ib.command(ctx, "import", "people", file, "--json").CombinedOutput(); err != nil && !strings.Contains(string(out), "succeeded_with_rejects") {
+		return fmt.Errorf("import: %w: %s", err, out)
+	}
+	peak, err := ib.memory("VmHWM")
+	if err != nil {
+		return err
+	}
+	if err := ib.count(ctx, stats.Distinct); err != nil {
+		return err
+	}
+	fmt.Printf("file of %d MiB, %d rows, imported in %s: worker idle %d MiB, peak %d MiB, %d MiB above idle\n",
+		stats.Bytes>>20, stats.Rows, time.Since(started).Round(time.Second), idle>>10, peak>>10, (peak-idle)>>10)
+	return nil
+}
+
+// memory reads a field of the worker's /proc status, in KiB.
+func (ib *importBench) memory(field string) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", ib.worker.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("memory is measured on Linux only: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+		}
+	}
+	return 0, fmt.Errorf("no %s in /proc status", field)
+}
