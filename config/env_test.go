@@ -41,7 +41,7 @@ func TestReplacedValues(t *testing.T) {
 	opts := lookup(map[string]string{
 		"N": "7", "NOT": "x", "WAIT": "3s", "YES": "true", "NULL": "null", "EVIL": "a: {b: 1}\nc: d", "EMPTY": "", "RATIO": "5%", "SIZE": "2KiB", "TAB": "tab",
 	})
-	c, err := Parse("", []byte(`
+	_, err := Parse("", []byte(`
 database: {url: "${NO:-}", schema: "s${N}"}
 queues: {default: "${N}", "${N}": 1}
 `), opts)
@@ -49,7 +49,7 @@ queues: {default: "${N}", "${N}": 1}
 	if err == nil || err.Error() != want {
 		t.Errorf("replacement in a key: %v, want %s", err, want)
 	}
-	c, err = Parse("", []byte(`
+	c, err := Parse("", []byte(`
 database: {url: "${NO:-}", schema: "s${N}"}
 queues: {default: "${N}"}
 drain_timeout: ${WAIT}

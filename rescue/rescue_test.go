@@ -226,11 +226,16 @@ func TestFencedProcessWritesNothing(t *testing.T) {
 	default:
 	}
 
-	// And directly: no update of river_job passes through its sessions.
-	_, err := frozen.pool.Exec(context.Background(), `UPDATE tidemill.river_job SET priority = 2`)
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != "TM001" {
-		t.Errorf("update by a fenced session: %v", err)
+	// And directly: no update of river_job passes through its sessions. A sweep may end a session before it is used.
+	for {
+		_, err := frozen.pool.Exec(context.Background(), `UPDATE tidemill.river_job SET priority = 2`)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "TM001" {
+			break
+		}
+		if err == nil {
+			t.Fatal("an update by a fenced session passed")
+		}
 	}
 }
 

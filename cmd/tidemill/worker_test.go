@@ -28,16 +28,16 @@ type worker struct {
 	log   string
 }
 
-// worker start NAME [FLAG…] starts a worker process and waits until it works.
+// worker start|up NAME [FLAG…] starts a worker process (by tidemill worker, or up) and waits until it works.
 // worker term|kill NAME sends a signal. worker wait NAME waits for its end, which must be in order unless it was killed.
 // worker stop NAME is term and wait. worker memory NAME MIB allows it that much more memory, at its peak, than it had idle.
 func cmdWorker(ts *testscript.TestScript, args []string) error {
 	w, name := worldOf(ts), args[1]
-	if args[0] == "start" {
+	if subcommand, ok := map[string]string{"start": "worker", "up": "up"}[args[0]]; ok {
 		if w.workers[name] != nil {
 			return fmt.Errorf("there is a worker %s already", name)
 		}
-		started, err := startWorker(ts, w, name, args[2:])
+		started, err := startWorker(ts, name, append([]string{subcommand}, args[2:]...))
 		if started != nil {
 			w.workers[name] = started
 		}
@@ -64,7 +64,7 @@ func cmdWorker(ts *testscript.TestScript, args []string) error {
 	return fmt.Errorf("worker %s: no such action", args[0])
 }
 
-func startWorker(ts *testscript.TestScript, w *world, name string, flags []string) (*worker, error) {
+func startWorker(ts *testscript.TestScript, name string, args []string) (*worker, error) {
 	program, err := lookPath(ts, "tidemill")
 	if err != nil {
 		return nil, err
@@ -75,9 +75,9 @@ func startWorker(ts *testscript.TestScript, w *world, name string, flags []strin
 		return nil, err
 	}
 	alive := &signalWriter{w: file, word: []byte(`"msg":"worker started"`), seen: make(chan struct{})}
-	started.cmd = exec.Command(program, append([]string{"worker"}, flags...)...)
+	started.cmd = exec.Command(program, args...)
 	started.cmd.Dir = ts.MkAbs(".")
-	started.cmd.Env = w.environ(ts)
+	started.cmd.Env = worldOf(ts).environ(ts)
 	started.cmd.Stderr = alive
 	if err := started.cmd.Start(); err != nil {
 		return nil, errors.Join(err, file.Close())
