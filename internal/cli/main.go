@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,7 +164,8 @@ func (m *Main) configFile() string {
 	return ""
 }
 
-// loadConfig reads the configuration file. Without one, the defaults and DATABASE_URL serve.
+// loadConfig reads the configuration file. Without one, the defaults and DATABASE_URL serve. What is configured nowhere is
+// where up keeps it, if up was used in this folder.
 func (m *Main) loadConfig() (*config.Config, error) {
 	path := m.configFile()
 	cfg := config.Default()
@@ -177,9 +179,15 @@ func (m *Main) loadConfig() (*config.Config, error) {
 		cfg.Database.URL = os.Getenv("DATABASE_URL")
 	}
 	if cfg.Database.URL == "" {
-		// What up has started in this folder.
-		if url, err := os.ReadFile(localURLFile()); err == nil {
-			cfg.Database.URL = strings.TrimSpace(string(url))
+		if address, err := os.ReadFile(localURLFile()); err == nil {
+			cfg.Database.URL = strings.TrimSpace(string(address))
+		}
+	}
+	if cfg.Storage.URL == "" {
+		if _, err := os.Stat(localStorage()); err == nil {
+			if cfg.Storage.URL, err = localStorageURL(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return cfg, nil
@@ -187,6 +195,16 @@ func (m *Main) loadConfig() (*config.Config, error) {
 
 // localDir is where up keeps its database and files.
 const localDir = ".tidemill"
+
+func localStorage() string { return filepath.Join(localDir, "storage") }
+
+func localStorageURL() (string, error) {
+	dir, err := filepath.Abs(localStorage())
+	if err != nil {
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: dir}).String(), nil
+}
 
 func localURLFile() string { return filepath.Join(localDir, "database_url") }
 

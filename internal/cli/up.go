@@ -20,7 +20,8 @@ func (m *Main) upCmd() *cobra.Command {
 		Long: `Migrates the database and works jobs until Ctrl-C.
 
 Without a configured database (database.url, DATABASE_URL) it starts a PostgreSQL of its own, whose data stays in the
-folder .tidemill; other commands run in the same folder find it by themselves.`,
+folder .tidemill. Without storage.url, files are kept there too. Other commands run in the same folder find both by
+themselves.`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := m.loadConfig()
@@ -71,11 +72,13 @@ func (m *Main) localDatabase(ctx context.Context, cfg *config.Config) (*devdb.DB
 
 func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 	if cfg.Storage.URL == "" {
-		dir, err := filepath.Abs(filepath.Join(localDir, "storage"))
-		if err != nil {
+		if err := os.MkdirAll(localStorage(), 0o700); err != nil {
 			return err
 		}
-		cfg.Storage.URL = "file://" + dir
+		var err error
+		if cfg.Storage.URL, err = localStorageURL(); err != nil {
+			return err
+		}
 	}
 	app, err := m.Open(ctx, cfg, m.logger(slog.LevelDebug))
 	if err != nil {
