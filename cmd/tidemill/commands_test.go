@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/tidemill/tidemill/internal/devdb"
-	"github.com/tidemill/tidemill/internal/sampledata"
 )
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
@@ -29,18 +27,19 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // scriptCommands are the commands that scripts have besides those of testscript.
 func scriptCommands() map[string]command {
 	return map[string]command{
-		"build":      plain(cmdBuild),
 		"eventually": plain(cmdEventually),
 		"exits":      plain(cmdExits),
 		"gate":       plain(cmdGate),
 		"json":       plain(cmdJSON),
 		"longlines":  plain(cmdLongLines),
 		"people":     plain(cmdPeople),
+		"publicdir":  plain(cmdPublicDir),
 		"server":     plain(cmdServer),
 		"smalldisk":  plain(cmdSmallDisk),
 		"sql":        plain(cmdSQL),
 		"tty":        plain(cmdTTY),
 		"unclosed":   plain(cmdUnclosed),
+		"wide":       plain(cmdWide),
 		"worker":     plain(cmdWorker),
 	}
 }
@@ -55,15 +54,6 @@ func plain(fn func(ts *testscript.TestScript, args []string) error) command {
 			ts.Fatalf("%v", err)
 		}
 	}
-}
-
-// build FILE makes the command without the race detector, whose memory would hide the command's own.
-func cmdBuild(ts *testscript.TestScript, args []string) error {
-	out, err := exec.Command("go", "build", "-o", ts.MkAbs(args[0]), ".").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // exits CODE PROGRAM [ARG…] runs a program that must end with exactly this code.
@@ -86,9 +76,13 @@ func exitCode(err error) (int, error) {
 	return 0, err
 }
 
-// sql STATEMENT prints the rows, one a line, columns separated by |.
+// sql STATEMENT prints the rows, one a line, columns separated by |. Without DATABASE_URL it asks the database of up.
 func cmdSQL(ts *testscript.TestScript, args []string) error {
-	out, err := query(ts.Getenv("DATABASE_URL"), args[0])
+	url := ts.Getenv("DATABASE_URL")
+	if url == "" {
+		url = ts.ReadFile(".tidemill/database_url")
+	}
+	out, err := query(url, args[0])
 	if err != nil {
 		return err
 	}
@@ -157,7 +151,10 @@ func cmdJSON(ts *testscript.TestScript, args []string) error {
 	if !json.Valid([]byte(out)) {
 		return fmt.Errorf("standard output is not JSON: %s", out)
 	}
-	for ; len(args) >= 2; args = args[2:] {
+	if len(args)%2 != 0 {
+		return fmt.Errorf("%d arguments, want pairs of a path and a value", len(args))
+	}
+	for ; len(args) > 0; args = args[2:] {
 		if got := gjson.Get(out, args[0]).String(); got != args[1] {
 			return fmt.Errorf("%s is %q, want %q, in %s", args[0], got, args[1], out)
 		}
@@ -165,7 +162,7 @@ func cmdJSON(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// gate shut|open holds or releases the row with id 60001; see peopleTable.
+// gate shut|open holds or releases the row with id 2501; see peopleTable.
 func cmdGate(ts *testscript.TestScript, args []string) error {
 	w := worldOf(ts)
 	if args[0] == "open" {
@@ -188,13 +185,8 @@ func cmdServer(ts *testscript.TestScript, args []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if w.serverDir == "" {
-		// The server does not run as root, so that the script's own folder is closed to it.
-		dir, err := os.MkdirTemp("", "tidemill-scripts-")
+		dir, err := publicDir(ts)
 		if err != nil {
-			return err
-		}
-		ts.Defer(func() { _ = os.RemoveAll(dir) })
-		if err := os.Chmod(dir, 0o755); err != nil {
 			return err
 		}
 		w.serverDir = filepath.Join(dir, "postgres")
@@ -213,82 +205,19 @@ func cmdServer(ts *testscript.TestScript, args []string) error {
 	return os.Symlink(config.Host, link)
 }
 
-// people FILE ROWS [BAD] writes made-up people, with ascending ids, one in a hundred twice.
-func cmdPeople(ts *testscript.TestScript, args []string) error {
-	opts := sampledata.PeopleOpts{Seed: 1, DuplicateRatio: 0.01}
-	var err error
-	if opts.Rows, err = strconv.Atoi(args[1]); err != nil {
-		return err
-	}
-	if len(args) > 2 {
-		if opts.Bad, err = strconv.Atoi(args[2]); err != nil {
-			return err
-		}
-	}
-	var stats sampledata.PeopleStats
-	err = writeFile(ts.MkAbs(args[0]), func(w *bufio.Writer) error {
-		stats, err = sampledata.WritePeople(w, opts)
-		return err
-	})
-	ts.Setenv("DISTINCT", strconv.Itoa(stats.Distinct))
+// publicdir NAME makes a folder and sets NAME to its path.
+func cmdPublicDir(ts *testscript.TestScript, args []string) error {
+	dir, err := publicDir(ts)
+	ts.Setenv(args[0], dir)
 	return err
 }
 
-// unclosed FILE MIB writes a file of that size whose second row opens a quote that nothing closes; behind it are lines of
-// 4 KiB. It sets ROWS to the number of rows that are good.
-func cmdUnclosed(ts *testscript.TestScript, args []string) error {
-	size, err := strconv.Atoi(args[1])
+// publicDir makes a folder that a PostgreSQL can enter which does not run as root; the script's own is closed to it.
+func publicDir(ts *testscript.TestScript) (string, error) {
+	dir, err := os.MkdirTemp("", "tidemill-scripts-")
 	if err != nil {
-		return err
+		return "", err
 	}
-	rows, written := 1, 0
-	err = writeFile(ts.MkAbs(args[0]), func(w *bufio.Writer) error {
-		fmt.Fprintln(w, "id,email,full_name,country,age,notes\n1,one@example.com,One,,,\n"+`2,two@example.com,"Two,,,`)
-		padding := strings.Repeat("x", 4<<10)
-		for written < size<<20 {
-			rows++
-			n, err := fmt.Fprintf(w, "%d,p%d@example.com,Name,,,%s\n", rows+1, rows, padding)
-			if err != nil {
-				return err
-			}
-			written += n
-		}
-		return nil
-	})
-	ts.Setenv("ROWS", strconv.Itoa(rows))
-	return err
-}
-
-// longlines FILE LINES MIB writes a file of one good row and lines of that size, each of which begins with a quote.
-func cmdLongLines(ts *testscript.TestScript, args []string) error {
-	lines, err := strconv.Atoi(args[1])
-	if err != nil {
-		return err
-	}
-	size, err := strconv.Atoi(args[2])
-	if err != nil {
-		return err
-	}
-	return writeFile(ts.MkAbs(args[0]), func(w *bufio.Writer) error {
-		fmt.Fprint(w, "id,email,full_name,country,age,notes\n1,one@example.com,One,,,")
-		padding := strings.Repeat("x", 1<<20)
-		for range lines {
-			fmt.Fprint(w, "\n\"")
-			for range size {
-				if _, err := w.WriteString(padding); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-func writeFile(path string, fill func(*bufio.Writer) error) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(file, 1<<20)
-	return errors.Join(fill(w), w.Flush(), file.Close())
+	ts.Defer(func() { _ = os.RemoveAll(dir) })
+	return dir, os.Chmod(dir, 0o755)
 }

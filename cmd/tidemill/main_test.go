@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,20 +16,27 @@ import (
 	"github.com/tidemill/tidemill/internal/testengine"
 )
 
-// TestMain makes the test binary the tidemill command when a script calls it, so that scripts start real processes.
+// TestMain makes the test binary the tidemill command where it is called by that name: workers run so, with the race
+// detector if the tests do.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tidemill": main})
 }
 
 // TestScripts runs testdata/*.txtar, each in a folder and a migrated database of its own.
 //
-// A script finds DATABASE_URL set and, unless it brings its own, tidemill.yaml and table app.people below. Besides the
-// commands of testscript it has those of scriptCommands.
+// A script finds DATABASE_URL set, table app.people and, unless it brings its own, tidemill.yaml; see below. Besides the
+// commands of testscript it has those of scriptCommands. Programs that it calls are real processes: tidemill is the
+// command as it is shipped, and the workers that it starts are the test binary.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	plain := t.TempDir()
+	// With the race detector a process needs half a second to start, and hides how much memory it needs itself.
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(plain, "tidemill"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
-		Setup:               setup,
+		Setup:               func(env *testscript.Env) error { return setup(env, plain) },
 		Cmds:                scriptCommands(),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -58,8 +66,8 @@ jobs:
     set: {created_at: now on insert}
 `
 
-// peopleTable stops at the row that gateID names as long as a script holds the gate shut, so that a script can act
-// while a run is known to be in the middle of a chunk.
+// peopleTable stops at row 2501 as long as a script holds the gate shut, so that a script can act while a run is known to
+// be in the middle: a file of the command wide has that row in its second chunk.
 const peopleTable = `
 CREATE SCHEMA app;
 CREATE TABLE app.people (
@@ -71,9 +79,9 @@ BEGIN
 	PERFORM pg_advisory_xact_lock_shared(4711);
 	RETURN NEW;
 END $$;
-CREATE TRIGGER gate BEFORE INSERT ON app.people FOR EACH ROW WHEN (NEW.id = 60001) EXECUTE FUNCTION app.gate()`
+CREATE TRIGGER gate BEFORE INSERT ON app.people FOR EACH ROW WHEN (NEW.id = 2501) EXECUTE FUNCTION app.gate()`
 
-func setup(env *testscript.Env) error {
+func setup(env *testscript.Env, plain string) error {
 	tb := env.T().(testing.TB)
 	url := testengine.URL(tb)
 	if err := prepare(url); err != nil {
@@ -88,7 +96,12 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	w := &world{workers: map[string]*worker{}}
+	w := &world{plain: filepath.Join(plain, "tidemill"), workers: map[string]*worker{}}
+	var err error
+	if w.program, err = lookPath(env.Getenv, "tidemill"); err != nil {
+		return err
+	}
+	env.Setenv("PATH", plain+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	for _, variable := range env.Vars {
 		w.addVariable(variable)
 	}

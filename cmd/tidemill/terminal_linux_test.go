@@ -60,7 +60,7 @@ func cmdTTY(ts *testscript.TestScript, args []string) error {
 		return fmt.Errorf("open a terminal: %w", err)
 	}
 	defer master.Close()
-	program, err := lookPath(ts, args[1])
+	program, err := lookPath(ts.Getenv, args[1])
 	if err != nil {
 		return errors.Join(err, terminal.Close())
 	}

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,16 +27,17 @@ type worker struct {
 	log   string
 }
 
-// worker start|up NAME [FLAG…] starts a worker process (by tidemill worker, or up) and waits until it works.
+// worker start|up NAME [FLAG…] starts a worker process (by tidemill worker, or up) and waits until it works. worker plain
+// starts one without the race detector.
 // worker term|kill NAME sends a signal. worker wait NAME waits for its end, which must be in order unless it was killed.
-// worker stop NAME is term and wait. worker memory NAME MIB allows it that much more memory, at its peak, than it had idle.
+// worker stop NAME is term and wait. worker fails NAME waits for an end with exit code 1. worker memory NAME MIB allows it that much more memory, at its peak, than it had idle.
 func cmdWorker(ts *testscript.TestScript, args []string) error {
 	w, name := worldOf(ts), args[1]
-	if subcommand, ok := map[string]string{"start": "worker", "up": "up"}[args[0]]; ok {
+	if start, ok := map[string][]string{"start": {w.program, "worker"}, "plain": {w.plain, "worker"}, "up": {w.program, "up"}}[args[0]]; ok {
 		if w.workers[name] != nil {
 			return fmt.Errorf("there is a worker %s already", name)
 		}
-		started, err := startWorker(ts, name, append([]string{subcommand}, args[2:]...))
+		started, err := startWorker(ts, name, append(start, args[2:]...))
 		if started != nil {
 			w.workers[name] = started
 		}
@@ -58,6 +58,12 @@ func cmdWorker(ts *testscript.TestScript, args []string) error {
 	case "stop":
 		delete(w.workers, name)
 		return errors.Join(running.cmd.Process.Signal(syscall.SIGTERM), running.wait())
+	case "fails":
+		delete(w.workers, name)
+		if err := running.wait(); running.cmd.ProcessState.ExitCode() != 1 {
+			return fmt.Errorf("worker %s: %w, want exit code 1", name, err)
+		}
+		return nil
 	case "memory":
 		return running.checkMemory(ts, args[2])
 	}
@@ -65,17 +71,13 @@ func cmdWorker(ts *testscript.TestScript, args []string) error {
 }
 
 func startWorker(ts *testscript.TestScript, name string, args []string) (*worker, error) {
-	program, err := lookPath(ts, "tidemill")
-	if err != nil {
-		return nil, err
-	}
 	started := &worker{ended: make(chan struct{}), log: ts.MkAbs(name + ".log")}
 	file, err := os.Create(started.log)
 	if err != nil {
 		return nil, err
 	}
 	alive := &signalWriter{w: file, word: []byte(`"msg":"worker started"`), seen: make(chan struct{})}
-	started.cmd = exec.Command(program, args...)
+	started.cmd = exec.Command(args[0], args[1:]...)
 	started.cmd.Dir = ts.MkAbs(".")
 	started.cmd.Env = worldOf(ts).environ(ts)
 	started.cmd.Stderr = alive
@@ -127,14 +129,14 @@ func (w *worker) checkMemory(ts *testscript.TestScript, allowed string) error {
 	return nil
 }
 
-func lookPath(ts *testscript.TestScript, name string) (string, error) {
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+func lookPath(getenv func(string) string, name string) (string, error) {
+	for _, dir := range filepath.SplitList(getenv("PATH")) {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not in %s", name, strings.ReplaceAll(ts.Getenv("PATH"), ":", " "))
+	return "", fmt.Errorf("%s is not in PATH: %s", name, getenv("PATH"))
 }
 
 // signalWriter passes lines on and closes seen when word was among them.

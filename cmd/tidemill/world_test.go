@@ -20,6 +20,8 @@ type worldKey struct{}
 // world is what one script has started.
 type world struct {
 	gate      *pgx.Conn // holds the gate shut; nil while it is open
+	plain     string    // path of the command as it is shipped
+	program   string    // path of the command that is the test binary
 	server    *devdb.DB // the script's own; nil unless it runs
 	serverDir string    // its data; empty until it was started
 	variables []string  // names of the environment

@@ -237,7 +237,8 @@ func (m *Main) demoCheck(ctx context.Context, app *App, info *batch.Info, want s
 func (m *Main) demoLook(cfg *config.Config, dir string) {
 	fmt.Fprintf(m.Stdout, `
 Where to look, from another terminal:
-  export DATABASE_URL='%s' DEMO_DIR=%s TIDEMILL_CONFIG=%s
+  export DATABASE_URL='%s'
+  export DEMO_DIR=%s TIDEMILL_CONFIG=%s
   tidemill runs list
   tidemill runs rejects RUN
   tidemill processes

@@ -82,7 +82,7 @@ func (p *progress) line(info *batch.Info) string {
 			parts = append(parts, grouped(int64(*info.Rate))+" "+*info.Unit+"/s")
 		}
 	}
-	if eta, ok := info.ETA(); ok {
+	if eta, ok := info.ETA(); ok && eta >= time.Second {
 		parts = append(parts, "about "+span(eta.Round(time.Second))+" left")
 	}
 	return strings.Join(parts, "  ")

@@ -92,5 +92,6 @@ func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 	if len(applied) > 0 {
 		fmt.Fprintf(m.Stderr, "applied %s\n", count(int64(len(applied)), "migration", "migrations"))
 	}
+	collectEarly()
 	return app.Work(ctx, nil)
 }

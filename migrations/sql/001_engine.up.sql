@@ -96,27 +96,25 @@ END $$;
 
 -- River's own transaction carries a run's status along. Only rows marked ours get here, and only when the state changes.
 -- It runs inside River's batches: it must not fail and must not wait (the run's row is locked for a commit's length only).
+-- It is an AFTER trigger, because a BEFORE trigger makes the server lock every row of every update first, ours or not.
 CREATE FUNCTION {tidemill}.run_follows_job() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     failed boolean := coalesce(array_length(NEW.errors, 1), 0) > coalesce(array_length(OLD.errors, 1), 0);
     was_final boolean := OLD.finalized_at IS NOT NULL;
     is_final boolean := NEW.finalized_at IS NOT NULL;
-    next_status text;
+    -- A pause is a snooze into the far future.
+    far boolean := NEW.state = 'scheduled' AND NEW.scheduled_at > now() + interval '50 years';
 BEGIN
-    -- A pause is a snooze into the far future. If nobody asks for a pause any more, it is turned round.
-    IF NEW.state = 'scheduled' AND NEW.scheduled_at > now() + interval '50 years' THEN
-        IF EXISTS (SELECT FROM {tidemill}.run_intent WHERE run = NEW.id AND intent = 'pause') THEN
-            next_status := 'paused';
-        ELSE
-            NEW.state := 'available';
-            NEW.scheduled_at := now();
-        END IF;
+    -- If nobody asks for a pause any more, it is turned round; the update comes back here.
+    IF far AND NOT EXISTS (SELECT FROM {tidemill}.run_intent WHERE run = NEW.id AND intent = 'pause') THEN
+        UPDATE {river}.river_job SET state = 'available', scheduled_at = now() WHERE id = NEW.id;
+        RETURN NULL;
     END IF;
 
     UPDATE {tidemill}.run SET
         status = CASE
-            WHEN next_status IS NOT NULL THEN next_status
+            WHEN far THEN 'paused'
             WHEN NEW.state = 'running' THEN 'running'
             WHEN NEW.state = 'completed' THEN coalesce(outcome, 'succeeded')
             WHEN NEW.state = 'discarded' THEN 'failed'
@@ -136,7 +134,7 @@ BEGIN
     IF is_final THEN
         DELETE FROM {tidemill}.run_intent WHERE run = NEW.id;
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$;
 
 -- Deleting an unfinished job ends its run.
@@ -154,7 +152,7 @@ REVOKE ALL ON FUNCTION {tidemill}.run_follows_job(), {tidemill}.run_loses_job() 
 -- Triggers of one event fire in the order of their names.
 CREATE TRIGGER tidemill_1_fence BEFORE UPDATE ON {river}.river_job
     FOR EACH STATEMENT EXECUTE FUNCTION {tidemill}.fence();
-CREATE TRIGGER tidemill_2_run BEFORE UPDATE ON {river}.river_job
+CREATE TRIGGER tidemill_2_run AFTER UPDATE ON {river}.river_job
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state AND NEW.metadata ? 'tidemill')
     EXECUTE FUNCTION {tidemill}.run_follows_job();
 CREATE TRIGGER tidemill_3_delete AFTER DELETE ON {river}.river_job
