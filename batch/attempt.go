@@ -70,10 +70,20 @@ func (c *Chunked) Attempt(ctx context.Context, job *rivertype.JobRow, opts Attem
 		c.setRetry(job.ID, opts.Retry.After(1))
 		return err
 	}
+	log := engine.opts.Logger.With("run", job.ID, "job", run.jobName(), "kind", job.Kind, "queue", job.Queue, "attempt", job.Attempt)
+	log.InfoContext(ctx, "run begins", "chunks", run.seq, "rows", run.counters.Read)
+	began := time.Now()
 	if err = run.stop(); err == nil {
 		err = run.work(ctx, fn)
 	}
-	return c.outcome(ctx, run, err)
+	answer := c.outcome(ctx, run, err)
+	log = log.With("chunks", run.seq, "rows", run.counters.Read, "rejected", run.counters.Rejected, "seconds", time.Since(began).Seconds())
+	if err != nil && !run.final {
+		log.WarnContext(ctx, "run stops", "reason", err)
+	} else {
+		log.InfoContext(ctx, "run ends")
+	}
+	return answer
 }
 
 // work calls fn under the stall watch and adds the finish if fn did not.

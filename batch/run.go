@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,8 @@ type Run struct {
 
 // ID is the run's id, which is its River job's id.
 func (r *Run) ID() int64 { return r.job.ID }
+
+func (r *Run) jobName() string { return cmp.Or(r.opts.Job, r.job.Kind) }
 
 // Counters returns what is committed so far, over all attempts.
 func (r *Run) Counters() Counters { return r.counters }

@@ -162,12 +162,16 @@ func cmdJSON(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// gate shut|open holds or releases the row with id 2501; see peopleTable.
+// gate shut|open holds or releases the row with id 2501; see peopleTable. gate wait waits until a run stands there.
 func cmdGate(ts *testscript.TestScript, args []string) error {
 	w := worldOf(ts)
-	if args[0] == "open" {
+	switch args[0] {
+	case "open":
 		w.openGate()
 		return nil
+	case "wait":
+		return cmdEventually(ts, []string{"^1$", "sql", `SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+			WHERE datname = current_database() AND locktype = 'advisory' AND objid = 4711 AND NOT granted`})
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
