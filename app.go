@@ -38,7 +38,7 @@ type App struct {
 	logger  *slog.Logger
 	schema  migrations.Schema
 	storage *storage.Bucket
-	// process is the id under which this program's sessions run; empty unless Run is at work.
+	// process is the id under which this program's sessions run; nil unless Run was called.
 	process atomic.Pointer[string]
 }
 
@@ -75,8 +75,8 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	}
 	// The sessions of a worker that died must be findable, so that what they lock can be freed.
 	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		if id := app.process.Load(); id != nil {
-			rescue.TagSessions(c, *id)
+		if id := app.processID(); id != "" {
+			rescue.TagSessions(c, id)
 		}
 		return nil
 	}

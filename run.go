@@ -55,7 +55,7 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, rescue.ErrFenced):
+		case errors.Is(err, rescue.ErrFenced), errors.Is(err, rescue.ErrSilent):
 			a.logger.WarnContext(ctx, "starting again under a new process id", "reason", err)
 		case started && batch.Classify(err) == batch.Transient:
 			// A process that was fenced because it had lost the database must not give up because it still has.
@@ -129,14 +129,14 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 		return err
 	}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
+		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues, Replaces: a.processID(),
 	})
 	if err != nil {
 		return err
 	}
 	defer a.leave(ctx, process)
 	id := process.ID()
-	a.process.Store(&id)
+	a.process.Store(&id) // kept when it ends, for the next life to replace
 	a.Pool.Reset() // its sessions take the new name as they are made anew
 	process.Tag(poolConfig.ConnConfig)
 	poolConfig.MaxConns = max(poolConfig.MaxConns, 16)
@@ -180,6 +180,14 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 		<-ended
 	}
 	return err
+}
+
+// processID is the present or the last id of this process, or "".
+func (a *App) processID() string {
+	if id := a.process.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // leave ends a registration; what the client could not finish goes back to its queue.

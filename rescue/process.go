@@ -39,7 +39,13 @@ type Opts struct {
 	Sweep time.Duration
 	// DeadAfter is how long another's beat may stand still before it is taken for dead; default 20 s.
 	DeadAfter time.Duration
-	// DeadAfterLostLock is the same for a process whose lock session has ended, as it does when a process is killed;
+	// SilentAfter is how long the process may fail to beat before Run returns ErrSilent; default 15 s, less than DeadAfter,
+	// so that it stops its own jobs before others take them.
+	SilentAfter time.Duration
+	// Replaces is the id under which this process was registered before. It is fenced at once, so that what ran under it
+	// need not be found dead.
+	Replaces string
+	// DeadAfterLostLock is as DeadAfter for a process whose lock session has ended, as it does when a process is killed;
 	// default 5 s.
 	DeadAfterLostLock time.Duration
 }
@@ -47,6 +53,10 @@ type Opts struct {
 // ErrFenced is returned by Run when another process took this one for dead: its jobs are elsewhere by now. Stop the River
 // client, then Register again and go on under the new id.
 var ErrFenced = errors.New("this process was taken for dead and its jobs were given to others")
+
+// ErrSilent is returned by Run when the process could not beat for SilentAfter: it cannot know whether others have its
+// jobs by now. Do as for ErrFenced.
+var ErrSilent = errors.New("this process could not reach the database; others may have its jobs by now")
 
 // Process is this process as the others see it.
 type Process struct {
@@ -69,6 +79,7 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
 	opts.Sweep = cmp.Or(opts.Sweep, 2*time.Second)
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
+	opts.SilentAfter = cmp.Or(opts.SilentAfter, 15*time.Second)
 	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)
 
 	p := &Process{id: newID(), opts: opts}
@@ -80,6 +91,13 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 		return nil, err
 	}
 	host, _ := os.Hostname()
+	if opts.Replaces != "" {
+		_, err = p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = now() WHERE id = $1 AND fenced_at IS NULL`), opts.Replaces)
+		if err != nil {
+			_ = p.beatConn.Close(context.WithoutCancel(ctx))
+			return nil, fmt.Errorf("fence the former process id %s: %w", opts.Replaces, err)
+		}
+	}
 	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues) VALUES ($1, $2, $3, $4, $5)`),
 		p.id, host, os.Getpid(), opts.Version, queues)
 	if err != nil {
@@ -143,8 +161,8 @@ func (p *Process) connect(ctx context.Context) error {
 	return nil
 }
 
-// Run beats and watches the others until ctx ends (nil) or this process is found fenced (ErrFenced). A database that is
-// away is waited for.
+// Run beats and watches the others until ctx ends (nil), this process is found fenced (ErrFenced) or cannot beat any more
+// (ErrSilent).
 func (p *Process) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -162,10 +180,19 @@ func (p *Process) Run(ctx context.Context) error {
 func (p *Process) beatLoop(ctx context.Context) error {
 	tick := time.NewTicker(p.opts.Beat)
 	defer tick.Stop()
+	last := time.Now()
 	for {
-		if err := p.beat(ctx); errors.Is(err, ErrFenced) {
+		err := p.beat(ctx)
+		switch {
+		case err == nil:
+			last = time.Now()
+		case errors.Is(err, ErrFenced):
 			return err
-		} else if err != nil && ctx.Err() == nil {
+		case ctx.Err() != nil:
+			return nil
+		case time.Since(last) > p.opts.SilentAfter:
+			return fmt.Errorf("%w: %w", ErrSilent, err)
+		default:
 			p.opts.Logger.WarnContext(ctx, "beat", "process", p.id, "error", err)
 		}
 		select {
