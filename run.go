@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,7 +83,7 @@ func (a *App) queues(opts *RunOpts) (map[string]int, error) {
 	for _, name := range opts.Queues {
 		workers, ok := all[name]
 		if !ok {
-			return nil, fmt.Errorf("queue %q is not in the configuration, which has %v", name, slices.Sorted(maps.Keys(all)))
+			return nil, fmt.Errorf("queue %q is not in the configuration, which has %s", name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 		}
 		some[name] = workers
 	}

@@ -138,7 +138,9 @@ func (l *Ledger) Retry(ctx context.Context, id int64, opts RetryOpts) (int64, er
 	retried := id
 	err := l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
 		switch run.Status {
-		case Running, Pausing, Cancelling, Paused:
+		case Paused, Pausing:
+			return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: fmt.Sprintf("tidemill runs resume %d", id)}
+		case Running, Cancelling:
 			return &StateError{ID: id, Status: run.Status, Asked: "retry"}
 		case Succeeded, SucceededWithRejects:
 			if !opts.FromStart {

@@ -15,6 +15,8 @@ import (
 const (
 	chunkRows  = 50_000
 	chunkBytes = 4 << 20
+	// maxRejectRaw bounds what is kept of one rejected row; a thousand of the largest allowed would be 8 GiB.
+	maxRejectRaw = 256 << 10
 )
 
 // importChunk is a parsed slice of the file: rows ready to be written, and rejects that no database is needed for.
@@ -23,6 +25,7 @@ type importChunk struct {
 	rows    []importRow
 	raw     []byte // of the rows, one behind the other, for those that the table will refuse
 	rejects []batch.Reject
+	kept    int          // bytes of rejects
 	end     importCursor // behind the last record
 	last    bool
 }
@@ -36,7 +39,7 @@ func newImportChunk(w *bulk.Writer) *importChunk { return &importChunk{batch: w.
 
 func (c *importChunk) reset() {
 	c.batch.Reset()
-	c.rows, c.raw, c.rejects, c.last = c.rows[:0], c.raw[:0], c.rejects[:0], false
+	c.rows, c.raw, c.rejects, c.kept, c.last = c.rows[:0], c.raw[:0], c.rejects[:0], 0, false
 }
 
 func (c *importChunk) rowRaw(i int) []byte {
@@ -59,7 +62,7 @@ type importParser struct {
 // fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
 func (p *importParser) fill(c *importChunk) error {
 	c.reset()
-	for len(c.rows) < chunkRows && c.batch.Size() < chunkBytes && len(c.raw) < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
+	for len(c.rows) < chunkRows && c.batch.Size() < chunkBytes && len(c.raw)+c.kept < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
 		record, err := p.csv.Next()
 		if errors.Is(err, io.EOF) {
 			c.last = true
@@ -94,10 +97,21 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 }
 
 func (p *importParser) reject(c *importChunk, record *rowio.Record, code, column, reason string) {
-	c.rejects = append(c.rejects, batch.Reject{
-		Ordinal: p.ordinal, Offset: record.Offset, Line: record.Line, Raw: bytes.Clone(record.Raw),
-		Code: code, Column: column, Reason: reason,
+	x := cut(batch.Reject{
+		Ordinal: p.ordinal, Offset: record.Offset, Line: record.Line, Raw: record.Raw, Code: code, Column: column, Reason: reason,
 	})
+	x.Raw = bytes.Clone(x.Raw)
+	c.kept += len(x.Raw)
+	c.rejects = append(c.rejects, x)
+}
+
+// cut bounds what is kept of a rejected row, and says so.
+func cut(x batch.Reject) batch.Reject {
+	if len(x.Raw) > maxRejectRaw {
+		x.Raw = x.Raw[:maxRejectRaw]
+		x.Reason += fmt.Sprintf(" (only the first %d KiB of the row are kept; it begins at byte %d of the file)", maxRejectRaw>>10, x.Offset)
+	}
+	return x
 }
 
 // importPart is what one transaction did with a chunk, or with the part of it that one transaction could hold.
@@ -126,10 +140,10 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 	part.rejects = append(part.rejects, c.rejects[reject:part.nextReject]...)
 	for _, bad := range result.Rejected {
 		at := c.rows[bad.Row]
-		part.rejects = append(part.rejects, batch.Reject{
+		part.rejects = append(part.rejects, cut(batch.Reject{
 			Ordinal: at.ordinal, Offset: at.offset, Line: at.line, Raw: c.rowRaw(bad.Row),
 			Code: bad.Code, Column: bad.Column, Reason: bad.Message,
-		})
+		}))
 	}
 	part.counters = batch.Counters{
 		Read:     part.cursor.Ordinal - from.Ordinal,

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
@@ -72,16 +73,16 @@ func (b *Bucket) Put(ctx context.Context, dir, name string, r io.Reader, progres
 	defer cancel()
 	w, err := b.bucket.NewWriter(ctx, key, nil)
 	if err != nil {
-		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+		return nil, b.writeError(key, err)
 	}
 	digest := &counter{hash: sha256.New(), progress: progress}
 	if _, err := io.Copy(io.MultiWriter(w, digest), onlyReader{r}); err != nil {
 		cancel()
 		_ = w.Close()
-		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+		return nil, b.writeError(key, err)
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
+		return nil, b.writeError(key, err)
 	}
 	return &Object{Key: key, Size: digest.n, SHA256: hex.EncodeToString(digest.hash.Sum(nil))}, nil
 }
@@ -136,6 +137,15 @@ func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
 		return 0, b.readError(key, err)
 	}
 	return attrs.Size, nil
+}
+
+// writeError leaves out the library's own wrapping, which repeats the key, where the system's word says it all.
+func (b *Bucket) writeError(key string, err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) {
+		err = system
+	}
+	return fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
 }
 
 func (b *Bucket) readError(key string, err error) error {

@@ -122,7 +122,9 @@ BEGIN
             WHEN NEW.state = 'retryable' OR failed OR OLD.state = 'retryable' THEN 'retrying'
             ELSE 'enqueued' END,
         error = CASE
-            WHEN failed THEN NEW.errors[array_upper(NEW.errors, 1)]->>'error'
+            -- River's word for a cancellation that somebody asked for says no more than the status does.
+            WHEN failed THEN nullif(regexp_replace(NEW.errors[array_upper(NEW.errors, 1)]->>'error', '^JobCancelError: ', ''),
+                'job cancelled remotely')
             WHEN NEW.state IN ('completed', 'cancelled') OR was_final THEN NULL
             ELSE error END,
         failures = CASE WHEN was_final THEN 0 ELSE failures END,
