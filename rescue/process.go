@@ -35,7 +35,7 @@ type Opts struct {
 
 	// Beat is how often the process says that it lives; default 2 s.
 	Beat time.Duration
-	// Sweep is how often it looks at the others; default 2 s.
+	// Sweep is how often it looks at the others; default 1 s.
 	Sweep time.Duration
 	// DeadAfter is how long another's beat may stand still before it is taken for dead; default 20 s.
 	DeadAfter time.Duration
@@ -77,7 +77,7 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	opts.Schema = opts.Schema.Defaults()
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
-	opts.Sweep = cmp.Or(opts.Sweep, 2*time.Second)
+	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
 	opts.SilentAfter = cmp.Or(opts.SilentAfter, 15*time.Second)
 	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)

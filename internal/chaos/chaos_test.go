@@ -52,6 +52,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	runAsWorker()
 	flag.Parse()
 	code := m.Run()
 	if path, err := binary(); err == nil {
@@ -152,7 +153,13 @@ func (l *lockedBuffer) String() string {
 
 func (b *bundle) startWorker(t *testing.T) *worker {
 	t.Helper()
-	w := &worker{cmd: b.command(t, "worker"), log: &lockedBuffer{}}
+	return launch(t, b.command(t, "worker"))
+}
+
+// launch starts a worker process that does not outlive the test.
+func launch(t *testing.T, cmd *exec.Cmd) *worker {
+	t.Helper()
+	w := &worker{cmd: cmd, log: &lockedBuffer{}}
 	w.cmd.Stderr = w.log
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)

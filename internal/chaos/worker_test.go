@@ -1,0 +1,108 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill"
+)
+
+// workerVariable makes this test binary a worker with the kinds below.
+const workerVariable = "TIDEMILL_CHAOS_WORKER"
+
+func runAsWorker() {
+	if os.Getenv(workerVariable) == "" {
+		return
+	}
+	os.Args = []string{"chaos", "worker"}
+	tidemill.Main(func(app *tidemill.App) error {
+		if err := river.AddWorkerSafely(app.Workers, &holdWorker{pool: app.Pool}); err != nil {
+			return err
+		}
+		return river.AddWorkerSafely(app.Workers, &stepWorker{pool: app.Pool})
+	})
+}
+
+// holdArgs is a job that goes on until its round is released.
+type holdArgs struct {
+	Round int `json:"round"`
+}
+
+func (holdArgs) Kind() string { return "hold" }
+
+type holdWorker struct {
+	river.WorkerDefaults[holdArgs]
+	pool *pgxpool.Pool
+}
+
+func (*holdWorker) Timeout(*river.Job[holdArgs]) time.Duration { return -1 }
+
+func (w *holdWorker) Work(ctx context.Context, job *river.Job[holdArgs]) error {
+	if _, err := w.pool.Exec(ctx, `INSERT INTO public.started (job, process) VALUES ($1, $2)`, job.ID, owner(job.AttemptedBy)); err != nil {
+		return err
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var released bool
+		err := w.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.released WHERE round = $1)`, job.Args.Round).Scan(&released)
+		if err == nil && released {
+			_, err = w.pool.Exec(ctx, `INSERT INTO public.ended (job) VALUES ($1)`, job.ID)
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// stepArgs is a job of up to Most milliseconds.
+type stepArgs struct {
+	Most int `json:"most"`
+}
+
+func (stepArgs) Kind() string { return "step" }
+
+type stepWorker struct {
+	river.WorkerDefaults[stepArgs]
+	pool *pgxpool.Pool
+}
+
+func (w *stepWorker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
+	if job.Args.Most > 0 {
+		select {
+		case <-time.After(time.Duration(rand.IntN(job.Args.Most)) * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	_, err := w.pool.Exec(ctx, `INSERT INTO public.ended (job) VALUES ($1)`, job.ID)
+	return err
+}
+
+func owner(attemptedBy []string) string {
+	if len(attemptedBy) == 0 {
+		return ""
+	}
+	return attemptedBy[len(attemptedBy)-1]
+}
+
+const jobTables = `
+CREATE TABLE public.started (job bigint NOT NULL, process text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE public.ended (job bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE public.released (round int PRIMARY KEY);`
+
+const jobConfig = `
+database: {url: "${DATABASE_URL}"}
+metrics: {listen: ""}
+queues: {default: 60}
+drain_timeout: 30s
+retry: {max_attempts: 3, delay: 1s}
+`
