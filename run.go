@@ -150,7 +150,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	defer func() { go pool.Close() }()
 
 	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
-	client, err := a.workingClient(pool, id, queues, watch.metrics, engine)
+	client, err := a.workingClient(pool, process, queues, watch.metrics, engine)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (a *App) stop(ctx context.Context, client *river.Client[pgx.Tx], engine *ba
 	}
 }
 
-func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int, m *metrics.Metrics, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
+func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues map[string]int, m *metrics.Metrics, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
 	riverQueues := map[string]river.QueueConfig{}
 	for name, workers := range queues {
 		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
@@ -237,10 +237,10 @@ func (a *App) workingClient(pool *pgxpool.Pool, id string, queues map[string]int
 		FetchPollInterval: 100 * time.Millisecond,
 		// Another program's kinds may share the queue; they wait for their own workers.
 		FetchOnlyKnownKinds:  true,
-		ID:                   id,
+		ID:                   process.ID(),
 		Logger:               a.logger,
 		MaxAttempts:          a.Config.Retry.MaxAttempts,
-		Plugins:              []rivertype.Plugin{m, engine}, // metrics first: it sees what the others make of an attempt
+		Plugins:              []rivertype.Plugin{m, process, engine}, // metrics first: it sees what the others make of an attempt
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,
 		RetryPolicy:          retryPolicy{workers.RetryPolicy(a.Config.Retry)},

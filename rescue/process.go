@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/migrations"
 )
@@ -42,6 +44,9 @@ type Opts struct {
 	// SilentAfter is how long the process may fail to beat before Run returns ErrSilent; default 15 s, less than DeadAfter,
 	// so that it stops its own jobs before others take them.
 	SilentAfter time.Duration
+	// OrphanAfter is how long a job must have been running here by the database's word only, before it is given back;
+	// default 30 s. It leaves River's completer time to write what has ended.
+	OrphanAfter time.Duration
 	// Replaces is the id under which this process was registered before. It is fenced at once, so that what ran under it
 	// need not be found dead.
 	Replaces string
@@ -58,16 +63,24 @@ var ErrFenced = errors.New("this process was taken for dead and its jobs were gi
 // jobs by now. Do as for ErrFenced.
 var ErrSilent = errors.New("this process could not reach the database; others may have its jobs by now")
 
-// Process is this process as the others see it.
+// Process is this process as the others see it. It is a River plugin; give it to the client.
 type Process struct {
-	id   string
-	opts Opts
+	river.PluginDefaults
+
+	id      string
+	opts    Opts
+	working working
 
 	beatConn *pgx.Conn
 	// lockSince is when the present lock session began, in UnixNano; a sweeper that lost its own lock must not
 	// conclude anything from the loss of another's.
 	lockSince atomic.Int64
 }
+
+var (
+	_ rivertype.Plugin           = (*Process)(nil)
+	_ rivertype.WorkerMiddleware = (*Process)(nil)
+)
 
 // Register makes the process known under a new id. Do it before the River client starts, and give the client that id.
 func Register(ctx context.Context, opts Opts) (*Process, error) {
@@ -79,10 +92,11 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
 	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
+	opts.OrphanAfter = cmp.Or(opts.OrphanAfter, 30*time.Second)
 	opts.SilentAfter = cmp.Or(opts.SilentAfter, 15*time.Second)
 	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)
 
-	p := &Process{id: newID(), opts: opts}
+	p := &Process{id: newID(), opts: opts, working: working{jobs: map[int64]int{}}}
 	if err := p.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -239,7 +253,7 @@ func (p *Process) Close(ctx context.Context) error {
 	if _, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = coalesce(fenced_at, now()) WHERE id = $1`), p.id); err != nil {
 		return fmt.Errorf("end the process %s: %w", p.id, err)
 	}
-	if _, err := p.moveJobs(ctx, p.beatConn); err != nil {
+	if _, err := p.moveJobs(ctx, p.beatConn, ofFenced); err != nil {
 		return fmt.Errorf("end the process %s: %w", p.id, err)
 	}
 	_, err := p.beatConn.Exec(ctx, p.sql(`DELETE FROM {tidemill}.process p WHERE id = $1 AND NOT EXISTS (SELECT FROM {river}.river_job j

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
@@ -97,7 +98,7 @@ func (b *bundle) join(t *testing.T, opts rescue.Opts) *member {
 	m.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
 		FetchCooldown: time.Millisecond, FetchPollInterval: 20 * time.Millisecond, ID: process.ID(),
 		Logger: slog.New(slog.DiscardHandler), Queues: map[string]river.QueueConfig{"default": {MaxWorkers: 5}},
-		Schema: migrations.DefaultSchema, Workers: workers, RescueStuckJobsAfter: 24 * time.Hour,
+		Plugins: []rivertype.Plugin{process}, Schema: migrations.DefaultSchema, Workers: workers, RescueStuckJobsAfter: 24 * time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -368,4 +369,30 @@ func TestCloseGivesJobsBack(t *testing.T) {
 		t.Errorf("%d processes, %v", len(infos), err)
 	}
 	close(m.worker.release)
+}
+
+// A fetch whose answer was lost: the row says that the job runs here, and it does not.
+func TestOrphanOfALiveProcess(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	opts := b.quick(t)
+	opts.OrphanAfter = 600 * time.Millisecond
+	m := b.join(t, opts)
+	m.beat(t)
+	lost := b.insert(t, 3)
+	<-m.worker.began
+	close(m.worker.release)
+	b.waitState(t, lost, "completed")
+	// It is made to look fetched once more, by an attempt that nobody here knows of.
+	if _, err := b.pool.Exec(context.Background(), `UPDATE tidemill.river_job SET state = 'running', finalized_at = NULL, attempt = 2, attempted_at = now()
+		WHERE id = $1`, lost); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-m.worker.began; n != 3 {
+		t.Errorf("job %d came back", n)
+	}
+	if j := b.waitState(t, lost, "completed"); j.Attempt != 2 {
+		t.Errorf("%+v: the lost fetch cost an attempt", j)
+	}
 }

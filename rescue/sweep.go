@@ -39,11 +39,11 @@ func (p *Process) sweepLoop(ctx context.Context) {
 			_ = conn.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	w := &watcher{seen: map[string]*sighting{}}
+	w, o := &watcher{seen: map[string]*sighting{}}, &orphans{}
 	tick := time.NewTicker(p.opts.Sweep)
 	defer tick.Stop()
 	for {
-		if err := p.sweep(ctx, &conn, w); err != nil && ctx.Err() == nil {
+		if err := p.sweep(ctx, &conn, w, o); err != nil && ctx.Err() == nil {
 			p.opts.Logger.WarnContext(ctx, "sweep", "process", p.id, "error", err)
 		}
 		select {
@@ -54,7 +54,7 @@ func (p *Process) sweepLoop(ctx context.Context) {
 	}
 }
 
-func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher) error {
+func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orphans) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if *conn == nil || (*conn).IsClosed() {
@@ -82,10 +82,12 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher) error 
 	for _, peer := range peers {
 		fenced = fenced || peer.fenced
 	}
-	if !fenced {
-		return nil
+	if fenced {
+		if err := p.clean(ctx, *conn); err != nil {
+			return err
+		}
 	}
-	return p.clean(ctx, *conn)
+	return p.adoptOrphans(ctx, *conn, o, time.Now())
 }
 
 func (p *Process) peers(ctx context.Context, conn *pgx.Conn) ([]peer, error) {
@@ -168,7 +170,7 @@ func (p *Process) clean(ctx context.Context, conn *pgx.Conn) error {
 	if err := p.endSessions(ctx, conn); err != nil {
 		return err
 	}
-	moved, err := p.moveJobs(ctx, conn)
+	moved, err := p.moveJobs(ctx, conn, ofFenced)
 	if err != nil {
 		return err
 	}
@@ -208,15 +210,16 @@ func (p *Process) endSessions(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// moveJobs gives the running jobs of fenced processes back, as if the attempt had not been: nothing is added to errors,
-// and scheduled_at keeps their place in the queue.
-func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn) (int, error) {
+// ofFenced selects the jobs j of fenced processes.
+const ofFenced = `EXISTS (SELECT FROM {tidemill}.process p WHERE p.fenced_at IS NOT NULL AND p.id = j.attempted_by[array_upper(j.attempted_by, 1)])`
+
+// moveJobs gives running jobs back, as if the attempt had not been: nothing is added to errors, and scheduled_at keeps
+// their place in the queue. which selects them from river_job j; its parameters begin at $2.
+func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, which string, args ...any) (int, error) {
 	var moved int
 	err := conn.QueryRow(ctx, p.sql(`
 		WITH stuck AS (
-			SELECT j.id FROM {river}.river_job j
-			  JOIN {tidemill}.process p ON p.fenced_at IS NOT NULL AND p.id = j.attempted_by[array_upper(j.attempted_by, 1)]
-			 WHERE j.state = 'running' FOR UPDATE OF j SKIP LOCKED),
+			SELECT j.id FROM {river}.river_job j WHERE j.state = 'running' AND `+which+` FOR UPDATE OF j SKIP LOCKED),
 		moved AS (
 			UPDATE {river}.river_job j
 			   SET state = (CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END)::{river}.river_job_state,
@@ -226,9 +229,10 @@ func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn) (int, error) {
 			RETURNING j.queue),
 		told AS (
 			SELECT pg_notify($1, json_build_object('queue', queue)::text) FROM (SELECT DISTINCT queue FROM moved) q)
-		SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told)`), p.opts.Schema.River+".river_insert").Scan(&moved, new(int))
+		SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told)`),
+		append([]any{p.opts.Schema.River + ".river_insert"}, args...)...).Scan(&moved, new(int))
 	if err != nil {
-		return 0, fmt.Errorf("move the jobs of dead processes: %w", err)
+		return 0, fmt.Errorf("give jobs back: %w", err)
 	}
 	return moved, nil
 }
