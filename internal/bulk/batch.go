@@ -6,7 +6,7 @@ import (
 )
 
 // Batch is a reusable buffer of rows in COPY text format. It is not safe for concurrent use, but another Batch of the
-// same [Writer] can be filled while this one is written.
+// same [Writer] can be filled while this one is written. See [Writer.NewBatch] for who may fill it.
 type Batch struct {
 	columns []*Column
 	checks  []check
@@ -15,6 +15,12 @@ type Batch struct {
 	buf   []byte
 	rows  []rowEnd
 	tried int // calls of Append since Reset
+
+	keys     *keyFilter // nil: there are no suspects
+	era      int        // of keys when the first row was added
+	suspects []int      // rows whose key was perhaps appended before
+	// unsure: a row that is no suspect may have the key of one before it.
+	unsure bool
 
 	// window bounds the rows of the next Write; 0 = all. It shrinks when bad rows are dense and cannot be located at
 	// once, so that not the whole rest is sent again and again for a few rows.
@@ -32,8 +38,19 @@ type check struct {
 	notNull bool
 }
 
-// NewBatch returns an empty batch for rows of this writer.
+// NewBatch returns an empty batch for rows of this writer. All batches of a writer are to be filled by one goroutine,
+// best one after the other in the order in which they will be written; that may be another goroutine than the one that
+// calls Write.
 func (w *Writer) NewBatch() *Batch {
+	b := w.bareBatch()
+	if !w.staged {
+		b.keys = w.keys
+	}
+	return b
+}
+
+// bareBatch returns a batch that does not look for suspects.
+func (w *Writer) bareBatch() *Batch {
 	return &Batch{columns: w.columns, checks: w.checks, match: w.isMatch}
 }
 
@@ -77,6 +94,7 @@ func (b *Batch) Append(values [][]byte) *RowError {
 			return b.refuse(i, code, v)
 		}
 	}
+	b.look(values)
 	b.buf = append(buf, '\n')
 	b.rows = append(b.rows, rowEnd{len(b.buf), index})
 	return nil
@@ -141,6 +159,7 @@ func (b *Batch) Index(row int) int { return b.rows[row].index }
 // Reset removes all rows and keeps the memory.
 func (b *Batch) Reset() {
 	b.buf, b.rows, b.tried, b.window = b.buf[:0], b.rows[:0], 0, 0
+	b.suspects, b.unsure = b.suspects[:0], false
 }
 
 // offset is where the row begins in buf.

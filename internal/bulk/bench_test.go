@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +72,40 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+// BenchmarkDuplicates imports 200,000 rows in chunks of 40,000: one row in a hundred has a key that came before, or none.
+func BenchmarkDuplicates(b *testing.B) {
+	few := fewDuplicates(200_000)
+	none := make([][][]byte, len(few))
+	for i := range none {
+		none[i] = row(fmt.Sprintf("user%d@example.com", i), i)
+	}
+	for _, bench := range []struct {
+		name   string
+		rows   [][][]byte
+		filter bool
+	}{
+		{"few/filter", few, true},
+		{"few/no-filter", few, false},
+		{"none/filter", none, true},
+		{"none/no-filter", none, false},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			s := setup(b, "CREATE TABLE t (id bigserial PRIMARY KEY, k text NOT NULL UNIQUE, v int)")
+			for b.Loop() {
+				s.exec("TRUNCATE t")
+				w := s.writer("t", Spec{Columns: []string{"k", "v"}, Match: []string{"k"}})
+				if !bench.filter {
+					w.keys = nil
+				}
+				for chunk := range slices.Chunk(bench.rows, 40_000) {
+					s.write(w, chunk)
+				}
+			}
+			b.ReportMetric(float64(len(bench.rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }

@@ -45,7 +45,7 @@ func (r *run) copyRows(ctx context.Context, to target, pos, end int) (next int, 
 			pos, limit, verdict = pos+1, end, nil
 			continue
 		}
-		if r.budget == 0 {
+		if r.budget <= 0 {
 			r.exhausted = true
 			return pos, stopBudget, nil, nil
 		}

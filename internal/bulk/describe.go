@@ -69,7 +69,8 @@ func describeTable(ctx context.Context, q Querier, ident string) (*Table, error)
 const columnsSQL = `
 SELECT a.attname::text, a.attnum, a.atttypid, base.oid, base.mod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 	a.attgenerated::text = '' AND (a.atthasdef OR a.attidentity::text <> '' OR t.typdefault IS NOT NULL),
-	a.attgenerated::text <> '', a.attidentity::text = 'a'
+	a.attgenerated::text <> '', a.attidentity::text = 'a',
+	getdatabaseencoding() = 'UTF8' AND coalesce((SELECT c.collisdeterministic FROM pg_collation c WHERE c.oid = a.attcollation), false)
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid,
 LATERAL (
@@ -91,7 +92,7 @@ func describeColumns(ctx context.Context, q Querier, oid uint32) ([]Column, erro
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Column, error) {
 		var c Column
 		err := row.Scan(&c.Name, &c.Num, &c.TypeOID, &c.BaseOID, &c.BaseMod, &c.TypeName, &c.NotNull,
-			&c.HasDefault, &c.Generated, &c.IdentityAlways)
+			&c.HasDefault, &c.Generated, &c.IdentityAlways, &c.Exact)
 		return c, err
 	})
 }

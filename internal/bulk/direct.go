@@ -7,18 +7,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// direct copies into the table itself. done is false if the rows from r.next on need staging.
-func (r *run) direct(ctx context.Context) (done bool, err error) {
+// copyDirect copies into the table itself, up to r.next. For stopUnclear and stopCollision the rows from there on need
+// staging.
+func (r *run) copyDirect(ctx context.Context) (why stop, err error) {
 	to := target{sql: r.w.sql.copyDirect, table: r.w.table.Name, prefix: r.w.setPrefix()}
-	next, why, _, err := r.copyRows(ctx, to, r.from, r.end)
-	if err != nil {
-		return false, err
-	}
-	r.next = next
-	if why == stopCollision {
+	r.next, why, _, err = r.copyRows(ctx, to, r.from, r.end)
+	if err == nil && why == stopCollision {
 		r.w.staged = true
 	}
-	return why == stopDone || why == stopBudget, nil
+	return why, err
 }
 
 // setPrefix writes the columns that are set to the time of the transaction: the input function of the types reads "now"

@@ -80,6 +80,8 @@ func (m *merge) isolate(ctx context.Context) error {
 			m.pos = end
 			size = min(4*size, m.end-m.first)
 			continue
+		case m.apart && dependsOnOrder(fault.Code):
+			return nil // all will be undone
 		case m.live(m.pos, end) > 1:
 			blamed, err := m.blameForeignKey(ctx, fault, m.pos, end)
 			if err != nil {

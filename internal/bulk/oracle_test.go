@@ -91,7 +91,8 @@ func (o *oracle) exists(r [][]byte) bool {
 	for i, c := range o.spec.Columns {
 		if slices.Contains(o.spec.Match, c) {
 			args = append(args, r[i])
-			where = append(where, fmt.Sprintf("%s = $%d", c, len(args)))
+			kind := map[string]string{"a": "int", "b": "varchar(1)"}[c]
+			where = append(where, fmt.Sprintf("%s = $%d::%s", c, len(args), kind))
 		}
 	}
 	o.exec("SAVEPOINT e")
@@ -112,11 +113,11 @@ CREATE FUNCTION shy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n BETW
 CREATE FUNCTION prepare(name text, kind text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('DROP TABLE IF EXISTS %I', name);
-	EXECUTE format('CREATE TABLE %I (id bigserial, u int, a int, b text, n int CONSTRAINT n_check CHECK (n >= 0), p int REFERENCES parent DEFERRABLE INITIALLY DEFERRED,
+	EXECUTE format('CREATE TABLE %I (id bigserial, u int, a int, b varchar(1), n int CONSTRAINT n_check CHECK (n >= 0), p int REFERENCES parent DEFERRABLE INITIALLY DEFERRED,
 		v varchar(5) NOT NULL, extra int DEFAULT 1) %s', name, CASE WHEN kind = 'partitioned' THEN 'PARTITION BY LIST (b)' ELSE '' END);
 	IF kind = 'partitioned' THEN
 		EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES IN (''x'')', name || '_x', name);
-		EXECUTE format('CREATE TABLE %I (v varchar(5) NOT NULL, u int, a int, n int CONSTRAINT n_check CHECK (n >= 0), b text, p int, extra int, id bigint NOT NULL)', name || '_y');
+		EXECUTE format('CREATE TABLE %I (v varchar(5) NOT NULL, u int, a int, n int CONSTRAINT n_check CHECK (n >= 0), b varchar(1), p int, extra int, id bigint NOT NULL)', name || '_y');
 		EXECUTE format('ALTER TABLE %I ALTER id SET DEFAULT 0, ALTER extra SET DEFAULT 1', name || '_y');
 		EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES IN (''y'', ''z'')', name, name || '_y');
 		EXECUTE format('CREATE UNIQUE INDEX ON %I (u, b)', name); -- before the one on the key, so that it is checked first
@@ -137,10 +138,25 @@ type oracleCase struct {
 	staged  bool
 	chunk   int
 	badness float64
+	// apart: suspects are written apart as often as possible, found by a filter of so many lines.
+	apart int
+	keys  int // how many values the first column of the key has
+	// spelled: keys are sometimes written in a way that no form is known for.
+	spelled bool
 }
 
 func (c oracleCase) name(seed uint64) string {
-	return fmt.Sprintf("%s match=%v mode=%d staged=%v chunk=%d bad=%.2f seed=%d", c.kind, c.match, c.mode, c.staged, c.chunk, c.badness, seed)
+	return fmt.Sprintf("seed=%d %+v", seed, c)
+}
+
+func (c oracleCase) writer(s *bundle, spec Spec) *Writer {
+	w := s.writer("ours", spec)
+	w.SetStaged(c.staged)
+	if c.apart > 0 {
+		w.maxSuspects = 100
+		w.keys.size = c.apart
+	}
+	return w
 }
 
 func randomRow(rng *rand.Rand, c oracleCase) [][]byte {
@@ -154,10 +170,14 @@ func randomRow(rng *rand.Rand, c oracleCase) [][]byte {
 	if c.mode != Update && rng.Float64() < 3*c.badness {
 		u = rng.IntN(200)
 	}
+	blank := ""
+	if c.spelled && rng.IntN(10) == 0 {
+		blank = " " // too long: the table drops it
+	}
 	return row(
 		u,
-		pick([]any{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, []any{nil, "1_3", "x"}),
-		pick([]any{"x", "y"}, []any{"z", "w", nil}),
+		pick([]any{1 + rng.IntN(c.keys)}, []any{nil, "1_3", "x", "03"}),
+		pick([]any{"x", "y", "x", "y" + blank}, []any{"z", "w", nil}),
 		pick([]any{0, 1, 2, 3, 95}, []any{-1, 7, "9999999999", nil}),
 		pick([]any{1, 2, 3, nil}, []any{77, 88, 77}),
 		pick([]any{"", "a", "b\\\t\n"}, []any{"toolong", nil}),
@@ -180,9 +200,37 @@ func TestOracle(t *testing.T) {
 					staged:  rng.IntN(3) == 0,
 					chunk:   []int{1, 7, 30, 1000}[rng.IntN(4)],
 					badness: []float64{0, 0.01, 0.05, 0.3}[rng.IntN(4)],
+					keys:    12,
 				}
 				if c.match {
 					c.mode = []Conflict{Skip, Update, Error}[rng.IntN(3)]
+				}
+				compareWithOracle(t, s, c, rng, c.name(seed))
+			}
+		})
+	}
+}
+
+// TestOracleSuspects is about batches in which suspects are written apart: modes Skip and Error, and never staging for
+// good.
+func TestOracleSuspects(t *testing.T) {
+	t.Parallel()
+	for worker := range 4 {
+		t.Run(fmt.Sprint(worker), func(t *testing.T) {
+			t.Parallel()
+			s := setup(t, oracleSchema)
+			for i := range 30 {
+				seed := uint64(worker*1000 + i)
+				rng := rand.New(rand.NewPCG(seed, 2))
+				c := oracleCase{
+					kind:    []string{"plain", "plain", "partitioned"}[rng.IntN(3)],
+					match:   true,
+					mode:    []Conflict{Skip, Error}[rng.IntN(2)],
+					chunk:   1 + rng.IntN(60),
+					badness: []float64{0, 0.01, 0.05, 0.3}[rng.IntN(4)],
+					apart:   []int{1, 2, filterLines}[rng.IntN(3)],
+					keys:    []int{12, 60, 400}[rng.IntN(3)],
+					spelled: rng.IntN(4) == 0,
 				}
 				compareWithOracle(t, s, c, rng, c.name(seed))
 			}
@@ -197,14 +245,16 @@ func compareWithOracle(t *testing.T, s *bundle, c oracleCase, rng *rand.Rand, na
 	if c.match {
 		spec.Match = []string{"a", "b"}
 	}
-	w := s.writer("ours", spec)
-	w.SetStaged(c.staged)
+	w := c.writer(s, spec)
 	o := &oracle{bundle: s, table: "theirs", spec: spec}
 	var got, want Result
 	for range 1 + 60/c.chunk {
 		rows := make([][][]byte, min(c.chunk, 60))
 		for i := range rows {
 			rows[i] = randomRow(rng, c)
+		}
+		if c.apart > 0 {
+			w.SetStaged(false)
 		}
 		g, _ := s.write(w, rows)
 		slices.SortFunc(g.Rejected, func(a, b RowError) int { return cmp.Compare(a.Row, b.Row) })

@@ -16,12 +16,13 @@ func (r *run) stage(ctx context.Context) error {
 	if err := r.createStage(ctx); err != nil {
 		return err
 	}
-	r.budget -= stagingReserve
+	reserve := min(stagingReserve, r.budget/2)
+	r.budget -= reserve
 	loaded, err := r.load(ctx, start)
 	if err != nil {
 		return fmt.Errorf("load staging table: %w", err)
 	}
-	r.budget += stagingReserve
+	r.budget += reserve
 	m := newMerge(r, start, loaded)
 	if err := m.isolate(ctx); err != nil {
 		return err

@@ -243,7 +243,11 @@ func (b *builder) keyExists() string {
 	var parts []string
 	for i, c := range b.w.columns {
 		if b.w.isMatch[i] {
-			parts = append(parts, fmt.Sprintf("t.%s %s $%d", quote(c.Name), b.equals[c.Name], len(parts)+1))
+			value := fmt.Sprintf("$%d", len(parts)+1)
+			if n := maxLength(c); n > 0 && c.BaseOID == oidVarchar {
+				value += fmt.Sprintf("::pg_catalog.varchar(%d)", n) // drops the blanks that the table drops
+			}
+			parts = append(parts, fmt.Sprintf("t.%s %s %s", quote(c.Name), b.equals[c.Name], value))
 		}
 	}
 	return fmt.Sprintf("SELECT EXISTS (SELECT FROM %s t WHERE %s)", b.table, strings.Join(parts, " AND "))

@@ -39,6 +39,9 @@ type Column struct {
 	// TypeName is the type as format_type writes it, for messages.
 	TypeName string
 	NotNull  bool
+	// Exact: texts are equal only if their characters are. It needs a deterministic collation and a database in UTF-8;
+	// of no meaning for types other than text, varchar and char.
+	Exact bool
 	// HasDefault: the column fills itself when it is not written (default, identity, default of a domain).
 	HasDefault bool
 	// Generated: computed from other columns (GENERATED ALWAYS AS (expression)).

@@ -23,6 +23,10 @@ type Writer struct {
 	matchNames []string
 	sql        statements
 	staged     bool
+	keys       *keyFilter // nil if no rows are written apart
+	// maxSuspects is in percent of the rows of a Write.
+	maxSuspects int
+	parts       parts
 }
 
 // NewWriter prepares a writer. The error lists what [Table.Check] has found.
@@ -34,7 +38,7 @@ func NewWriter(t *Table, s Spec) (*Writer, error) {
 		}
 		return nil, fmt.Errorf("write to %s: %s", t.Ident(), strings.Join(lines, "; "))
 	}
-	w := &Writer{table: t, spec: s}
+	w := &Writer{table: t, spec: s, maxSuspects: maxSuspects}
 	for _, name := range s.Columns {
 		c := t.Column(name)
 		match := slices.Contains(s.Match, name)
@@ -51,13 +55,16 @@ func NewWriter(t *Table, s Spec) (*Writer, error) {
 		w.matchNames = append(w.matchNames, x.Names...)
 	}
 	w.sql = newStatements(w)
+	w.keys = newKeyFilter(w)
 	return w, nil
 }
 
-// Staged says whether the writer has changed over to staging, because a row collided on the match key.
+// Staged says whether the writer has changed over to staging for good, because a row collided on the match key with one
+// that the writer had not seen.
 func (w *Writer) Staged() bool { return w.staged }
 
-// SetStaged brings back what Staged said in an earlier process.
+// SetStaged brings back what Staged said in an earlier process. Call it before NewBatch: a writer that stages all rows
+// needs no memory for their keys.
 func (w *Writer) SetStaged(staged bool) { w.staged = staged }
 
 // Result says what became of the rows of one Write:
@@ -119,8 +126,9 @@ type run struct {
 	conn      *pgconn.PgConn
 	budget    int // savepoints that may still be opened
 	exhausted bool
-	from, end int // the rows to write
-	next      int // everything before it is dealt with
+	apart     bool // the rows are suspects, and the rows between them are in the table already
+	from, end int  // the rows to write
+	next      int  // everything before it is dealt with
 	res       Result
 }
 
@@ -132,13 +140,23 @@ func (r *run) write(ctx context.Context) error {
 	if err := r.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return err
 	}
-	if !r.w.mustStage() {
-		done, err := r.direct(ctx)
-		if err != nil || done {
+	if r.w.mustStage() {
+		return r.stage(ctx)
+	}
+	suspects := r.b.suspectsIn(r.from, r.end)
+	switch {
+	case len(suspects) == 0:
+		why, err := r.copyDirect(ctx)
+		if err != nil || why == stopDone || why == stopBudget {
 			return err
 		}
 		if r.next > r.from {
 			return nil // staging starts in the next Write, with a full budget
+		}
+	case !r.b.unsure && 100*len(suspects) <= r.w.maxSuspects*(r.end-r.from):
+		done, err := r.writeApart(ctx, suspects)
+		if err != nil || done {
+			return err
 		}
 	}
 	return r.stage(ctx)
