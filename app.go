@@ -87,7 +87,12 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		app.Pool.Close()
 		return nil, fmt.Errorf("database: %w", withoutPassword(err))
 	}
-	app.Client, err = river.NewClient(riverpgxv5.New(app.Pool), &river.Config{Logger: app.logger, Schema: app.schema.River})
+	app.Client, err = river.NewClient(riverpgxv5.New(app.Pool), &river.Config{
+		// It also bounds how often an inserting client wakes the workers; at River's 100 ms most inserts wait for a poll.
+		FetchCooldown: fetchCooldown,
+		Logger:        app.logger,
+		Schema:        app.schema.River,
+	})
 	if err != nil {
 		app.Pool.Close()
 		return nil, fmt.Errorf("river: %w", err)

@@ -36,7 +36,7 @@ func Main(register func(*App) error) {
 // forCLI hands the commands what they need, without a dependency of theirs on this package.
 func (a *App) forCLI() *cli.App {
 	return &cli.App{
-		Config: a.Config, Pool: a.Pool, Ledger: a.Ledger, Schema: a.schema,
+		Client: a.Client, Config: a.Config, Pool: a.Pool, Ledger: a.Ledger, Schema: a.schema,
 		Close:   a.Close,
 		Migrate: a.Migrate,
 		Import: func(ctx context.Context, job, name string, r io.Reader, o cli.ImportOpts) (int64, bool, error) {

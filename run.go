@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,6 @@ import (
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/rescue"
-	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -31,6 +31,9 @@ type RunOpts struct {
 
 // never is how long River's own rescuer waits: rescue owns recovery, and knows better who is alive.
 const never = 10 * 365 * 24 * time.Hour
+
+// fetchCooldown is how far apart two fetches of a queue are at least, and two wake-ups by one client.
+const fetchCooldown = time.Millisecond
 
 // Run is a worker process: it works jobs until ctx ends, then takes no more, lets the running ones go on for the
 // configured drain_timeout and returns. If other processes took this one for dead meanwhile, it goes on under a new
@@ -138,7 +141,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	defer a.leave(ctx, process)
 	id := process.ID()
 	a.process.Store(&id) // kept when it ends, for the next life to replace
-	a.Pool.Reset() // its sessions take the new name as they are made anew
+	a.Pool.Reset()       // its sessions take the new name as they are made anew
 	process.Tag(poolConfig.ConnConfig)
 	poolConfig.MaxConns = max(poolConfig.MaxConns, 16)
 
@@ -159,6 +162,12 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	}
 	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
+
+	sweeping, stopSweep := context.WithCancel(ctx)
+	var sweep sync.WaitGroup
+	sweep.Go(func() { a.sweeper(poolConfig.ConnConfig).Run(sweeping) })
+	defer sweep.Wait()
+	defer stopSweep()
 
 	beating, stopBeat := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBeat()
@@ -229,21 +238,24 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 	for name, workers := range queues {
 		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
 	}
+	retries := a.retries()
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		// Whoever cancels or discards a job, nobody loses it from the table before people have seen it.
+		// None of River's own: retention keeps each job for as long as the configuration says.
+		CancelledJobRetentionPeriod: -1,
+		CompletedJobRetentionPeriod: -1,
 		DiscardedJobRetentionPeriod: -1,
 		// River's 100 ms cap 100 workers at 1,000 jobs a second, and an insert inside the cooldown waits for the poll.
-		FetchCooldown:     time.Millisecond,
+		FetchCooldown:     fetchCooldown,
 		FetchPollInterval: 100 * time.Millisecond,
 		// Another program's kinds may share the queue; they wait for their own workers.
 		FetchOnlyKnownKinds:  true,
 		ID:                   process.ID(),
 		Logger:               a.logger,
 		MaxAttempts:          a.Config.Retry.MaxAttempts,
-		Plugins:              []rivertype.Plugin{m, process, engine}, // metrics first: it sees what the others make of an attempt
+		Plugins:              []rivertype.Plugin{m, process, engine, retries}, // metrics first: it sees what the others make of an attempt
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,
-		RetryPolicy:          retryPolicy{workers.RetryPolicy(a.Config.Retry)},
+		RetryPolicy:          retries,
 		Schema:               a.schema.River,
 		SoftStopTimeout:      max(a.Config.DrainTimeout, time.Millisecond),
 		Workers:              a.Workers,
@@ -253,9 +265,5 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 	}
 	return client, nil
 }
-
-type retryPolicy struct{ retry.Policy }
-
-func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time { return p.Next(job) }
 
 func jobNames(cfg *config.Config) []string { return slices.Sorted(maps.Keys(cfg.Jobs)) }

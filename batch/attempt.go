@@ -144,7 +144,7 @@ func (c *Chunked) outcome(ctx context.Context, run *Run, err error) error {
 		job.MaxAttempts = job.Attempt
 		return err
 	}
-	c.setRetry(job.ID, run.opts.Retry.After(failures))
+	c.setRetry(job.ID, run.opts.Retry.Wait(failures, err))
 	return err
 }
 

@@ -3,6 +3,7 @@
 //	go run ./bench import     imports of 1,000,000 rows beside psql's \copy
 //	go run ./bench triggers   what the triggers and the fencing cost plain River jobs
 //	go run ./bench memory     a worker's memory while it imports 1 GB
+//	go run ./bench latency    time from Insert to the worker, beside bare River
 //
 // It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
 package main
@@ -30,9 +31,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	benches := map[string]func(context.Context, *bench) error{"import": benchImport, "triggers": benchTriggers, "memory": benchMemory}
+	benches := map[string]func(context.Context, *bench) error{"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|triggers|memory [-rows N] [-rounds N] [-jobs N]")
+		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency [-rows N] [-rounds N] [-jobs N]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -87,6 +88,12 @@ func spreadOf(values []float64) spread {
 		median = (sorted[n/2-1] + sorted[n/2]) / 2
 	}
 	return spread{median: median, least: sorted[0], most: sorted[n-1]}
+}
+
+// quantile of values, 0 to 1.
+func quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
 func (s spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.median, s.least, s.most) }

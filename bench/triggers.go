@@ -73,18 +73,13 @@ func benchTriggers(ctx context.Context, b *bench) error {
 }
 
 func drainSides(ctx context.Context, b *bench) (bare, ours *drainSide, err error) {
-	admin, err := pgx.Connect(ctx, b.db.URL())
-	if err != nil {
-		return nil, nil, err
-	}
-	defer admin.Close(ctx)
-	for _, name := range []string{"bare", "ours"} {
-		if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+	bare = &drainSide{name: "bare", schema: "public"}
+	ours = &drainSide{name: "ours", schema: migrations.DefaultSchema}
+	for _, side := range []*drainSide{bare, ours} {
+		if side.url, err = b.database(ctx, side.name); err != nil {
 			return nil, nil, err
 		}
 	}
-	bare = &drainSide{name: "bare", url: b.db.DatabaseURL("bare"), schema: "public"}
-	ours = &drainSide{name: "ours", url: b.db.DatabaseURL("ours"), schema: migrations.DefaultSchema}
 	pool, err := pgxpool.New(ctx, bare.url)
 	if err != nil {
 		return nil, nil, err

@@ -13,6 +13,7 @@ func (d *decoder) check() {
 		c.Database.RiverSchema = c.Database.Schema
 	}
 	d.checkRetry(c.Retry, nil)
+	d.checkRetention(&c.Retention, nil)
 	queues := slices.Sorted(maps.Keys(c.Queues))
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		job, at := c.Jobs[name], path{"jobs", name}
@@ -23,6 +24,7 @@ func (d *decoder) check() {
 		if _, _, own := locate(c.root, at.join("retry")); own {
 			d.checkRetry(job.Retry, at)
 		}
+		d.checkRetention(&job.Retention, at)
 		if job.Import != nil {
 			d.checkImport(job.Import, at)
 		}

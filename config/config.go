@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 )
@@ -16,6 +17,7 @@ type Config struct {
 	Metrics      Metrics
 	Queues       map[string]Queue // by name; never empty
 	Retry        Retry
+	Retention    Retention
 	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
 	Jobs         map[string]*Job
 
@@ -60,6 +62,19 @@ type Retry struct {
 	Jitter      float64       // share of the delay that is random, 0 to 1
 }
 
+// Forever is a period of [Retention] that never ends.
+const Forever time.Duration = math.MaxInt64
+
+// Retention says how long what is finished is kept, counted from its end; each may be
+// [Forever].
+type Retention struct {
+	Succeeded time.Duration // River jobs by outcome
+	Failed    time.Duration
+	Cancelled time.Duration
+	Runs      time.Duration // runs in the ledger, but at least as long as their River job
+	Rejects   time.Duration // rejected rows; at most Runs
+}
+
 // Opts tune Load and Parse. The zero value and nil are ready for use.
 type Opts struct {
 	// Lookup gives the value of ${NAME}. Default: os.LookupEnv.
@@ -74,13 +89,16 @@ type Opts struct {
 func Default() *Config {
 	c := defaults(configFields())
 	c.Database.RiverSchema = c.Database.Schema
+	c.Retention.settle()
 	return c
 }
 
-// defaults leaves the schema of River empty, as it follows the other.
+// defaults leaves open what follows another field: the schema of River, and how long
+// rejects are kept.
 func defaults(fields object[Config]) *Config {
 	c := &Config{}
 	fields.reset(&decoder{config: c}, c)
+	c.Retention.Rejects = asRuns
 	return c
 }
 

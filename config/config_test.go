@@ -61,6 +61,7 @@ storage: {url: "file:///srv/files"}
 metrics: {listen: "[::1]:80"}
 queues: {one: 3, two: {workers: 10000}}
 retry: {max_attempts: 4, backoff: linear, delay: 1500ms, max_delay: 1d12h, jitter: 0.25}
+retention: {succeeded: 1h, failed: 30d, cancelled: forever, runs: 60d, rejects: 1d12h}
 drain_timeout: 1m30s
 jobs:
   load:
@@ -68,6 +69,7 @@ jobs:
     queue: two
     priority: 4
     retry: {delay: 1s, backoff: constant}
+    retention: {failed: forever, runs: 1d}
     stall: 1d
     table: '"My Schema".people'
     format: csv
@@ -91,6 +93,9 @@ jobs:
 	top := Retry{MaxAttempts: 4, Backoff: Linear, Delay: 1500 * time.Millisecond, MaxDelay: 36 * time.Hour, Jitter: 0.25}
 	own := top
 	own.Delay, own.Backoff = time.Second, Constant
+	kept := Retention{Succeeded: time.Hour, Failed: 30 * day, Cancelled: Forever, Runs: 60 * day, Rejects: 36 * time.Hour}
+	ownKept := kept
+	ownKept.Failed, ownKept.Runs, ownKept.Rejects = Forever, day, day
 	want := &Config{
 		File:         "all.yaml",
 		Database:     Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
@@ -98,10 +103,11 @@ jobs:
 		Metrics:      Metrics{Listen: "[::1]:80"},
 		Queues:       map[string]Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
 		Retry:        top,
+		Retention:    kept,
 		DrainTimeout: 90 * time.Second,
 		Jobs: map[string]*Job{
 			"load": {
-				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, Stall: 24 * time.Hour,
+				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Stall: 24 * time.Hour,
 				Import: &Import{
 					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'',
 					Columns: []Column{
@@ -114,7 +120,7 @@ jobs:
 				},
 			},
 			"invoice": {
-				Name: "invoice", Kind: "billing.invoice", Queue: "one", Priority: 1, Retry: top, Stall: 10 * time.Minute,
+				Name: "invoice", Kind: "billing.invoice", Queue: "one", Priority: 1, Retry: top, Retention: kept, Stall: 10 * time.Minute,
 				Args: []byte(`{"since":"2026-01-01","n":[1,-2.50,1e400,true,null,null],"s":"<é>","sub":{}}`),
 			},
 		},
@@ -131,6 +137,7 @@ func TestDefaults(t *testing.T) {
 		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
 		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
+		Retention:    Retention{Succeeded: day, Failed: Forever, Cancelled: 7 * day, Runs: 90 * day, Rejects: 90 * day},
 		DrainTimeout: 30 * time.Second,
 		Jobs:         map[string]*Job{},
 	}
@@ -145,11 +152,11 @@ func TestDefaults(t *testing.T) {
 
 	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
 	wantJob := map[string]*Job{
-		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Stall: 10 * time.Minute, Import: &Import{
+		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Import: &Import{
 			Table: Table{Name: "t"}, Format: "csv", Header: true, Delimiter: ',', Quote: '"', OnConflict: Reject,
 			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20,
 		}},
-		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Stall: 10 * time.Minute, Args: []byte(`{}`)},
+		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Args: []byte(`{}`)},
 	}
 	if diff := cmp.Diff(wantJob, job); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
@@ -176,6 +183,74 @@ func TestRetryIsInheritedWhereverItStands(t *testing.T) {
 	want := Retry{MaxAttempts: 3, Backoff: Exponential, Delay: 7 * time.Second, MaxDelay: time.Hour, Jitter: 0.1}
 	if diff := cmp.Diff(want, c.Jobs["a"].Retry); diff != "" {
 		t.Errorf("retry (-want +got):\n%s", diff)
+	}
+}
+
+func TestOwnDelays(t *testing.T) {
+	t.Parallel()
+	for fields, want := range map[string]bool{
+		"":                                    false,
+		"retry: ":                             false,
+		"retry: {}":                           false,
+		"retry: {max_attempts: 3}":            false,
+		"retry: {delay: 2s}":                  true, // the same as the default, and yet said
+		"retry: {max_delay: 2h}":              true,
+		"retry: {backoff: linear}":            true,
+		"retry: {jitter: 0%}":                 true,
+		"retry: {max_attempts: 3, delay: 1s}": true,
+		"retry: {<<: {jitter: 1%}}":           true,
+	} {
+		c := mustParse(t, "retry: {delay: 5s}\njobs: {a: {kind: own, "+fields+"}}")
+		if got := c.Jobs["a"].OwnDelays; got != want {
+			t.Errorf("%s: own delays %t, want %t", fields, got, want)
+		}
+	}
+}
+
+func TestRejectsFollowRuns(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		top, job string
+		want     time.Duration
+	}{
+		"nothing said":             {"", "", 90 * day},
+		"runs of the top":          {"runs: 30d", "", 30 * day},
+		"own runs, longer":         {"runs: 30d", "runs: 60d", 60 * day},
+		"own runs, shorter":        {"runs: 30d", "runs: 1d", day},
+		"rejects of the top":       {"runs: 30d, rejects: 5d", "runs: 60d", 5 * day},
+		"cut by own runs":          {"runs: 30d, rejects: 5d", "runs: 1d", day},
+		"own rejects":              {"runs: 30d, rejects: 5d", "rejects: 6d", 6 * day},
+		"forever with their runs":  {"runs: forever", "", Forever},
+		"forever, of a job's runs": {"", "runs: forever, rejects: forever", Forever},
+		"none":                     {"", "rejects: 0s", 0},
+	} {
+		c := mustParse(t, "jobs: {a: {kind: own, retention: {"+tt.job+"}}}\nretention: {"+tt.top+"}\n")
+		if got := c.Jobs["a"].Retention.Rejects; got != tt.want {
+			t.Errorf("%s: rejects are kept %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestRetentionIsChecked(t *testing.T) {
+	t.Parallel()
+	tests := map[string][]string{
+		"retention: {failed: never}":                                   {`1:13: retention.failed: "never" is not a duration (write it like 12h or 90d, or forever)`},
+		"retention: {failed: Forever}":                                 {`1:13: retention.failed: "Forever" is not a duration (write it like 12h or 90d, or forever)`},
+		"retention: {failed: 30}":                                      {`1:13: retention.failed: "30" is not a duration (write it like 12h or 90d, or forever)`},
+		"retention: {failed: -1h}":                                     {`1:13: retention.failed: "-1h" is not a duration (write it like 12h or 90d, or forever)`},
+		"retention: {failed: }":                                        {`1:13: retention.failed: has no value (give a duration, or remove it)`},
+		"retention: {failed: 90000d}":                                  {`1:13: retention.failed: "90000d" is not from 0s to 36500d`},
+		"retention: {runs: 5d, rejects: 6d}":                           {`1:23: retention.rejects: rejects 6d are longer than runs 5d (raise runs or lower rejects)`},
+		"retention: {rejects: forever}":                                {`1:13: retention.rejects: rejects forever are longer than runs 90d (raise runs or lower rejects)`},
+		"jobs: {a: {kind: own, retention: {rejects: 91d}}}":            {`1:35: jobs.a.retention.rejects: rejects 91d are longer than runs 90d (raise runs or lower rejects)`},
+		"jobs: {a: {kind: own, retention: {run: 1d}}}":                 {`1:35: jobs.a.retention.run: unknown field (did you mean runs?)`},
+		"retry: {delay: 0s}":                                           {`1:9: retry.delay: "0s" is not from 1ms to 365d`},
+		"retention: {runs: bad, rejects: 99d}\njobs: {a: {kind: own}}": {`1:13: retention.runs: "bad" is not a duration (write it like 12h or 90d, or forever)`},
+	}
+	for src, want := range tests {
+		if diff := cmp.Diff(want, messages(t, src, lookup(nil))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", src, diff)
+		}
 	}
 }
 

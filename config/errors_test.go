@@ -150,7 +150,7 @@ func TestImportRules(t *testing.T) {
 		"field with NUL":               {`columns: {a: "x\0"}`, []string{"columns.a: holds a NUL character"}},
 		"unknown field of reject":      {"reject_limit: {row: 1}", []string{"reject_limit.row: unknown field (did you mean rows?)"}},
 		"camel case":                   {"onConflict: skip", []string{"onConflict: unknown field (did you mean on_conflict?)"}},
-		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, stall, table, format, header, delimiter, quote, columns, set, match, on_conflict, reject_limit, max_record)"}},
+		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, stall, table, format, header, delimiter, quote, columns, set, match, on_conflict, reject_limit, max_record)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestValueRules(t *testing.T) {
 		`retry: {delay: 2h}`:                          `1:9: retry.delay: delay 2h is longer than max_delay 1h (raise max_delay or lower delay)`,
 		`drain_timeout: -1s`:                          `1:1: drain_timeout: "-1s" is not a duration (write it like 30s, 10m, 1h30m or 1d12h)`,
 		`drain_timeout: 25h`:                          `1:1: drain_timeout: "25h" is not from 0s to 1d`,
-		`retention: {runs: 90d}`:                      `1:1: retention: unknown field (known here: database, storage, metrics, queues, retry, drain_timeout, jobs)`,
+		`alerts: [{on: [health]}]`:                    `1:1: alerts: unknown field (known here: database, storage, metrics, queues, retry, retention, drain_timeout, jobs)`,
 	}
 	for src, want := range tests {
 		if got := strings.Join(messages(t, src, lookup(nil)), "\n"); got != want {

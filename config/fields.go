@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// configFields is the table of the top level. Retry and queues stand before jobs,
-// which inherit from them.
+// configFields is the table of the top level. Retry, retention and queues stand
+// before jobs, which inherit from them.
 func configFields() object[Config] {
 	return object[Config]{
 		row("database", section[Database]{databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
@@ -23,6 +23,8 @@ func configFields() object[Config] {
 			func(c *Config) *map[string]Queue { return &c.Queues }),
 		row("retry", section[Retry]{retryFields()}, "", "How failed jobs are tried again; what a job does not say itself.",
 			func(c *Config) *Retry { return &c.Retry }),
+		row("retention", section[Retention]{retentionFields()}, "", "How long what is finished is kept; what a job does not say itself.",
+			func(c *Config) *Retention { return &c.Retention }),
 		row("drain_timeout", duration{0, day}, "30s", "How long running jobs may go on after a stop signal.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
 		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
@@ -64,12 +66,27 @@ func retryFields() object[Retry] {
 			func(r *Retry) *int { return &r.MaxAttempts }),
 		row("backoff", choice{Exponential, Linear, Constant}, Exponential, "How the delay grows from one attempt to the next: doubling, by `delay` each time, or not at all.",
 			func(r *Retry) *string { return &r.Backoff }),
-		row("delay", duration{0, year}, "2s", "Delay after the first attempt.",
+		row("delay", duration{time.Millisecond, year}, "2s", "Delay after the first attempt.",
 			func(r *Retry) *time.Duration { return &r.Delay }),
-		row("max_delay", duration{0, year}, "1h", "Longest delay; not less than `delay`.",
+		row("max_delay", duration{time.Millisecond, year}, "1h", "Longest delay; not less than `delay`.",
 			func(r *Retry) *time.Duration { return &r.MaxDelay }),
 		row("jitter", ratio{}, "10%", "Share of the delay that is random, so that jobs that fail at once do not return at once.",
 			func(r *Retry) *float64 { return &r.Jitter }),
+	}
+}
+
+func retentionFields() object[Retention] {
+	return object[Retention]{
+		row("succeeded", period{}, "24h", "Jobs that succeeded.",
+			func(r *Retention) *time.Duration { return &r.Succeeded }),
+		row("failed", period{}, "forever", "Jobs that failed for good.",
+			func(r *Retention) *time.Duration { return &r.Failed }),
+		row("cancelled", period{}, "7d", "Jobs that were cancelled.",
+			func(r *Retention) *time.Duration { return &r.Cancelled }),
+		row("runs", period{}, "90d", "Runs in the ledger, counted from their end. A run stays at least as long as its job. While it is there, the same file is not imported again.",
+			func(r *Retention) *time.Duration { return &r.Runs }),
+		row("rejects", period{}, "", "Rejected rows, counted from the end of their run; at most as long as the run.",
+			func(r *Retention) *time.Duration { return &r.Rejects }).from("as `runs`"),
 	}
 }
 

@@ -18,7 +18,7 @@ func TestHash(t *testing.T) {
 	}
 
 	for _, same := range []string{
-		base + ", queue: low, priority: 3, retry: {delay: 1s}, stall: 1h, max_record: 1MiB, reject_limit: {rows: 1}",
+		base + ", queue: low, priority: 3, retry: {delay: 1s}, stall: 1h, retention: {runs: 1d}, max_record: 1MiB, reject_limit: {rows: 1}",
 		base + `, format: csv, header: true, delimiter: ",", quote: '"'`,
 		`kind: import, table: '"app".t', on_conflict: skip, match: [b, a], set: {d: now on change, c: now on insert}, columns: {b: {null_if: [y, x], field: B, trim: false}, a: {field: A}}`,
 	} {

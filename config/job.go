@@ -13,7 +13,12 @@ type Job struct {
 	Queue    string // one of Config.Queues
 	Priority int    // 1 to 4, 1 first
 	Retry    Retry
-	Stall    time.Duration // a chunked job without a committed chunk for this long has failed an attempt
+	// OwnDelays tells that the job itself says something about the delays between its
+	// attempts (backoff, delay, max_delay or jitter): only then do they go before those
+	// that the program gave to the kind.
+	OwnDelays bool
+	Retention Retention
+	Stall     time.Duration // a chunked job without a committed chunk for this long has failed an attempt
 
 	Import *Import         // of kind import, else nil
 	Args   json.RawMessage // of a kind of the user's own: a JSON object; else nil

@@ -14,11 +14,20 @@ func jobFields() object[Job] {
 			func(j *Job) *string { return &j.Queue }),
 		row("priority", integer[int]{1, 4}, "1", "Order within the queue; 1 is first.",
 			func(j *Job) *int { return &j.Priority }),
-		row("retry", section[Retry]{inherited("retry", retryFields())}, "", "How a failed run is tried again.",
+		row("retry", section[Retry]{inherited("retry", retryFields())}, "", "How a failed run is tried again. For a kind of your own program: `backoff`, `delay`, `max_delay` or `jitter` here take the place of a `NextRetry` written with package `retry`; a job without any of them leaves it in charge.",
 			func(j *Job) *Retry { return &j.Retry }).from("the top-level `retry`, field by field"),
+		row("retention", section[Retention]{jobRetentionFields()}, "", "How long what is finished is kept.",
+			func(j *Job) *Retention { return &j.Retention }).from("the top-level `retention`, field by field"),
 		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt.",
 			func(j *Job) *time.Duration { return &j.Stall }),
 	}
+}
+
+func jobRetentionFields() object[Retention] {
+	fields := inherited("retention", retentionFields())
+	last := &fields[len(fields)-1]
+	last.inherits += ", if that is given; otherwise as `runs`"
+	return fields
 }
 
 // programFields are the further fields of a job whose kind a user's program registers.

@@ -52,8 +52,9 @@ func (t jobs) job(d *decoder, v value) *Job {
 	}
 	job := &Job{}
 	t.common.reset(d, job)
-	job.Retry = d.config.Retry
+	job.Retry, job.Retention = d.config.Retry, d.config.Retention
 	t.common.readFields(d, v, job)
+	job.OwnDelays = givesDelays(v)
 
 	switch job.Kind {
 	case "": // its further fields cannot be judged
@@ -68,6 +69,18 @@ func (t jobs) job(d *decoder, v value) *Job {
 		t.program.readFields(d, v, job)
 	}
 	return job
+}
+
+// givesDelays tells whether the job says something about the delays between attempts,
+// and not only how many there may be.
+func givesDelays(job value) bool {
+	section, _ := job.node.find("retry")
+	for _, name := range []string{"backoff", "delay", "max_delay", "jitter"} {
+		if _, given := section.value.find(name); given {
+			return true
+		}
+	}
+	return false
 }
 
 // checkKind reports the fields that the kind of the job does not have; of foreign

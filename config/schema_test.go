@@ -163,6 +163,8 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 		`queues: {a: "${N:-3}"}`,
 		"retry: {jitter: 0.5, delay: 1h2m3s, max_delay: 1d2h3m, backoff: constant}",
 		`retry: {jitter: "${J:-5%}", backoff: "${B:-linear}", delay: "${D:-1s}", max_attempts: "${M:-1}"}`,
+		`retention: {succeeded: 0s, failed: forever, runs: 1d12h, rejects: "${R:-1h}", cancelled: "${C:-forever}"}`,
+		"jobs: {a: {kind: own, retention: {cancelled: forever}}}",
 		"jobs: {a: {kind: own}, b: {kind: other, args: {x: [1, {y: null}]}}}",
 		`jobs: {a: {kind: import, table: t, header: false, columns: {a: 1, b: {field: 2}}, delimiter: tab, quote: "'"}}`,
 		`jobs: {a: {kind: import, table: t, columns: {a, b: x}, match: , set: , delimiter: "\t"}}`,
@@ -181,7 +183,7 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 	check, instance := setupSchema(t)
 	for _, src := range []string{
 		"job: {}", "queues: {a: 0}", "queues: {A: 1}", "queues: {a: {worker: 1}}", "queues: {}", "retry: {delay: 30}", "retry: {delay: 1w}",
-		"retry: {jitter: 1}", "retry: {backoff: none}", "retry: {max_attempts: 1.5}", "drain_timeout: soon", "database: {schema: A-b}",
+		"retry: {jitter: 1}", "retry: {backoff: none}", "retry: {max_attempts: 1.5}", "retention: {failed: never}", "retention: {run: 1d}", "jobs: {a: {kind: own, retention: {runs: 90}}}", "drain_timeout: soon", "database: {schema: A-b}",
 		"jobs: {A: {kind: own}}", "jobs: {a: {}}", "jobs: {a: own}", "jobs: {a: {kind: sync}}", "jobs: {a: {kind: tidemill.x}}", "jobs: {a: {kind: own, table: x}}",
 		"jobs: {a: {kind: own, args: [1]}}", "jobs: {a: {kind: import}}", "jobs: {a: {kind: import, table: t, args: {}}}",
 		"jobs: {a: {kind: import, table: t, header: 1}}", "jobs: {a: {kind: import, table: t, columns: [a]}}", "jobs: {a: {kind: import, table: t, columns: {a: {name: x}}}}",
@@ -250,7 +252,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 	// Leaves and sections of the Go types that no field of the file fills.
 	filledBesides := map[string]int{
 		"Config": 1, // File
-		"Job":    1, // Name; Import stands for the fields of its kind
+		"Job":    2, // Name and OwnDelays; Import stands for the fields of its kind
 		"Column": 2, // Target is the key; Number shares its field with Field
 	}
 	for name, pair := range map[string][2]int{
@@ -258,6 +260,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Database":    {len(databaseFields()), reflect.TypeFor[Database]().NumField()},
 		"Storage":     {len(storageFields()), reflect.TypeFor[Storage]().NumField()},
 		"Metrics":     {len(metricsFields()), reflect.TypeFor[Metrics]().NumField()},
+		"Retention":   {len(retentionFields()), reflect.TypeFor[Retention]().NumField()},
 		"Queue":       {len(queueFields()), reflect.TypeFor[Queue]().NumField()},
 		"Retry":       {len(retryFields()), reflect.TypeFor[Retry]().NumField()},
 		"Job":         {len(jobFields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - 1}, // Import

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -9,6 +10,16 @@ import (
 )
 
 const day = 24 * time.Hour
+
+// ParseDuration reads a duration as tidemill.yaml has them: Go's syntax with days of 24 hours in front, such as 30s, 1d12h
+// or 90d. It is never negative. The error says how to write one.
+func ParseDuration(s string) (time.Duration, error) {
+	d, ok := parseDuration(s)
+	if !ok {
+		return 0, fmt.Errorf("%q is not a duration; write it like 30s, 10m, 12h or 30d", s)
+	}
+	return d, nil
+}
 
 // parseDuration reads Go's syntax with days of 24 hours in front: 90d, 1d12h, 1m30s.
 func parseDuration(s string) (time.Duration, bool) {

@@ -28,6 +28,17 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+func TestParseDurationSaysHow(t *testing.T) {
+	t.Parallel()
+	if d, err := ParseDuration("1d12h"); err != nil || d != 36*time.Hour {
+		t.Errorf("1d12h is %v, %v", d, err)
+	}
+	_, err := ParseDuration("3w")
+	if want := `"3w" is not a duration; write it like 30s, 10m, 12h or 30d`; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 func FuzzParseDuration(f *testing.F) {
 	for _, s := range []string{"30s", "1d12h", "1.5h", "106751d24h", "1d1d", "-1s"} {
 		f.Add(s)

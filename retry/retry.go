@@ -1,8 +1,8 @@
-// Package retry holds one policy type for how often, and how far apart, something that failed is tried again.
+// Package retry holds one policy type for how often, and how far apart, something that failed is tried again: whole jobs
+// (Policy.Next, Plugin) and single calls inside a job (Do).
 package retry
 
 import (
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -24,7 +24,7 @@ type Policy struct {
 	Backoff     Backoff       // default Exponential
 	Delay       time.Duration // before the second try; default 2s
 	MaxDelay    time.Duration // upper bound of one delay, jitter included; default 1h
-	Jitter      float64       // share of the delay by which it varies at random, either way; default 0.1, negative = none
+	Jitter      float64       // share of the delay, up to 1, by which it varies at random, either way; default 0.1, negative = none
 }
 
 // Defaults returns p with its zero fields filled.
@@ -64,36 +64,37 @@ func (p Policy) After(failures int) time.Duration {
 		}
 	}
 	if p.Jitter > 0 {
-		delay += time.Duration((rand.Float64()*2 - 1) * p.Jitter * float64(delay))
+		delay += time.Duration((rand.Float64()*2 - 1) * min(p.Jitter, 1) * float64(delay))
 	}
 	return min(delay, p.MaxDelay)
+}
+
+// Wait returns how long to wait after the given number of failures, the last of which was err: what the server asked for,
+// if err carries that (see After), but no longer than MaxDelay; otherwise After.
+func (p Policy) Wait(failures int, err error) time.Duration {
+	hint, _ := Hint(err)
+	return p.wait(failures, hint)
+}
+
+func (p Policy) wait(failures int, hint time.Duration) time.Duration {
+	if hint > 0 {
+		return min(hint, p.Defaults().MaxDelay)
+	}
+	return p.After(failures)
 }
 
 // Next returns when a River job that has just failed is due again; use it as a worker's NextRetry:
 //
 //	func (*InvoiceWorker) NextRetry(j *river.Job[InvoiceArgs]) time.Time { return policy.Next(j.JobRow) }
 //
+// River tells NextRetry nothing about the error. On a client with a Plugin, Next follows what the plugin has found out: the
+// policy that the job has of its own in place of p, and a delay asked for by After.
+//
 // MaxAttempts has no part in it: River takes that from the job's InsertOpts.
 func (p Policy) Next(job *rivertype.JobRow) time.Time {
-	return time.Now().Add(p.After(job.Attempt))
-}
-
-// Permanent marks err as one that another try cannot mend: the job fails at once, whatever its policy says.
-// Permanent(nil) is nil.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
+	n := readNote(job)
+	if n.Policy != nil {
+		p = *n.Policy
 	}
-	return &permanentError{err}
+	return time.Now().Add(p.wait(job.Attempt, n.After))
 }
-
-// IsPermanent reports whether err, or anything it wraps, was marked by Permanent.
-func IsPermanent(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p)
-}
-
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }

@@ -1,6 +1,7 @@
 package retry_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -49,6 +50,45 @@ func TestAfterStaysInBounds(t *testing.T) {
 				t.Errorf("backoff %d after %d failures: %s", backoff, n, d)
 			}
 		}
+	}
+}
+
+func TestJitterNeverMakesADelayNegative(t *testing.T) {
+	t.Parallel()
+
+	p := retry.Policy{Backoff: retry.Constant, Delay: time.Second, Jitter: 50}
+	for range 1000 {
+		if d := p.After(1); d < 0 || d > 2*time.Second {
+			t.Fatalf("a delay of 1s with a jitter of 50 is %s", d)
+		}
+	}
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+
+	p := retry.Policy{Backoff: retry.Linear, Delay: time.Second, MaxDelay: time.Minute, Jitter: -1}
+	failed := errors.New("failed")
+	tests := []struct {
+		name string
+		err  error
+		want time.Duration
+	}{
+		{"no error known", nil, 3 * time.Second},
+		{"plain", failed, 3 * time.Second},
+		{"asked for less", retry.After(failed, time.Millisecond), time.Millisecond},
+		{"asked for more", retry.After(failed, 30*time.Second), 30 * time.Second},
+		{"asked for too much", retry.After(failed, time.Hour), time.Minute},
+		{"wrapped", fmt.Errorf("call: %w", retry.After(failed, 7*time.Second)), 7 * time.Second},
+		{"no hint", retry.After(failed, 0), 3 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := p.Wait(3, tt.err); got != tt.want {
+				t.Errorf("waits %s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 

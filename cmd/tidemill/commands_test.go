@@ -27,6 +27,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // scriptCommands are the commands that scripts have besides those of testscript.
 func scriptCommands() map[string]command {
 	return map[string]command{
+		"answer":     plain(cmdAnswer),
 		"eventually": plain(cmdEventually),
 		"exits":      plain(cmdExits),
 		"gate":       plain(cmdGate),

@@ -55,6 +55,15 @@ func cmdSmallDisk(ts *testscript.TestScript, args []string) error {
 
 // tty CODE PROGRAM [ARG…] is exits with a terminal for standard output and error; what it showed is the standard output.
 func cmdTTY(ts *testscript.TestScript, args []string) error {
+	return onTerminal(ts, "", args)
+}
+
+// answer TEXT CODE PROGRAM [ARG…] is tty with a terminal for standard input too, at which somebody types TEXT and Enter.
+func cmdAnswer(ts *testscript.TestScript, args []string) error {
+	return onTerminal(ts, args[0]+"\n", args[1:])
+}
+
+func onTerminal(ts *testscript.TestScript, typed string, args []string) error {
 	master, terminal, err := openTerminal()
 	if err != nil {
 		return fmt.Errorf("open a terminal: %w", err)
@@ -68,6 +77,12 @@ func cmdTTY(ts *testscript.TestScript, args []string) error {
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(worldOf(ts).environ(ts), "TERM=xterm", "NO_COLOR="+ts.Getenv("NO_COLOR"))
 	cmd.Stdout, cmd.Stderr = terminal, terminal
+	if typed != "" {
+		cmd.Stdin = terminal
+		if _, err := master.WriteString(typed); err != nil { // kept by the terminal until it is read
+			return errors.Join(err, terminal.Close())
+		}
+	}
 	err = cmd.Start()
 	terminal.Close()
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package cli is the tidemill command: parsing, asking, printing. What it shows is done elsewhere.
+// Package cli is the tidemill command: parsing, asking, printing. Runs and processes are the business of batch and rescue;
+// what is done to single River jobs and to queues is done here, by River's client.
 package cli
 
 import (
@@ -12,7 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/batch"
@@ -30,6 +33,7 @@ const (
 
 // App is what the commands need of a program; package tidemill provides it.
 type App struct {
+	Client *river.Client[pgx.Tx]
 	Config *config.Config
 	Pool   *pgxpool.Pool
 	Ledger *batch.Ledger
@@ -99,7 +103,8 @@ Exit codes of all commands:
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.checkLogLevel() }
 	asGroup(root)
-	root.AddCommand(m.configCmd(), m.demoCmd(), m.importCmd(), m.migrateCmd(), m.processesCmd(), m.runsCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
+	root.AddCommand(m.configCmd(), m.demoCmd(), m.importCmd(), m.jobsCmd(), m.migrateCmd(), m.processesCmd(), m.queuesCmd(),
+		m.runsCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
 	return root
 }
 

@@ -56,9 +56,9 @@ func printable(text string) string {
 	}, text)
 }
 
-// isTerminal reports whether w is one; only then are bars and colours shown.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether a stream is one; only then are bars and colours shown, and questions asked.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -161,4 +161,22 @@ func ago(t time.Time) string {
 		return t.Local().Format("2006-01-02 15:04")
 	}
 	return span(d.Round(time.Second)) + " ago"
+}
+
+// when is ago for times that may be still to come.
+func when(t time.Time) string {
+	left := time.Until(t)
+	switch {
+	case left < time.Second:
+		return ago(t)
+	case left >= 48*time.Hour:
+		return t.Local().Format("2006-01-02 15:04")
+	default:
+		return "in " + span(left.Round(time.Second))
+	}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(line)
 }

@@ -41,15 +41,20 @@ func (p *progress) show(info *batch.Info) {
 
 // stored draws the upload that comes before a run.
 func (p *progress) stored(done, total int64) {
-	if !p.terminal || time.Since(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last = time.Now()
 	text := "storing  " + size(done)
 	if total > 0 {
 		text = fmt.Sprintf("storing  %s %3.0f %%  %s", bar(float64(done)/float64(total)), 100*float64(done)/float64(total), size(done))
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", clip(text, width(p.w)-1))
+	p.text(text)
+}
+
+// text draws a line on a terminal, not more often than people can read.
+func (p *progress) text(line string) {
+	if !p.terminal || time.Since(p.last) < 100*time.Millisecond {
+		return
+	}
+	p.last = time.Now()
+	fmt.Fprintf(p.w, "\r\x1b[K%s", clip(line, width(p.w)-1))
 	p.drawn = true
 }
 

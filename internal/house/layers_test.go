@@ -16,12 +16,13 @@ import (
 // The order is cmd, root, internal/cli; then workers, periodic and metrics; then batch and rescue; then migrations and
 // retry. batch, rescue, metrics, retry and migrations take plain Go options, so that each can be added alone to an
 // existing River client: they know neither config nor workers. The internal packages at the end are leaves: they know
-// neither us nor River.
+// neither us nor River, but for retention, which knows where the tables are.
 func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/storage", "metrics", "migrations", "periodic", "rescue", "retry", "workers",
+			"batch", "config", "internal/cli", "internal/retention", "internal/storage", "metrics", "migrations", "periodic", "rescue",
+			"retry", "workers",
 		},
 		"internal/cli": {
 			"batch", "config", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
@@ -41,6 +42,7 @@ func layers() map[string][]string {
 
 		"internal/bulk":       {},
 		"internal/devdb":      {},
+		"internal/retention":  {"migrations"},
 		"internal/rowio":      {},
 		"internal/sampledata": {},
 		"internal/storage":    {},

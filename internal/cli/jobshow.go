@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/riverqueue/river/rivertype"
+	"github.com/spf13/cobra"
+)
+
+// mostErrors is how many of a job's errors are shown to people; --json has all.
+const mostErrors = 10
+
+func (m *Main) jobsShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show all of one job: arguments, errors, times, its run", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseJobID(args[0])
+			if err != nil {
+				return err
+			}
+			app, err := m.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			found, err := job(cmd.Context(), app, id)
+			if err != nil {
+				return err
+			}
+			if m.json {
+				return m.printJSON(found)
+			}
+			var text strings.Builder
+			m.describeJob(&text, found)
+			_, err = fmt.Fprint(m.Stdout, text.String())
+			return err
+		},
+	}
+}
+
+func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
+	fmt.Fprintf(w, "job %d %s\n", j.ID, paint(m.Stdout, stateColour(j.State), string(j.State)))
+	line := func(name, format string, values ...any) {
+		fmt.Fprintf(w, "  %-12s %s\n", name, oneLine(fmt.Sprintf(format, values...)))
+	}
+	line("kind", "%s", j.Kind)
+	line("queue", "%s, priority %d", j.Queue, j.Priority)
+	line("attempt", "%s", attempts(j.Attempt, j.MaxAttempts, " of "))
+	line("created", "%s", when(j.CreatedAt))
+	line("scheduled", "%s", when(j.ScheduledAt))
+	if j.AttemptedAt != nil {
+		line("attempted", "%s", when(*j.AttemptedAt))
+	}
+	if n := len(j.AttemptedBy); n > 0 {
+		line("attempted by", "%s", strings.Join(j.AttemptedBy[max(0, n-mostErrors):], ", "))
+	}
+	if j.FinalizedAt != nil {
+		line("finalized", "%s", when(*j.FinalizedAt))
+	}
+	if len(j.Tags) > 0 {
+		line("tags", "%s", strings.Join(j.Tags, ", "))
+	}
+	if j.Run != nil {
+		line("run", "of %s, %s; see: tidemill runs show %d", j.Run.Job, j.Run.Status, j.ID)
+	}
+	block(w, "args", j.Args)
+	if string(j.Metadata) != "{}" {
+		block(w, "metadata", j.Metadata)
+	}
+	describeErrors(w, j.Errors)
+}
+
+func describeErrors(w *strings.Builder, all []rivertype.AttemptError) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "errors")
+	if earlier := len(all) - mostErrors; earlier > 0 {
+		fmt.Fprintf(w, "  %s earlier; see them with --json\n", count(int64(earlier), "error", "errors"))
+		all = all[earlier:]
+	}
+	for _, e := range all {
+		fmt.Fprintf(w, "  attempt %d, %s\n%s", e.Attempt, when(e.At), indent(e.Error))
+		if e.Trace != "" {
+			fmt.Fprint(w, indent(e.Trace))
+		}
+	}
+}
+
+func block(w *strings.Builder, name string, raw json.RawMessage) {
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, raw, "", "  "); err != nil {
+		pretty.Reset()
+		pretty.Write(raw)
+	}
+	fmt.Fprintf(w, "%s\n%s", name, indent(pretty.String()))
+}
+
+// indent makes foreign text safe to show, below a heading.
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(printable(text)), "\n", "\n    ") + "\n"
+}
+
+func stateColour(state rivertype.JobState) string {
+	switch state {
+	case rivertype.JobStateCompleted:
+		return green
+	case rivertype.JobStateDiscarded:
+		return red
+	case rivertype.JobStateAvailable, rivertype.JobStateRunning:
+		return cyan
+	default:
+		return yellow
+	}
+}

@@ -1,0 +1,123 @@
+// Package retention deletes what is finished and old enough: River's jobs by outcome, runs of the ledger, and rejected rows.
+//
+// It takes the place of River's job cleaner, which knows neither jobs of the configuration nor "forever"; a client beside
+// it must have all of River's retention periods at -1. Files in the storage are not its business: an upload stays when
+// the last run that names it is deleted.
+//
+// Any number of processes may run a Sweeper: the one that holds an advisory lock sweeps, another takes over when its
+// session ends. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
+// ended by the server if it takes too long, so that neither vacuum nor a worker is held up by a large backlog.
+package retention
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Forever keeps rows for good.
+const Forever time.Duration = math.MaxInt64
+
+// Limits say how long rows are kept, counted from the end of their job or run. Zero keeps nothing that is finished.
+type Limits struct {
+	Succeeded time.Duration // River jobs by outcome
+	Failed    time.Duration
+	Cancelled time.Duration
+	Runs      time.Duration // at least as long as the run's River job and its rejects, all the same
+	Rejects   time.Duration
+}
+
+// Opts configures a Sweeper. Conn and Limits are required.
+type Opts struct {
+	// Conn says how to connect. The Sweeper keeps one session for as long as it is the one that sweeps.
+	Conn *pgx.ConnConfig
+	// Schema says where the tables are; default tidemill.
+	Schema migrations.Schema
+	// Logger receives what was deleted and what went wrong; default slog.Default().
+	Logger *slog.Logger
+	// Limits are for all that Jobs does not name.
+	Limits Limits
+	// Jobs gives limits to the jobs of the configuration that differ. A River job names its own in its metadata.
+	Jobs map[string]Limits
+	// Every is the time between two sweeps; default 5 minutes.
+	Every time.Duration
+	// Batch is the largest number of rows that one statement deletes; default 1,000.
+	Batch int
+	// Pause is the least time between two statements that delete; it grows with the time that they take. Default 50 ms.
+	Pause time.Duration
+}
+
+// Deleted counts the rows that a sweep deleted.
+type Deleted struct {
+	Jobs    int64
+	Runs    int64
+	Rejects int64
+}
+
+// ErrElsewhere is returned by Sweep while another session sweeps.
+var ErrElsewhere = errors.New("another process sweeps")
+
+// Sweeper deletes what is due. It belongs to one goroutine.
+type Sweeper struct {
+	opts  Opts
+	conn  *pgx.Conn // holds the lock unless nil
+	swept map[string]progress
+}
+
+// New returns a Sweeper. It connects when it first sweeps.
+func New(opts Opts) *Sweeper {
+	opts.Schema = opts.Schema.Defaults()
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	opts.Every = cmp.Or(opts.Every, 5*time.Minute)
+	opts.Batch = cmp.Or(opts.Batch, 1000)
+	opts.Pause = cmp.Or(opts.Pause, 50*time.Millisecond)
+	opts.Conn = opts.Conn.Copy()
+	opts.Conn.RuntimeParams["statement_timeout"] = "30s"
+	opts.Conn.RuntimeParams["lock_timeout"] = "5s"
+	// A deletion that a crash of the server undoes is made again by the next sweep.
+	opts.Conn.RuntimeParams["synchronous_commit"] = "off"
+	return &Sweeper{opts: opts, swept: map[string]progress{}}
+}
+
+// Run sweeps now and then until ctx ends. What goes wrong is logged, and tried again at the next sweep.
+func (s *Sweeper) Run(ctx context.Context) {
+	defer s.Close()
+	wait := time.NewTimer(rand.N(s.opts.Every)) // processes that were started together do not sweep together
+	defer wait.Stop()
+	for {
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		deleted, err := s.Sweep(ctx)
+		if deleted != (Deleted{}) {
+			s.opts.Logger.InfoContext(ctx, "deleted what was kept long enough", "jobs", deleted.Jobs, "runs", deleted.Runs,
+				"rejects", deleted.Rejects, "seconds", time.Since(began).Seconds())
+		}
+		if err != nil && !errors.Is(err, ErrElsewhere) && ctx.Err() == nil {
+			s.opts.Logger.WarnContext(ctx, "delete what was kept long enough; to be tried again", "error", err)
+		}
+		wait.Reset(s.opts.Every*9/10 + rand.N(s.opts.Every/5+1))
+	}
+}
+
+// Close ends the session, so that another process may sweep.
+func (s *Sweeper) Close() {
+	if s.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = s.conn.Close(ctx) // the server notices by itself at the latest when it next writes
+	s.conn = nil
+}

@@ -1,0 +1,38 @@
+package tidemill
+
+import (
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/tidwall/gjson"
+
+	"github.com/tidemill/tidemill/internal/retention"
+	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers"
+)
+
+// retries makes runs of configured jobs follow their own retry, where the job says something about delays; the worker's
+// NextRetry is next, and the top-level retry last.
+func (a *App) retries() *retry.Plugin {
+	return retry.NewPlugin(retry.PluginOpts{
+		Default: workers.RetryPolicy(a.Config.Retry),
+		Own: func(row *rivertype.JobRow) (retry.Policy, bool) {
+			job, ok := a.Config.Jobs[gjson.GetBytes(row.Metadata, "tidemill.job").String()]
+			if !ok || !job.OwnDelays {
+				return retry.Policy{}, false
+			}
+			return workers.RetryPolicy(job.Retry), true
+		},
+	})
+}
+
+// sweeper deletes what the configuration keeps no longer, through a session of conn.
+func (a *App) sweeper(conn *pgx.ConnConfig) *retention.Sweeper {
+	common := retention.Limits(a.Config.Retention)
+	jobs := map[string]retention.Limits{}
+	for name, job := range a.Config.Jobs {
+		if own := retention.Limits(job.Retention); own != common {
+			jobs[name] = own
+		}
+	}
+	return retention.New(retention.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, Limits: common, Jobs: jobs})
+}
