@@ -65,7 +65,9 @@ func benchLatency(ctx context.Context, b *bench) error {
 	fmt.Println("\n| system | 50/s p50 / p99 | 500/s p50 / p99 | bursts p99 / worst |")
 	fmt.Println("|---|---|---|---|")
 	for _, start := range []func(context.Context, *bench) (*picker, error){
-		func(ctx context.Context, b *bench) (*picker, error) { return barePicker(ctx, b, "River, its defaults", 0, 0) },
+		func(ctx context.Context, b *bench) (*picker, error) {
+			return barePicker(ctx, b, "River, its defaults", 0, 0)
+		},
 		func(ctx context.Context, b *bench) (*picker, error) {
 			return barePicker(ctx, b, "River, 1 ms cooldown, 100 ms poll", time.Millisecond, 100*time.Millisecond)
 		},

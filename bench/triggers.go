@@ -164,7 +164,7 @@ func (b *bench) drain(ctx context.Context, side *drainSide) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return float64((after-before).Microseconds()) / float64(b.jobs), client.Stop(ctx)
+	return float64((after - before).Microseconds()) / float64(b.jobs), client.Stop(ctx)
 }
 
 // cpu is the CPU time so far of this process and of the server, its ended sessions included.

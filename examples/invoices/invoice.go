@@ -36,7 +36,9 @@ type InvoiceWorker struct {
 }
 
 // NextRetry gives this kind a policy of its own.
-func (*InvoiceWorker) NextRetry(job *river.Job[InvoiceArgs]) time.Time { return invoiceRetry.Next(job.JobRow) }
+func (*InvoiceWorker) NextRetry(job *river.Job[InvoiceArgs]) time.Time {
+	return invoiceRetry.Next(job.JobRow)
+}
 
 // Work may be called twice for one job, when a worker dies after its work and before its word: the unique user makes the
 // second time harmless.
