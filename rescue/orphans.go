@@ -92,7 +92,7 @@ func (p *Process) adoptOrphans(ctx context.Context, conn *pgx.Conn, o *orphans, 
 	}
 	o.since = still
 	for _, a := range lost {
-		moved, err := p.moveJobs(ctx, conn, `j.id = $2 AND j.attempt = $3 AND j.attempted_at = $4 AND j.attempted_by[array_upper(j.attempted_by, 1)] = $5`,
+		moved, err := p.moveJobs(ctx, conn, never, `j.id = $3 AND j.attempt = $4 AND j.attempted_at = $5 AND j.attempted_by[array_upper(j.attempted_by, 1)] = $6`,
 			a.id, a.no, a.at, p.id)
 		if err != nil {
 			return err

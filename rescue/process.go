@@ -47,6 +47,9 @@ type Opts struct {
 	// OrphanAfter is how long a job must have been running here by the database's word only, before it is given back;
 	// default 30 s. It leaves River's completer time to write what has ended.
 	OrphanAfter time.Duration
+	// GiveUpAfter is the number of rescues in a row, without progress in between, after which a job is discarded instead
+	// of given back; default 5.
+	GiveUpAfter int
 	// Replaces is the id under which this process was registered before. It is fenced at once, so that what ran under it
 	// need not be found dead.
 	Replaces string
@@ -92,6 +95,7 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
 	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
+	opts.GiveUpAfter = cmp.Or(opts.GiveUpAfter, 5)
 	opts.OrphanAfter = cmp.Or(opts.OrphanAfter, 30*time.Second)
 	opts.SilentAfter = cmp.Or(opts.SilentAfter, 15*time.Second)
 	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)
@@ -253,7 +257,7 @@ func (p *Process) Close(ctx context.Context) error {
 	if _, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = coalesce(fenced_at, now()) WHERE id = $1`), p.id); err != nil {
 		return fmt.Errorf("end the process %s: %w", p.id, err)
 	}
-	if _, err := p.moveJobs(ctx, p.beatConn, ofFenced); err != nil {
+	if _, err := p.moveJobs(ctx, p.beatConn, never, ofFenced); err != nil {
 		return fmt.Errorf("end the process %s: %w", p.id, err)
 	}
 	_, err := p.beatConn.Exec(ctx, p.sql(`DELETE FROM {tidemill}.process p WHERE id = $1 AND NOT EXISTS (SELECT FROM {river}.river_job j

@@ -170,7 +170,7 @@ func (p *Process) clean(ctx context.Context, conn *pgx.Conn) error {
 	if err := p.endSessions(ctx, conn); err != nil {
 		return err
 	}
-	moved, err := p.moveJobs(ctx, conn, ofFenced)
+	moved, err := p.moveJobs(ctx, conn, p.opts.GiveUpAfter, ofFenced)
 	if err != nil {
 		return err
 	}
@@ -208,31 +208,4 @@ func (p *Process) endSessions(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("%d sessions of dead processes do not end: %w", left, ctx.Err())
 		}
 	}
-}
-
-// ofFenced selects the jobs j of fenced processes.
-const ofFenced = `EXISTS (SELECT FROM {tidemill}.process p WHERE p.fenced_at IS NOT NULL AND p.id = j.attempted_by[array_upper(j.attempted_by, 1)])`
-
-// moveJobs gives running jobs back, as if the attempt had not been: nothing is added to errors, and scheduled_at keeps
-// their place in the queue. which selects them from river_job j; its parameters begin at $2.
-func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, which string, args ...any) (int, error) {
-	var moved int
-	err := conn.QueryRow(ctx, p.sql(`
-		WITH stuck AS (
-			SELECT j.id FROM {river}.river_job j WHERE j.state = 'running' AND `+which+` FOR UPDATE OF j SKIP LOCKED),
-		moved AS (
-			UPDATE {river}.river_job j
-			   SET state = (CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END)::{river}.river_job_state,
-			       finalized_at = CASE WHEN metadata ? 'cancel_attempted_at' THEN now() END,
-			       attempt = greatest(attempt - 1, 0)
-			  FROM stuck WHERE j.id = stuck.id
-			RETURNING j.queue),
-		told AS (
-			SELECT pg_notify($1, json_build_object('queue', queue)::text) FROM (SELECT DISTINCT queue FROM moved) q)
-		SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told)`),
-		append([]any{p.opts.Schema.River + ".river_insert"}, args...)...).Scan(&moved, new(int))
-	if err != nil {
-		return 0, fmt.Errorf("give jobs back: %w", err)
-	}
-	return moved, nil
 }

@@ -1,0 +1,52 @@
+package rescue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ofFenced selects the jobs j of fenced processes.
+const ofFenced = `EXISTS (SELECT FROM {tidemill}.process p WHERE p.fenced_at IS NOT NULL AND p.id = j.attempted_by[array_upper(j.attempted_by, 1)])`
+
+// never is a number of rescues that no job reaches: what is given back by a process in good order says nothing against
+// the job.
+const never = 1 << 30
+
+// moveJobs gives running jobs back, as if the attempt had not been: nothing is added to errors, and scheduled_at keeps
+// their place in the queue. One whose cancellation was asked for is cancelled. One that is moved for the giveUp-th time in
+// a row, with no chunk, no error and no other attempt between, is discarded: it may well be what kills its processes.
+//
+// which selects the jobs from river_job j; its parameters begin at $3.
+func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, which string, args ...any) (int, error) {
+	var moved int
+	err := conn.QueryRow(ctx, p.sql(`
+		WITH stuck AS (
+			SELECT j.id, j.queue, j.metadata ? 'cancel_attempted_at' AS cancelled, j.metadata->'tidemill_rescue' AS last,
+			       jsonb_build_object('attempt', j.attempt, 'errors', coalesce(array_length(j.errors, 1), 0),
+			           'seq', (SELECT r.seq FROM {tidemill}.run r WHERE r.id = j.id)) AS place
+			  FROM {river}.river_job j WHERE j.state = 'running' AND `+which+` FOR UPDATE OF j SKIP LOCKED),
+		judged AS (
+			SELECT id, queue, cancelled, place, CASE WHEN last - 'times' = place THEN (last->>'times')::int ELSE 0 END + 1 AS times FROM stuck),
+		moved AS (
+			UPDATE {river}.river_job j
+			   SET state = (CASE WHEN cancelled THEN 'cancelled' WHEN times >= $2 THEN 'discarded' ELSE 'available' END)::{river}.river_job_state,
+			       finalized_at = CASE WHEN cancelled OR times >= $2 THEN now() END,
+			       attempt = CASE WHEN times >= $2 THEN j.attempt ELSE greatest(j.attempt - 1, 0) END,
+			       metadata = j.metadata || jsonb_build_object('tidemill_rescue', place || jsonb_build_object('times', times)),
+			       errors = CASE WHEN times >= $2 AND NOT cancelled THEN array_append(j.errors, jsonb_build_object(
+			           'at', now(), 'attempt', j.attempt, 'trace', '', 'error', format(
+			           'the process that ran it died %s times in a row without progress; perhaps the job is what kills it', times)))
+			           ELSE j.errors END
+			  FROM judged WHERE j.id = judged.id
+			RETURNING j.queue),
+		told AS (
+			SELECT pg_notify($1, json_build_object('queue', queue)::text) FROM (SELECT DISTINCT queue FROM moved) q)
+		SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told)`),
+		append([]any{p.opts.Schema.River + ".river_insert", giveUp}, args...)...).Scan(&moved, new(int))
+	if err != nil {
+		return 0, fmt.Errorf("give jobs back: %w", err)
+	}
+	return moved, nil
+}
