@@ -83,10 +83,11 @@ func (m *Main) root() *cobra.Command {
 		Long: `Tidemill runs batch and background jobs for teams whose data is in PostgreSQL.
 
 Exit codes of all commands:
-  0  done
-  1  failed
-  2  wrong usage
-  3  finished, but rows were rejected`,
+    0  done
+    1  failed
+    2  wrong usage
+    3  finished, but rows were rejected
+  130  interrupted; a run that was only watched goes on`,
 		Example: `  tidemill demo                              see it work, with a database of its own
   tidemill up                                worker with a local database
   tidemill import import-users users.csv     load a file and watch`,
