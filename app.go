@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
@@ -35,9 +35,11 @@ type App struct {
 	// Ledger reads and steers runs.
 	Ledger *batch.Ledger
 
-	logger  *slog.Logger
-	schema  migrations.Schema
-	storage *storage.Bucket
+	logger *slog.Logger
+	schema migrations.Schema
+	// storage is opened on first use, which may be by many at once.
+	storageMu sync.Mutex
+	storage   *storage.Bucket
 	// process is the id under which this program's sessions run; nil unless Run was called.
 	process atomic.Pointer[string]
 }
@@ -87,7 +89,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		app.Pool.Close()
 		return nil, fmt.Errorf("database: %w", withoutPassword(err))
 	}
-	app.Client, err = river.NewClient(riverpgxv5.New(app.Pool), &river.Config{
+	app.Client, err = river.NewClient(app.driver(app.Pool), &river.Config{
 		// It also bounds how often an inserting client wakes the workers; at River's 100 ms most inserts wait for a poll.
 		FetchCooldown: fetchCooldown,
 		Logger:        app.logger,
@@ -103,6 +105,8 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 
 // Close ends the connections.
 func (a *App) Close() {
+	a.storageMu.Lock()
+	defer a.storageMu.Unlock()
 	if a.storage != nil {
 		if err := a.storage.Close(); err != nil {
 			a.logger.Warn("close the storage", "error", err)
@@ -121,6 +125,8 @@ func (a *App) Migrate(ctx context.Context) ([]migrations.Step, error) {
 
 // Storage opens the configured storage on first use.
 func (a *App) Storage(ctx context.Context) (*storage.Bucket, error) {
+	a.storageMu.Lock()
+	defer a.storageMu.Unlock()
 	if a.storage == nil {
 		bucket, err := storage.Open(ctx, a.Config.Storage.URL)
 		if err != nil {

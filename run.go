@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/batch"
@@ -239,7 +238,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
 	}
 	retries := a.retries()
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+	client, err := river.NewClient(a.driver(pool), &river.Config{
 		// None of River's own: retention keeps each job for as long as the configuration says.
 		CancelledJobRetentionPeriod: -1,
 		CompletedJobRetentionPeriod: -1,
@@ -253,6 +252,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		Logger:               a.logger,
 		MaxAttempts:          a.Config.Retry.MaxAttempts,
 		Plugins:              []rivertype.Plugin{m, process, engine, retries}, // metrics first: it sees what the others make of an attempt
+		PollOnly:             !a.Config.Database.Notify,
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,
 		RetryPolicy:          retries,

@@ -1,10 +1,15 @@
 package tidemill
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -27,8 +32,29 @@ func (a *App) Start(ctx context.Context, job string, params Params) (*batch.Star
 	return started, err
 }
 
-// StartTx starts a configured job in the caller's transaction: its run is there when that commits, and not otherwise.
+// StartTx starts a configured job in the caller's transaction: its run is there when that commits, and not otherwise. If
+// the job is unique and a run of it is live, that run is returned as Existing.
 func (a *App) StartTx(ctx context.Context, tx pgx.Tx, job string, params Params) (*batch.Started, error) {
+	return a.StartWith(ctx, tx, job, StartOpts{Params: params})
+}
+
+// StartOpts says how StartWith starts a job. What is zero is as the job is configured.
+type StartOpts struct {
+	Params Params
+	// At is when the job is due; default at once. Workers find what is due later, or was due earlier, within about five
+	// seconds of its time. It may be at most 40 years ahead.
+	At time.Time
+	// Priority is from 1 to 4, 1 first.
+	Priority int
+	// Queue is one of the configuration.
+	Queue string
+}
+
+// maxAhead keeps due times apart from those of paused runs, which wait a century.
+const maxAhead = 40 * 365 * 24 * time.Hour
+
+// StartWith is StartTx with more to say. A live run of a unique job is returned as it is, whatever opts say.
+func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOpts) (*batch.Started, error) {
 	def, err := a.job(job)
 	if err != nil {
 		return nil, err
@@ -36,15 +62,28 @@ func (a *App) StartTx(ctx context.Context, tx pgx.Tx, job string, params Params)
 	if def.Import != nil {
 		return nil, fmt.Errorf("job %s imports a file; start it with ImportFile, or with: tidemill import %s FILE", job, job)
 	}
-	args, err := mergeArgs(def.Args, params)
+	if opts.At.After(time.Now().Add(maxAhead)) {
+		return nil, fmt.Errorf("job %s: due at %s, more than 40 years ahead", job, opts.At.Format(time.RFC3339))
+	}
+	if opts.Queue != "" {
+		if err := a.checkQueue(opts.Queue); err != nil {
+			return nil, fmt.Errorf("job %s: %w", job, err)
+		}
+	}
+	args, err := mergeArgs(def.Args, opts.Params)
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", job, err)
 	}
 	insert := insertOpts(def)
 	insert.MaxAttempts = def.Retry.MaxAttempts
-	return a.Ledger.StartTx(ctx, tx, configuredArgs{kind: def.Kind, json: args}, batch.StartOpts{
-		Job: job, Params: params, Insert: insert, Trigger: "go",
-	})
+	insert.Priority = cmp.Or(opts.Priority, insert.Priority)
+	insert.Queue = cmp.Or(opts.Queue, insert.Queue)
+	insert.ScheduledAt = opts.At
+	start := batch.StartOpts{Job: job, Alone: def.Unique, Insert: insert, Trigger: "go"}
+	if opts.Params != nil { // a nil map in an any is not nil, and would be kept as null
+		start.Params = opts.Params
+	}
+	return a.Ledger.StartTx(ctx, tx, configuredArgs{kind: def.Kind, json: args}, start)
 }
 
 // ImportOpts says how ImportFile starts an import.
@@ -55,7 +94,8 @@ type ImportOpts struct {
 }
 
 // ImportFile stores r under name and starts an import job for it. If the same content was imported by the same
-// definition before, the stored copy is removed again and that run is returned, unless Force is set.
+// definition before, the stored copy is removed again and that run is returned, unless Force is set. If the job is unique
+// and a run of it imports other content, the copy is removed, too, and the error is a [batch.LiveError].
 func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (*batch.Started, error) {
 	def, err := a.job(job)
 	if err != nil {
@@ -78,7 +118,8 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	started, err := a.Ledger.Start(ctx, args, batch.StartOpts{
 		Job: job, Trigger: opts.Trigger, Unit: "bytes", Total: &object.Size,
 		Params:   map[string]any{"file": name, "size": object.Size, "sha256": object.SHA256},
-		Identity: workers.ImportIdentity(def, object.SHA256), Once: !opts.Force, Insert: insertOpts(def),
+		Identity: workers.ImportIdentity(def, object.SHA256), Once: !opts.Force,
+		Alone: def.Unique, Insert: insertOpts(def),
 	})
 	if err != nil || started.Existing {
 		if cleanup := bucket.Delete(context.WithoutCancel(ctx), object.Key); cleanup != nil {
@@ -94,6 +135,14 @@ func (a *App) job(name string) (*config.Job, error) {
 		return nil, &UnknownJobError{Name: name, Known: jobNames(a.Config)}
 	}
 	return def, nil
+}
+
+// checkQueue refuses a queue that no worker of this configuration takes.
+func (a *App) checkQueue(name string) error {
+	if _, ok := a.Config.Queues[name]; !ok {
+		return fmt.Errorf("queue %q is not in the configuration, which has %s", name, strings.Join(slices.Sorted(maps.Keys(a.Config.Queues)), ", "))
+	}
+	return nil
 }
 
 // UnknownJobError is returned for a job that the configuration does not define.

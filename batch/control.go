@@ -153,7 +153,7 @@ func (l *Ledger) Retry(ctx context.Context, id int64, opts RetryOpts) (int64, er
 		if state != "" && !opts.FromStart {
 			_, err := l.client.JobRetryTx(ctx, tx, id)
 			if sqlState(err) == "23505" {
-				return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: "a newer run of the same input is live"}
+				return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: "a newer run of the same input, or of a job that is unique, is live"}
 			}
 			if err != nil {
 				return fmt.Errorf("retry run %d: %w", id, err)
@@ -178,15 +178,20 @@ func (l *Ledger) again(ctx context.Context, tx pgx.Tx, run *Info, opts RetryOpts
 	}
 	var args json.RawMessage
 	var cursor json.RawMessage
-	err := tx.QueryRow(ctx, l.schema.SQL(`SELECT args, cursor, identity FROM {tidemill}.run WHERE id = $1`), run.ID).
-		Scan(&args, &cursor, &start.Identity)
+	err := tx.QueryRow(ctx, l.schema.SQL(`SELECT args, cursor, identity, alone FROM {tidemill}.run WHERE id = $1`), run.ID).
+		Scan(&args, &cursor, &start.Identity, &start.Alone)
 	if err != nil {
 		return nil, err
 	}
 	if !opts.FromStart {
 		start.inherit, start.cursor = run, cursor
 	}
-	return l.StartTx(ctx, tx, rawArgs{kind: run.Kind, json: args}, start)
+	started, err := l.StartTx(ctx, tx, rawArgs{kind: run.Kind, json: args}, start)
+	if err == nil && started.Existing && start.Identity == nil {
+		// The live run of a job that is alone stands in for a start, but does not go on where this one stopped.
+		return nil, &LiveError{Job: run.Job, ID: started.ID}
+	}
+	return started, err
 }
 
 // rawArgs inserts a job whose arguments are JSON already.

@@ -111,6 +111,22 @@ func (l *Ledger) Get(ctx context.Context, id int64) (*Info, error) {
 	return info, nil
 }
 
+// Due returns when a run that waits for its time, or for its next attempt, is due, and false for any other. Workers find
+// it within about five seconds of that.
+func (l *Ledger) Due(ctx context.Context, id int64) (time.Time, bool, error) {
+	var due time.Time
+	err := l.pool.QueryRow(ctx, l.schema.SQL(`
+		SELECT j.scheduled_at FROM {river}.river_job j JOIN {tidemill}.run r USING (id)
+		 WHERE id = $1 AND j.state IN ('scheduled', 'retryable') AND r.status <> 'paused'`), id).Scan(&due)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read when run %d is due: %w", id, err)
+	}
+	return due, true, nil
+}
+
 // ListOpts narrows List; zero fields do not.
 type ListOpts struct {
 	Job    string

@@ -23,9 +23,13 @@ type StartOpts struct {
 	Identity []byte
 	// Once extends that to runs that succeeded: the work is done, whoever asks again.
 	Once bool
+	// Alone lets one such run of Job be live at a time, also while it is paused or waits for a retry. While one is, a
+	// start returns it; but a start whose Identity is not that of the live run is refused with a LiveError, because that
+	// run does other work. Live runs that were started without Alone do not count.
+	Alone bool
 
-	// Insert overrides River's options: queue, priority, schedule. MaxAttempts is for workers that are not chunked; those
-	// that are count by AttemptOpts.Retry.
+	// Insert overrides River's options: queue, priority, schedule. Without ScheduledAt the job is due at once by the clock
+	// of the database. MaxAttempts is for workers that are not chunked; those that are count by AttemptOpts.Retry.
 	Insert *river.InsertOpts
 
 	retryOf *int64
@@ -36,8 +40,18 @@ type StartOpts struct {
 // Started is the answer to a start.
 type Started struct {
 	ID       int64
-	Existing bool   // an earlier run with the same identity is returned
+	Existing bool   // an earlier run is returned: one of the same identity, or the live one of a job that is alone
 	Status   Status // of the existing run
+}
+
+// LiveError refuses a start, or a retry, because another run of a job that has one live run at a time is live.
+type LiveError struct {
+	Job string
+	ID  int64 // of the live run
+}
+
+func (e *LiveError) Error() string {
+	return fmt.Sprintf("job %s is unique and run %d is live", e.Job, e.ID)
 }
 
 // Identity digests what makes two runs the same work. Each part is delimited, so that no two lists digest alike.
@@ -60,7 +74,7 @@ func (l *Ledger) Start(ctx context.Context, args river.JobArgs, opts StartOpts) 
 }
 
 // StartTx inserts a chunked job and its ledger row in the caller's transaction: both are there when it commits, neither
-// when it does not.
+// when it does not. With an Identity, or Alone, it waits for a transaction that has started the same and is still open.
 func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts StartOpts) (*Started, error) {
 	if opts.Job == "" {
 		opts.Job = args.Kind()
@@ -68,15 +82,15 @@ func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opt
 	if opts.Trigger == "" {
 		opts.Trigger = "go"
 	}
-	if opts.Identity == nil {
+	if opts.Identity == nil && !opts.Alone {
 		return l.insert(ctx, tx, args, opts)
 	}
 	for range 5 {
-		existing, err := l.findIdentity(ctx, tx, opts)
+		existing, err := l.findExisting(ctx, tx, opts)
 		if err != nil || existing != nil {
 			return existing, err
 		}
-		// Somebody may start the same at this moment; the unique index lets one through. The savepoint keeps the
+		// Somebody may start the same at this moment; the unique indexes let one through. The savepoint keeps the
 		// caller's transaction usable for the other, who then finds the winner.
 		var started *Started
 		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) (err error) {
@@ -90,20 +104,50 @@ func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opt
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("start %s: runs with the same identity come and go; try again", opts.Job)
+	return nil, fmt.Errorf("start %s: runs of the same work come and go; try again", opts.Job)
 }
 
-func (l *Ledger) findIdentity(ctx context.Context, tx pgx.Tx, opts StartOpts) (*Started, error) {
+// findExisting returns the run that stands in for a new one, or nil. The same work goes before the live run of the job:
+// what was done once is done, whatever else is live.
+func (l *Ledger) findExisting(ctx context.Context, tx pgx.Tx, opts StartOpts) (*Started, error) {
+	if opts.Identity != nil {
+		same, err := findRun(ctx, tx, l.schema.SQL(`
+			SELECT id, status FROM {tidemill}.run
+			 WHERE identity = $1 AND (finished_at IS NULL OR $2 AND status IN ('succeeded', 'succeeded_with_rejects'))
+			 ORDER BY finished_at IS NULL DESC, id DESC LIMIT 1`), opts.Identity, opts.Once)
+		if err != nil {
+			return nil, fmt.Errorf("start %s: look for the same run: %w", opts.Job, err)
+		}
+		if same != nil {
+			return same, nil
+		}
+	}
+	if !opts.Alone {
+		return nil, nil
+	}
+	live, err := l.findLive(ctx, tx, opts.Job)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: look for the live run: %w", opts.Job, err)
+	}
+	if live != nil && opts.Identity != nil {
+		return nil, &LiveError{Job: opts.Job, ID: live.ID}
+	}
+	return live, nil
+}
+
+// findLive returns the live run of a job that has one at a time, or nil.
+func (l *Ledger) findLive(ctx context.Context, tx pgx.Tx, job string) (*Started, error) {
+	return findRun(ctx, tx, l.schema.SQL(`SELECT id, status FROM {tidemill}.run WHERE job = $1 AND alone AND finished_at IS NULL`), job)
+}
+
+func findRun(ctx context.Context, tx pgx.Tx, query string, args ...any) (*Started, error) {
 	started := &Started{Existing: true}
-	err := tx.QueryRow(ctx, l.schema.SQL(`
-		SELECT id, status FROM {tidemill}.run
-		 WHERE identity = $1 AND (finished_at IS NULL OR $2 AND status IN ('succeeded', 'succeeded_with_rejects'))
-		 ORDER BY finished_at IS NULL DESC, id DESC LIMIT 1`), opts.Identity, opts.Once).Scan(&started.ID, &started.Status)
+	err := tx.QueryRow(ctx, query, args...).Scan(&started.ID, &started.Status)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start %s: look for the same run: %w", opts.Job, err)
+		return nil, err
 	}
 	return started, nil
 }
@@ -138,11 +182,17 @@ func (l *Ledger) insert(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts
 	if opts.inherit != nil {
 		counters, done = opts.inherit.Counters, opts.inherit.Done
 	}
+	// River dates a job that is due at once by this machine's clock, but workers compare with the database's: on a machine
+	// whose clock is fast the job would wait.
 	_, err = tx.Exec(ctx, l.schema.SQL(`
-		INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, identity, unit, total, retry_of, cursor, counters, done)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, $13)`),
+		WITH due AS (
+			UPDATE {river}.river_job SET scheduled_at = clock_timestamp()
+			 WHERE id = $1 AND state = 'available' AND scheduled_at > clock_timestamp())
+		INSERT INTO {tidemill}.run
+			(id, job, kind, trigger, args, params, identity, unit, total, retry_of, cursor, counters, done, alone)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, $13, $14)`),
 		inserted.Job.ID, opts.Job, inserted.Job.Kind, opts.Trigger, json.RawMessage(inserted.Job.EncodedArgs), params, opts.Identity,
-		opts.Unit, opts.Total, opts.retryOf, opts.cursor, counters, done)
+		opts.Unit, opts.Total, opts.retryOf, opts.cursor, counters, done, opts.Alone)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: insert the run: %w", opts.Job, err)
 	}

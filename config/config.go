@@ -29,6 +29,7 @@ type Database struct {
 	URL         string // empty: not configured; may hold a password
 	Schema      string // of Tidemill's tables
 	RiverSchema string // of River's tables; equal to Schema unless given
+	Notify      bool   // starts and inserts wake the workers; otherwise these only poll
 }
 
 // Storage is where files live: uploads, results.

@@ -56,7 +56,7 @@ var ignoreTree = cmpopts.IgnoreUnexported(Config{})
 func TestParseEveryField(t *testing.T) {
 	t.Parallel()
 	got, err := Parse("all.yaml", []byte(`
-database: {url: "${DATABASE_URL}", schema: batch, river_schema: App}
+database: {url: "${DATABASE_URL}", schema: batch, river_schema: App, notify: false}
 storage: {url: "file:///srv/files"}
 metrics: {listen: "[::1]:80"}
 queues: {one: 3, two: {workers: 10000}}
@@ -70,6 +70,7 @@ jobs:
     priority: 4
     retry: {delay: 1s, backoff: constant}
     retention: {failed: forever, runs: 1d}
+    unique: true
     stall: 1d
     table: '"My Schema".people'
     format: csv
@@ -107,7 +108,7 @@ jobs:
 		DrainTimeout: 90 * time.Second,
 		Jobs: map[string]*Job{
 			"load": {
-				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Stall: 24 * time.Hour,
+				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour,
 				Import: &Import{
 					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'',
 					Columns: []Column{
@@ -133,7 +134,7 @@ jobs:
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	want := &Config{
-		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill"},
+		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill", Notify: true},
 		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
 		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},

@@ -18,6 +18,7 @@ type Job struct {
 	// that the program gave to the kind.
 	OwnDelays bool
 	Retention Retention
+	Unique    bool          // one live run at a time
 	Stall     time.Duration // a chunked job without a committed chunk for this long has failed an attempt
 
 	Import *Import         // of kind import, else nil

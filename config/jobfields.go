@@ -18,6 +18,8 @@ func jobFields() object[Job] {
 			func(j *Job) *Retry { return &j.Retry }).from("the top-level `retry`, field by field"),
 		row("retention", section[Retention]{jobRetentionFields()}, "", "How long what is finished is kept.",
 			func(j *Job) *Retention { return &j.Retention }).from("the top-level `retention`, field by field"),
+		row("unique", boolean{}, "false", "One live run at a time, also while it is paused or waits for a retry: another start returns the live run, and an import of another file is refused. Runs that were started before this was set do not count.",
+			func(j *Job) *bool { return &j.Unique }),
 		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt.",
 			func(j *Job) *time.Duration { return &j.Stall }),
 	}

@@ -69,6 +69,7 @@ func (m *Main) report(err error) int {
 func hintOf(err error) string {
 	var usage *usageError
 	var hinted *hintError
+	var live *batch.LiveError
 	var state *batch.StateError
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
@@ -77,6 +78,8 @@ func hintOf(err error) string {
 		return hinted.hint
 	case errors.As(err, &usage):
 		return usage.hint
+	case errors.As(err, &live):
+		return fmt.Sprintf("tidemill runs watch %d", live.ID)
 	case errors.As(err, &state):
 		return stateHint(state)
 	case errors.As(err, &connect):

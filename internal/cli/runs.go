@@ -139,6 +139,11 @@ func (m *Main) runsShowCmd() *cobra.Command {
 				}
 				m.summary(m.Stdout, info)
 				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, ago(info.EnqueuedAt))
+				if due, waits, err := app.Ledger.Due(ctx, id); err != nil {
+					return err
+				} else if waits {
+					fmt.Fprintf(m.Stdout, "due %s\n", when(due))
+				}
 				if info.RetryOf != nil {
 					fmt.Fprintf(m.Stdout, "goes on from run %d\n", *info.RetryOf)
 				}
