@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
@@ -13,10 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivermigrate"
-
-	"github.com/tidemill/tidemill"
-	"github.com/tidemill/tidemill/config"
 )
 
 // pickArgs carries the moment of its insertion; worker and inserter share a process, and so a clock.
@@ -157,19 +152,12 @@ func (p *picker) all(ctx context.Context, n int) ([]float64, error) {
 func newPickWorker() *pickWorker { return &pickWorker{came: make(chan struct{}, 100_000)} }
 
 func barePicker(ctx context.Context, b *bench, name string, cooldown, poll time.Duration) (*picker, error) {
-	url, err := b.database(ctx, fmt.Sprintf("bare_%d", cooldown))
+	url, err := b.bareDatabase(ctx, fmt.Sprintf("bare_%d", cooldown))
 	if err != nil {
 		return nil, err
 	}
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
-		return nil, err
-	}
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return nil, err
 	}
 	p := &picker{name: name, worker: newPickWorker()}
@@ -188,45 +176,21 @@ func barePicker(ctx context.Context, b *bench, name string, cooldown, poll time.
 
 // tidemillPicker is a whole worker process with all its plugins, in this process, and the application's own client.
 func tidemillPicker(ctx context.Context, b *bench) (*picker, error) {
-	url, err := b.database(ctx, "tidemill_latency")
+	url, err := b.tidemillDatabase(ctx, "tidemill_latency")
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse("bench.yaml", []byte("database: {url: \"${URL}\"}\nmetrics: {listen: \"\"}\nqueues: {default: 100}\n"),
-		&config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+	app, err := newApp(ctx, url, baseConfig+"queues: {default: 100}\n")
 	if err != nil {
-		return nil, err
-	}
-	app, err := tidemill.New(ctx, cfg, &tidemill.Opts{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := app.Migrate(ctx); err != nil {
 		return nil, err
 	}
 	p := &picker{name: "Tidemill worker", worker: newPickWorker(), client: app.Client}
 	river.AddWorker(app.Workers, p.worker)
-	running, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(running, nil) }()
-	p.stop = func() error { defer app.Close(); cancel(); return <-ended }
+	p.stop = runApp(ctx, app)
 	// The first job shows that it is at work.
 	if err := p.insert(ctx); err != nil {
 		return nil, err
 	}
 	_, err = p.all(ctx, 1)
 	return p, err
-}
-
-// database makes an empty one.
-func (b *bench) database(ctx context.Context, name string) (string, error) {
-	admin, err := pgx.Connect(ctx, b.db.URL())
-	if err != nil {
-		return "", err
-	}
-	defer admin.Close(ctx)
-	if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
-		return "", err
-	}
-	return b.db.DatabaseURL(name), nil
 }

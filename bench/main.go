@@ -4,6 +4,9 @@
 //	go run ./bench triggers   what the triggers and the fencing cost plain River jobs
 //	go run ./bench memory     a worker's memory while it imports 1 GB
 //	go run ./bench latency    time from Insert to the worker, beside bare River
+//	go run ./bench throughput what a whole worker costs per job, beside bare River
+//	go run ./bench idle       what idle workers cost, beside bare River
+//	go run ./bench insert     transactions per second that insert a job each, beside bare River
 //
 // It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
 package main
@@ -17,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/devdb"
 )
@@ -31,15 +35,19 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	benches := map[string]func(context.Context, *bench) error{"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency}
+	benches := map[string]func(context.Context, *bench) error{
+		"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency,
+		"throughput": benchThroughput, "idle": benchIdle, "insert": benchInsert,
+	}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency [-rows N] [-rounds N] [-jobs N]")
+		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert [-rows N] [-rounds N] [-jobs N] [-for DURATION]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.IntVar(&b.rows, "rows", 1_000_000, "rows of imported files")
-	flags.IntVar(&b.rounds, "rounds", 0, "pairs; default 5 for imports, 10 for triggers")
-	flags.IntVar(&b.jobs, "jobs", 40_000, "jobs of a drain")
+	flags.IntVar(&b.rounds, "rounds", 0, "pairs; default 5 for import and insert, 10 for triggers and throughput")
+	flags.IntVar(&b.jobs, "jobs", 0, "jobs of a drain; default 40,000 for triggers, 100,000 for throughput")
+	flags.DurationVar(&b.window, "for", 0, "length of one measurement; default 20s for idle, 5s for insert")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -51,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 	b.dir = dir
 	fmt.Fprintln(os.Stderr, "starting PostgreSQL")
 	b.db, err = devdb.Start(ctx, &devdb.Opts{Durable: true, Settings: map[string]string{
-		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h",
+		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "max_connections": "1000",
 	}})
 	if err != nil {
 		return err
@@ -62,7 +70,8 @@ func run(ctx context.Context, args []string) error {
 
 // bench is what all measurements share.
 type bench struct {
-	rows, rounds, jobs int
+	rows, rounds, jobs int           // the last two 0: the bench's own default
+	window             time.Duration // of one measurement; 0: the bench's own default
 	dir                string
 	db                 *devdb.DB
 }

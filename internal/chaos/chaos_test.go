@@ -87,12 +87,17 @@ jobs:
 // setup makes a migrated database with the target table, a configuration and a file with duplicates and bad rows.
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupAt(t, testengine.URL(t), *rows)
+}
+
+func setupAt(t *testing.T, url string, rows int) *bundle {
+	t.Helper()
 	s := *seed
 	if s == 0 {
 		s = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-chaos.seed %d", s)
-	b := &bundle{dir: t.TempDir(), url: testengine.URL(t), random: rand.New(rand.NewPCG(s, 1))}
+	b := &bundle{dir: t.TempDir(), url: url, random: rand.New(rand.NewPCG(s, 1))}
 	b.pool = testdb.Pool(t, b.url)
 	b.ledger = batch.NewLedger(b.pool, migrations.Schema{}, nil)
 	_, err := b.pool.Exec(context.Background(), `CREATE TABLE public.people (id bigint NOT NULL, email text PRIMARY KEY, full_name text NOT NULL,
@@ -109,7 +114,7 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriter(f)
-	b.stats, err = sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: *rows, Seed: s, DuplicateRatio: 0.01, Bad: 70, Shuffle: true})
+	b.stats, err = sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: rows, Seed: s, DuplicateRatio: 0.01, Bad: 70, Shuffle: true})
 	if err := errors.Join(err, w.Flush(), f.Close()); err != nil {
 		t.Fatal(err)
 	}

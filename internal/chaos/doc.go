@@ -1,8 +1,9 @@
-// Package chaos holds tests that kill and freeze real worker processes in the middle of real imports and then compare the
-// outcome with the source, row by row.
+// Package chaos holds tests that kill and freeze real worker processes in the middle of real imports, or take their
+// database or their network away, and then compare the outcome with the source, row by row.
 //
 // The defaults are short, for every run of the tests. The full proofs are longer:
 //
 //	go test ./internal/chaos -run Kill -chaos.kills 20 -chaos.rows 1000000 -timeout 30m -v
 //	go test ./internal/chaos -run Freeze -chaos.freeze 60s -chaos.rows 1000000 -timeout 30m -v
+//	go test ./internal/chaos -run BadNetwork -chaos.badfor 60s -chaos.badjobs 5000 -chaos.rows 1000000 -timeout 30m -v
 package chaos
