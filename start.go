@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
@@ -94,7 +96,8 @@ type ImportOpts struct {
 }
 
 // ImportFile stores r under name and starts an import job for it. If the same content was imported by the same
-// definition before, the stored copy is removed again and that run is returned, unless Force is set. If the job is unique
+// definition before, the stored copy is removed again and that run is returned, unless Force is set. After an error that leaves
+// open whether the run was started, the copy stays; the same call again finds the run or starts it. If the job is unique
 // and a run of it imports other content, the copy is removed, too, and the error is a [batch.LiveError].
 func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (*batch.Started, error) {
 	def, err := a.job(job)
@@ -121,12 +124,20 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 		Identity: workers.ImportIdentity(def, object.SHA256), Once: !opts.Force,
 		Alone: def.Unique, Insert: insertOpts(def),
 	})
-	if err != nil || started.Existing {
+	if refused(err) || err == nil && started.Existing {
 		if cleanup := bucket.Delete(context.WithoutCancel(ctx), object.Key); cleanup != nil {
 			a.logger.WarnContext(ctx, "an upload that is not needed was left behind", "object", object.Key, "error", cleanup)
 		}
 	}
 	return started, err
+}
+
+// refused reports whether a start has certainly not happened. An end of the context or of the connection may have come in
+// COMMIT: the run may be there, and must find its file.
+func refused(err error) bool {
+	var live *batch.LiveError
+	var pg *pgconn.PgError
+	return errors.As(err, &live) || errors.As(err, &pg) && batch.Classify(err) != batch.Transient
 }
 
 func (a *App) job(name string) (*config.Job, error) {
