@@ -14,11 +14,13 @@ type Config struct {
 
 	Database     Database
 	Storage      Storage
+	Mail         Mail
 	Metrics      Metrics
 	Queues       map[string]Queue // by name; never empty
 	Retry        Retry
 	Retention    Retention
 	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
+	Timezone     string        // IANA name; what a date means where nothing else says
 	Jobs         map[string]*Job
 
 	root *node // for positions; nil for Default

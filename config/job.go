@@ -9,7 +9,7 @@ import (
 // Job is a named definition of work.
 type Job struct {
 	Name     string
-	Kind     string // KindImport, or the River kind of a worker of the user's own program
+	Kind     string // a built-in kind, or the River kind of a worker of the user's own program
 	Queue    string // one of Config.Queues
 	Priority int    // 1 to 4, 1 first
 	Retry    Retry
@@ -21,8 +21,16 @@ type Job struct {
 	Unique    bool          // one live run at a time
 	Stall     time.Duration // a chunked job without a committed chunk for this long has failed an attempt
 
-	Import *Import         // of kind import, else nil
-	Args   json.RawMessage // of a kind of the user's own: a JSON object; else nil
+	// Params are declared in the order of the file; nil: a start may give any. A start of an import takes none.
+	Params []Param
+
+	// Of these, the one of the job's kind is set.
+	Import  *Import
+	HTTP    *HTTP
+	Command *Command
+	Email   *Email
+	SQL     *SQL
+	Args    json.RawMessage // of a kind of the user's own: a JSON object
 }
 
 // KindImport is the kind that loads a file into a table.

@@ -34,7 +34,7 @@ func (ImportArgs) Kind() string { return KindImport }
 
 // ImportOpts is what ImportWorker needs; all but OnChunk are required.
 type ImportOpts struct {
-	Jobs    func(name string) (*config.Job, bool)
+	Jobs    Jobs
 	Pool    *pgxpool.Pool // reads the catalog
 	Storage *storage.Bucket
 	// OnChunk, if set, is told what each committed chunk did.
@@ -62,17 +62,11 @@ func (w *ImportWorker) NextRetry(job *river.Job[ImportArgs]) time.Time { return 
 // Timeout switches River's off: the job's stall takes its place.
 func (w *ImportWorker) Timeout(*river.Job[ImportArgs]) time.Duration { return -1 }
 
-// unknownFor is how long a worker waits for a definition that reached the database before its own configuration did.
-const unknownFor = 10 * time.Minute
-
 // Work runs one attempt.
 func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) error {
-	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.Import == nil {
-		if time.Since(job.CreatedAt) < unknownFor {
-			return river.JobSnooze(5 * time.Second)
-		}
-		return river.JobCancel(fmt.Errorf("job %q is not an import in this worker's configuration", job.Args.Job))
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindImport)
+	if err != nil {
+		return err
 	}
 	opts := batch.AttemptOpts{Job: def.Name, Unit: "bytes", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
 	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {

@@ -1,0 +1,47 @@
+package workers
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/tidemill/tidemill/config"
+)
+
+// JobArgs are the arguments of a job of a built-in kind that is not an import: the name of its definition, and what the
+// start gave. Whoever starts one, in whatever language, writes these.
+type JobArgs struct {
+	Job    string          `json:"job"`
+	Params json.RawMessage `json:"params,omitempty"` // an object
+	// ScheduledFor is when the run was due, in the time zone in which that was said; absent: when it was started.
+	ScheduledFor *time.Time `json:"scheduled_for,omitempty"`
+}
+
+// Jobs finds the definition of a configured job.
+type Jobs func(name string) (*config.Job, bool)
+
+// unknownFor is how long a worker waits for a definition that reached the database before its own configuration did.
+const unknownFor = 10 * time.Minute
+
+// find returns the definition of a job of that kind, or what Work must return without one.
+func (jobs Jobs) find(row *rivertype.JobRow, name, kind string) (*config.Job, error) {
+	def, ok := jobs(name)
+	if ok && def.Kind == kind {
+		return def, nil
+	}
+	if time.Since(row.CreatedAt) < unknownFor {
+		return nil, river.JobSnooze(5 * time.Second)
+	}
+	return nil, river.JobCancel(fmt.Errorf("job %q of kind %s is not in this worker's configuration", name, kind))
+}
+
+// Due is when the run was due: what its start says, or when it was started.
+func (a JobArgs) Due(row *rivertype.JobRow, zone *time.Location) time.Time {
+	if a.ScheduledFor != nil {
+		return *a.ScheduledFor
+	}
+	return row.CreatedAt.In(zone)
+}
