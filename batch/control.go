@@ -60,13 +60,14 @@ func (l *Ledger) Pause(ctx context.Context, id int64) error {
 		if state == rivertype.JobStateRunning {
 			return nil
 		}
-		_, err := tx.Exec(ctx, l.schema.SQL(`
-			UPDATE {river}.river_job SET state = 'scheduled', scheduled_at = now() + interval '100 years' WHERE id = $1`), id)
-		if err != nil {
-			return fmt.Errorf("pause run %d: %w", id, err)
+		if run.Status == Paused {
+			return nil
 		}
 		// A job that was scheduled already changes no state, so no trigger says it.
-		_, err = tx.Exec(ctx, l.schema.SQL(`UPDATE {tidemill}.run SET status = 'paused', updated_at = now() WHERE id = $1`), id)
+		_, err := tx.Exec(ctx, l.schema.SQL(`
+			WITH due AS (SELECT id, CASE WHEN state = 'scheduled' THEN scheduled_at END AS at FROM {river}.river_job WHERE id = $1),
+			job AS (UPDATE {river}.river_job SET state = 'scheduled', scheduled_at = now() + interval '100 years' WHERE id = $1)
+			UPDATE {tidemill}.run r SET status = 'paused', resume_at = due.at, updated_at = now() FROM due WHERE r.id = due.id`), id)
 		if err != nil {
 			return fmt.Errorf("pause run %d: %w", id, err)
 		}
@@ -74,8 +75,8 @@ func (l *Ledger) Pause(ctx context.Context, id int64) error {
 	})
 }
 
-// Resume lets a paused run go on, or takes back a pause that is not reached yet. Resuming a run that is not paused does
-// nothing.
+// Resume lets a paused run go on, or takes back a pause that is not reached yet. A run that was paused before it was due
+// waits for that time again. Resuming a run that is not paused does nothing.
 func (l *Ledger) Resume(ctx context.Context, id int64) error {
 	return l.control(ctx, id, func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
 		if run.Status.Final() {
@@ -85,6 +86,22 @@ func (l *Ledger) Resume(ctx context.Context, id int64) error {
 			return fmt.Errorf("resume run %d: %w", id, err)
 		}
 		if run.Status != Paused {
+			return nil
+		}
+		waits, err := tx.Exec(ctx, l.schema.SQL(`
+			UPDATE {river}.river_job j SET scheduled_at = r.resume_at FROM {tidemill}.run r
+			 WHERE r.id = $1 AND j.id = r.id AND r.resume_at > now()`), id)
+		if err != nil {
+			return fmt.Errorf("resume run %d: %w", id, err)
+		}
+		waiting := waits.RowsAffected() > 0
+		_, err = tx.Exec(ctx, l.schema.SQL(`
+			UPDATE {tidemill}.run SET resume_at = NULL, status = CASE WHEN $2 THEN 'enqueued' ELSE status END, updated_at = now()
+			 WHERE id = $1`), id, waiting)
+		if err != nil {
+			return fmt.Errorf("resume run %d: %w", id, err)
+		}
+		if waiting {
 			return nil
 		}
 		if _, err := l.client.JobRetryTx(ctx, tx, id); err != nil {

@@ -127,6 +127,44 @@ func TestPauseOfAWaitingRun(t *testing.T) {
 	b.WaitStatus(t, id, batch.Succeeded)
 }
 
+// A pause before its time does not make a run early.
+func TestPauseKeepsTheDueTime(t *testing.T) {
+	t.Parallel()
+
+	ctx := context.Background()
+	b := setup(t, 10)
+	at := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	started, err := b.Ledger.Start(ctx, scoreArgs{}, batch.StartOpts{Insert: &river.InsertOpts{ScheduledAt: at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func(context.Context, int64) error{b.Ledger.Pause, b.Ledger.Pause, b.Ledger.Resume, b.Ledger.Resume} {
+		if err := step(ctx, started.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.WaitStatus(t, started.ID, batch.Enqueued)
+	b.agree(t, started.ID, "scheduled")
+	due, waits, err := b.Ledger.Due(ctx, started.ID)
+	if err != nil || !waits || !due.Equal(at) {
+		t.Errorf("due %v (%v, %v), want %v", due, waits, err, at)
+	}
+	// A pause of one that is due already is no delay.
+	if _, err := b.Pool.Exec(ctx, `UPDATE tidemill.river_job SET scheduled_at = now() + interval '200 milliseconds' WHERE id = $1`, started.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ledger.Pause(ctx, started.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Pool.Exec(ctx, `SELECT pg_sleep(0.3)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ledger.Resume(ctx, started.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.WaitStatus(t, started.ID, batch.Succeeded)
+}
+
 func (b *eachBundle) waitQueuePaused(t *testing.T) {
 	t.Helper()
 	queue, err := b.Client.QueueGet(context.Background(), "default")

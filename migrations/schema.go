@@ -22,12 +22,19 @@ func (s Schema) Defaults() Schema {
 	return Schema{Name: name, River: cmp.Or(s.River, name)}
 }
 
-// SQL returns query with {tidemill} and {river} replaced by the quoted schema names. Every statement names its schema,
-// because the search_path belongs to the user's own tables.
+// SQL returns query with {tidemill} and {river} replaced by the quoted schema names, {tidemill:text} and {river:text} by
+// literals of the bare names, and {river_job:text} by a literal of the quoted name of River's table. Every statement names
+// its schema, because the search_path belongs to the user's own tables.
 func (s Schema) SQL(query string) string {
 	s = s.Defaults()
 	return strings.NewReplacer(
 		"{tidemill}", pgx.Identifier{s.Name}.Sanitize(),
 		"{river}", pgx.Identifier{s.River}.Sanitize(),
+		"{tidemill:text}", literal(s.Name),
+		"{river:text}", literal(s.River),
+		"{river_job:text}", literal(pgx.Identifier{s.River, "river_job"}.Sanitize()),
 	).Replace(query)
 }
+
+// literal quotes text for standard_conforming_strings, the server's default since 9.1.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -148,36 +148,47 @@ func (b *jobBundle) settle(t *testing.T) {
 	}
 }
 
-// The server crashes in the middle of many short jobs.
+// The server crashes in the middle of many short jobs and an import.
 //
 //	go test ./internal/chaos -run ImmediateStop -chaos.immediate 10000 -timeout 30m -v
 func TestImmediateStop(t *testing.T) {
 	t.Parallel()
 
 	server := startServer(t)
-	b := setupJobsAt(t, server.url(t))
-	workers := []*worker{b.startWorker(t), b.startWorker(t)}
+	address := server.url(t)
+	imports, b := setupAt(t, address, *rows), setupJobsAt(t, address)
+	workers := []*worker{imports.startBehind(t, address), imports.startBehind(t, address)}
+	for _, w := range workers {
+		b.until(t, 1, 30*time.Second, livingWorker, w.cmd.Process.Pid)
+	}
 	b.insert(t, *immediateJobs, stepArgs{Most: 20})
+	run := imports.startImport(t)
+	imports.waitOwner(t, run, "")
 	for {
-		if done := b.count(t, `SELECT count(*) FROM tidemill.river_job WHERE state = 'completed'`); done > *immediateJobs/4 {
+		done := b.count(t, `SELECT count(*) FROM tidemill.river_job WHERE kind = 'step' AND state = 'completed'`)
+		if done > *immediateJobs/4 && (imports.info(t, run).Seq > 0 || done > *immediateJobs*3/4) {
 			break
 		}
 		pause(5 * time.Millisecond)
 	}
+	before := imports.info(t, run)
 	server.stop(t)
 	pause(2 * time.Second)
 	server.start(t)
 	b.pool.Reset()
+	imports.pool.Reset()
 	b.settle(t)
-	took := b.until(t, *immediateJobs, 3*time.Minute, `SELECT count(*) FROM tidemill.river_job WHERE state = 'completed'`)
+	took := b.until(t, *immediateJobs, 3*time.Minute, `SELECT count(*) FROM tidemill.river_job WHERE kind = 'step' AND state = 'completed'`)
 	ended := b.count(t, `SELECT count(DISTINCT job) FROM public.ended`)
 	again := b.count(t, `SELECT count(*) - count(DISTINCT job) FROM public.ended`)
-	failed := b.count(t, `SELECT count(*) FROM tidemill.river_job WHERE errors IS NOT NULL`)
+	failed := b.count(t, `SELECT count(*) FROM tidemill.river_job WHERE kind = 'step' AND errors IS NOT NULL`)
 	t.Logf("%d jobs done %s after the server came back; %d ran again, %d were retried after an error of the database",
 		*immediateJobs, took.Round(100*time.Millisecond), again, failed)
 	if ended != *immediateJobs {
 		t.Errorf("%d jobs ended, want %d", ended, *immediateJobs)
 	}
+	imports.check(t, imports.waitFinal(t, run))
+	t.Logf("the import was %s with %d chunks when the server crashed", before.Status, before.Seq)
 	// Nobody had to start them again.
 	for _, w := range workers {
 		b.until(t, 1, time.Minute, livingWorker, w.cmd.Process.Pid)
