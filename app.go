@@ -118,9 +118,14 @@ func (a *App) Close() {
 // Schema says where the tables are.
 func (a *App) Schema() migrations.Schema { return a.schema }
 
-// Migrate brings the database up to date and returns the steps applied.
+// Migrate brings the database up to date, applies the configuration (see Apply), and returns the steps of the migration.
 func (a *App) Migrate(ctx context.Context) ([]migrations.Step, error) {
-	return migrations.Up(ctx, a.Pool, a.schema, a.logger)
+	steps, err := migrations.Up(ctx, a.Pool, a.schema, a.logger)
+	if err != nil {
+		return steps, err
+	}
+	_, err = a.Apply(ctx)
+	return steps, err
 }
 
 // Storage opens the configured storage on first use.

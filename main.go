@@ -5,7 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	_ "time/tzdata" // time zones where the machine has none
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cli"
 )
@@ -41,6 +45,19 @@ func (a *App) forCLI() *cli.App {
 		Migrate: a.Migrate,
 		Import: func(ctx context.Context, job, name string, r io.Reader, o cli.ImportOpts) (int64, bool, error) {
 			started, err := a.ImportFile(ctx, job, name, r, ImportOpts{Force: o.Force, Trigger: "cli", Progress: o.Progress})
+			if err != nil {
+				return 0, false, err
+			}
+			return started.ID, started.Existing, nil
+		},
+		Start: func(ctx context.Context, job string, o cli.StartOpts) (int64, bool, error) {
+			var started *batch.Started
+			err := pgx.BeginFunc(ctx, a.Pool, func(tx pgx.Tx) (err error) {
+				started, err = a.StartWith(ctx, tx, job, StartOpts{
+					Params: o.Params, At: o.At, Queue: o.Queue, Priority: o.Priority, Trigger: "cli",
+				})
+				return err
+			})
 			if err != nil {
 				return 0, false, err
 			}

@@ -20,7 +20,6 @@ import (
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/rescue"
-	"github.com/tidemill/tidemill/workers"
 )
 
 // RunOpts narrows what Run works. The zero value works every configured queue.
@@ -52,6 +51,11 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	defer watch.close()
 	if err := a.addWorkers(ctx, watch.metrics); err != nil {
 		return err
+	}
+	if _, done, err := a.apply(ctx, false); err != nil {
+		return err
+	} else if !done {
+		a.logger.InfoContext(ctx, "workers with another configuration are alive; it stays applied until: tidemill migrate up")
 	}
 	for started := false; ; started = true {
 		err := a.runAs(ctx, queues, watch)
@@ -92,39 +96,6 @@ func (a *App) queues(opts *RunOpts) (map[string]int, error) {
 	return some, nil
 }
 
-// addWorkers adds the built-in kinds that the configuration uses.
-func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
-	imports := false
-	for _, job := range a.Config.Jobs {
-		imports = imports || job.Import != nil
-	}
-	if imports {
-		bucket, err := a.Storage(ctx)
-		if err != nil {
-			return err
-		}
-		err = river.AddWorkerSafely(a.Workers, workers.NewImportWorker(workers.ImportOpts{
-			Jobs:    func(name string) (*config.Job, bool) { job, ok := a.Config.Jobs[name]; return job, ok },
-			Pool:    a.Pool,
-			Storage: bucket,
-			OnChunk: m.ObserveChunk,
-		}))
-		if err != nil {
-			return fmt.Errorf("add the import worker: %w", err)
-		}
-	}
-	// River refuses to start without any worker; a process may be there for its schedules and its metrics only.
-	return river.AddWorkerSafely(a.Workers, &noopWorker{})
-}
-
-type noopArgs struct{}
-
-func (noopArgs) Kind() string { return "tidemill.noop" }
-
-type noopWorker struct{ river.WorkerDefaults[noopArgs] }
-
-func (*noopWorker) Work(context.Context, *river.Job[noopArgs]) error { return nil }
-
 // runAs works under one process id until ctx ends or the id is fenced.
 func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) error {
 	poolConfig, err := a.poolConfig()
@@ -132,7 +103,8 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 		return err
 	}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues, Replaces: a.processID(),
+		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
+		Replaces: a.processID(),
 	})
 	if err != nil {
 		return err

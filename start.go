@@ -43,13 +43,22 @@ func (a *App) StartTx(ctx context.Context, tx pgx.Tx, job string, params Params)
 // StartOpts says how StartWith starts a job. What is zero is as the job is configured.
 type StartOpts struct {
 	Params Params
-	// At is when the job is due; default at once. Workers find what is due later, or was due earlier, within about five
-	// seconds of its time. It may be at most 40 years ahead.
+	// At is when the job is due; default at once. Workers find what is due later within about five seconds of its time.
+	// It may be at most 40 years ahead.
 	At time.Time
+	// Trigger is who asks, for the ledger; default go.
+	Trigger string
 	// Priority is from 1 to 4, 1 first.
 	Priority int
 	// Queue is one of the configuration.
 	Queue string
+}
+
+func (o StartOpts) at() *time.Time {
+	if o.At.IsZero() {
+		return nil
+	}
+	return &o.At
 }
 
 // maxAhead keeps due times apart from those of paused runs, which wait a century.
@@ -72,20 +81,24 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 			return nil, fmt.Errorf("job %s: %w", job, err)
 		}
 	}
-	args, err := mergeArgs(def.Args, opts.Params)
+	// What was due before now is due now; workers find it at once only if it is not dated.
+	if !opts.At.After(time.Now()) {
+		opts.At = time.Time{}
+	}
+	args, err := a.startArgs(def, opts.Params, opts.at())
 	if err != nil {
-		return nil, fmt.Errorf("job %s: %w", job, err)
+		return nil, err
 	}
 	insert := insertOpts(def)
 	insert.MaxAttempts = def.Retry.MaxAttempts
 	insert.Priority = cmp.Or(opts.Priority, insert.Priority)
 	insert.Queue = cmp.Or(opts.Queue, insert.Queue)
 	insert.ScheduledAt = opts.At
-	start := batch.StartOpts{Job: job, Alone: def.Unique, Insert: insert, Trigger: "go"}
+	start := batch.StartOpts{Job: job, Alone: def.Unique, Insert: insert, Trigger: cmp.Or(opts.Trigger, "go")}
 	if opts.Params != nil { // a nil map in an any is not nil, and would be kept as null
 		start.Params = opts.Params
 	}
-	return a.Ledger.StartTx(ctx, tx, configuredArgs{kind: def.Kind, json: args}, start)
+	return a.Ledger.StartTx(ctx, tx, args, start)
 }
 
 // ImportOpts says how ImportFile starts an import.
@@ -179,15 +192,72 @@ type configuredArgs struct {
 func (a configuredArgs) Kind() string                 { return a.kind }
 func (a configuredArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
 
+// builtIn reports whether the job is of a built-in kind whose arguments name it and nest its params.
+func builtIn(def *config.Job) bool {
+	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil
+}
+
+// startArgs are the arguments of the River job that a start inserts; the SQL function start makes the same ones.
+func (a *App) startArgs(def *config.Job, params Params, due *time.Time) (configuredArgs, error) {
+	given, err := json.Marshal(params)
+	if err != nil {
+		return configuredArgs{}, fmt.Errorf("job %s: params: %w", def.Name, err)
+	}
+	if params == nil {
+		given = nil
+	}
+	if !builtIn(def) {
+		resolved := params
+		if def.Params != nil {
+			at := time.Now()
+			if due != nil {
+				at = *due
+			}
+			if resolved, err = def.ResolveParams(given, at.In(a.Config.Location())); err != nil {
+				return configuredArgs{}, err
+			}
+		}
+		merged, err := mergeArgs(def.Args, resolved)
+		if err != nil {
+			return configuredArgs{}, fmt.Errorf("job %s: %w", def.Name, err)
+		}
+		return configuredArgs{kind: riverKind(def), json: merged}, nil
+	}
+	// The worker resolves them, as its own configuration says at that time.
+	if err := def.CheckParams(given); err != nil {
+		return configuredArgs{}, err
+	}
+	args, err := json.Marshal(workers.JobArgs{Job: def.Name, Params: given, ScheduledFor: due})
+	if err != nil {
+		return configuredArgs{}, fmt.Errorf("job %s: %w", def.Name, err)
+	}
+	return configuredArgs{kind: riverKind(def), json: args}, nil
+}
+
+// riverKind is the job's kind as River has it.
+func riverKind(def *config.Job) string {
+	if builtIn(def) || def.Import != nil {
+		return builtInPrefix + def.Kind
+	}
+	return def.Kind
+}
+
+// builtInPrefix is before the names of our kinds where River has them.
+const builtInPrefix = "tidemill."
+
 func mergeArgs(base json.RawMessage, params Params) (json.RawMessage, error) {
-	args := map[string]any{}
+	args := map[string]json.RawMessage{} // numbers stay as they are written
 	if len(base) > 0 {
 		if err := json.Unmarshal(base, &args); err != nil {
 			return nil, fmt.Errorf("args: %w", err)
 		}
 	}
 	for name, value := range params {
-		args[name] = value
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("param %s: %w", name, err)
+		}
+		args[name] = encoded
 	}
 	return json.Marshal(args)
 }

@@ -25,7 +25,7 @@ func (e *StateError) Error() string {
 
 // control runs fn in one transaction that has locked the River row first and read the run after: the same order in which
 // River's completer and its trigger take them.
-func (l *Ledger) control(ctx context.Context, id int64, fn func(tx pgx.Tx, job rivertype.JobState, run *Info) error) error {
+func (l *Ledger) control(ctx context.Context, id int64, asked string, fn func(tx pgx.Tx, job rivertype.JobState, run *Info) error) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		var state string
 		err := tx.QueryRow(ctx, l.schema.SQL(`SELECT state FROM {river}.river_job WHERE id = $1 FOR UPDATE`), id).Scan(&state)
@@ -43,6 +43,9 @@ func (l *Ledger) control(ctx context.Context, id int64, fn func(tx pgx.Tx, job r
 		if err != nil {
 			return fmt.Errorf("run %d: %w", id, err)
 		}
+		if info.Trigger == triggerOutside && !(asked == "cancel" && info.Status == Cancelled) {
+			return &StateError{ID: id, Status: info.Status, Asked: asked, Hint: "its code runs outside of Tidemill; what never says its end can be cancelled"}
+		}
 		return fn(tx, rivertype.JobState(state), info)
 	})
 }
@@ -50,7 +53,7 @@ func (l *Ledger) control(ctx context.Context, id int64, fn func(tx pgx.Tx, job r
 // Pause asks a run to stop after its current chunk and to stay where it is until Resume. One that is not running is
 // paused at once. Pausing a paused run does nothing.
 func (l *Ledger) Pause(ctx context.Context, id int64) error {
-	return l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+	return l.control(ctx, id, "pause", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
 		if run.Status.Final() || run.Status == Cancelling {
 			return &StateError{ID: id, Status: run.Status, Asked: "pause"}
 		}
@@ -78,7 +81,7 @@ func (l *Ledger) Pause(ctx context.Context, id int64) error {
 // Resume lets a paused run go on, or takes back a pause that is not reached yet. A run that was paused before it was due
 // waits for that time again. Resuming a run that is not paused does nothing.
 func (l *Ledger) Resume(ctx context.Context, id int64) error {
-	return l.control(ctx, id, func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
+	return l.control(ctx, id, "resume", func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
 		if run.Status.Final() {
 			return &StateError{ID: id, Status: run.Status, Asked: "resume", Hint: fmt.Sprintf("tidemill runs retry %d", id)}
 		}
@@ -112,9 +115,12 @@ func (l *Ledger) Resume(ctx context.Context, id int64) error {
 }
 
 // Cancel ends a run: at once if it is not running, otherwise as soon as its worker notices. What is committed is kept.
-// Cancelling a cancelled run does nothing.
+// Cancelling a cancelled run does nothing. A run of outside code ends in the ledger only.
 func (l *Ledger) Cancel(ctx context.Context, id int64) error {
-	return l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+	if done, err := l.cancelOutside(ctx, id); err != nil || done {
+		return err
+	}
+	return l.control(ctx, id, "cancel", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
 		if run.Status == Cancelled {
 			return nil
 		}
@@ -131,6 +137,17 @@ func (l *Ledger) Cancel(ctx context.Context, id int64) error {
 		}
 		return nil
 	})
+}
+
+// cancelOutside ends the run of outside code in the ledger only.
+func (l *Ledger) cancelOutside(ctx context.Context, id int64) (done bool, err error) {
+	tag, err := l.pool.Exec(ctx, l.schema.SQL(`
+		UPDATE {tidemill}.run SET status = 'cancelled', finished_at = now(), updated_at = now()
+		 WHERE id = $1 AND trigger = 'outside' AND finished_at IS NULL`), id)
+	if err != nil {
+		return false, fmt.Errorf("cancel run %d: %w", id, err)
+	}
+	return tag.RowsAffected() > 0, nil
 }
 
 func (l *Ledger) intend(ctx context.Context, tx pgx.Tx, id int64, intent string) error {
@@ -153,7 +170,7 @@ type RetryOpts struct {
 // River still has its job; otherwise, or from the start, a new run that names the old one is made. It returns the id.
 func (l *Ledger) Retry(ctx context.Context, id int64, opts RetryOpts) (int64, error) {
 	retried := id
-	err := l.control(ctx, id, func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+	err := l.control(ctx, id, "retry", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
 		switch run.Status {
 		case Paused, Pausing:
 			return &StateError{ID: id, Status: run.Status, Asked: "retry", Hint: fmt.Sprintf("tidemill runs resume %d", id)}

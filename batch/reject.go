@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -33,7 +32,7 @@ func (r *Run) Reject(ctx context.Context, tx pgx.Tx, rejects []Reject) error {
 			column = &x.Column
 		}
 		// A message may quote bytes of the row that are no text.
-		reason := strings.ToValidUTF8(strings.ReplaceAll(x.Reason, "\x00", ""), "\uFFFD")
+		reason := storable(x.Reason)
 		return []any{r.ID(), x.Ordinal, x.Line, x.Offset, x.Raw, x.Code, column, reason}, nil
 	}))
 	if err != nil {

@@ -20,6 +20,8 @@ type HTTP struct {
 	Headers map[string]string // by canonical name
 	// Secrets sign the request as Standard Webhooks has it, each with a signature of its own, so that a secret can be
 	// replaced without a gap. None: the request is not signed.
+	//
+	// A secret is whsec_ with the base64 of the key behind it, or the key itself.
 	Secrets     []string
 	Timeout     time.Duration // of one attempt, response included
 	MaxResponse int           // bytes of the response's body that are kept
@@ -80,7 +82,7 @@ type Param struct {
 	Name string
 	Type string
 	Doc  string
-	// Default is the JSON of the value for a start that gives none, or the JSON text of ScheduledFor; nil: the param must
-	// be given.
+	// Default is the JSON of the value for a start that gives none, or the JSON text of ScheduledFor; null is no value;
+	// nil: the param must be given.
 	Default json.RawMessage
 }

@@ -25,8 +25,13 @@ func (d *decoder) check() {
 			d.checkRetry(job.Retry, at)
 		}
 		d.checkRetention(&job.Retention, at)
-		if job.Import != nil {
+		switch {
+		case job.Import != nil:
 			d.checkImport(job.Import, at)
+		case job.Email != nil:
+			d.checkEmail(job.Email, at)
+		case job.SQL != nil:
+			d.checkSQL(job, at)
 		}
 	}
 }

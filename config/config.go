@@ -153,6 +153,16 @@ func (c *Config) At(path ...string) Position {
 	return pos
 }
 
+// Location is the time zone of Timezone. It is UTC for a name that is not known, which a configuration that was read
+// does not have.
+func (c *Config) Location() *time.Location {
+	loc, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
 // Errorf makes an error about the value at path, for checks beyond the file itself.
 func (c *Config) Errorf(at []string, hint, format string, args ...any) *Error {
 	pos := c.At(at...)

@@ -58,6 +58,8 @@ func TestParseEveryField(t *testing.T) {
 	got, err := Parse("all.yaml", []byte(`
 database: {url: "${DATABASE_URL}", schema: batch, river_schema: App, notify: false}
 storage: {url: "file:///srv/files"}
+mail: {url: "smtps://u:${PASSWORD}@h:465?tls=none", from: "Tidemill <jobs@example.com>", templates: ./mail}
+timezone: Asia/Tokyo
 metrics: {listen: "[::1]:80"}
 queues: {one: 3, two: {workers: 10000}}
 retry: {max_attempts: 4, backoff: linear, delay: 1500ms, max_delay: 1d12h, jitter: 0.25}
@@ -87,7 +89,7 @@ jobs:
     kind: billing.invoice
     queue: one
     args: {since: 2026-01-01, n: [1, -2.50, 1e400, true, null, ~], s: "<é>", sub: {}}
-`), lookup(map[string]string{"DATABASE_URL": "postgres://u:p@h/db"}))
+`), lookup(map[string]string{"DATABASE_URL": "postgres://u:p@h/db", "PASSWORD": "p%40"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +103,13 @@ jobs:
 		File:         "all.yaml",
 		Database:     Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
 		Storage:      Storage{URL: "file:///srv/files"},
+		Mail:         Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
 		Metrics:      Metrics{Listen: "[::1]:80"},
 		Queues:       map[string]Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
 		Retry:        top,
 		Retention:    kept,
 		DrainTimeout: 90 * time.Second,
+		Timezone:     "Asia/Tokyo",
 		Jobs: map[string]*Job{
 			"load": {
 				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour,
@@ -140,6 +144,7 @@ func TestDefaults(t *testing.T) {
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
 		Retention:    Retention{Succeeded: day, Failed: Forever, Cancelled: 7 * day, Runs: 90 * day, Rejects: 90 * day},
 		DrainTimeout: 30 * time.Second,
+		Timezone:     "UTC",
 		Jobs:         map[string]*Job{},
 	}
 	if diff := cmp.Diff(want, Default(), ignoreTree); diff != "" {
@@ -173,6 +178,11 @@ func TestDefaultsAreValid(t *testing.T) {
 	programFields().reset(d, &Job{})
 	importFields().reset(d, &Import{})
 	columnFields().reset(d, &Column{})
+	paramFields().reset(d, &Param{})
+	httpFields().reset(d, &HTTP{})
+	commandFields().reset(d, &Command{})
+	emailFields().reset(d, &Email{})
+	sqlFields().reset(d, &SQL{})
 	if len(d.errors) > 0 {
 		t.Errorf("defaults are refused:\n%v", d.errors)
 	}

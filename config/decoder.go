@@ -75,7 +75,10 @@ func (d *decoder) scalar(v value, want string) (string, bool) {
 
 // text returns the text of v for a type that takes any. known is false when the text
 // still has names in it that have no value, so that its form cannot be checked.
-func (d *decoder) text(v value) (text string, known, ok bool) {
+func (d *decoder) text(v value) (text string, known, ok bool) { return d.anyText(v, false) }
+
+// anyText is text; with secret, no message shows the text.
+func (d *decoder) anyText(v value, secret bool) (text string, known, ok bool) {
 	switch {
 	case !v.node.scalar():
 		d.fail(v, "", "is %s, not text", v.node.kind.what())
@@ -87,6 +90,10 @@ func (d *decoder) text(v value) (text string, known, ok bool) {
 		what := v.node.kind.what()
 		if v.node.kind == nullNode {
 			what = "the empty value of YAML"
+		}
+		if secret {
+			d.fail(v, "put it in quotes", "is %s, not text", what)
+			return "", false, false
 		}
 		d.refuse(v, fmt.Sprintf("put it in quotes: %q", v.node.source), "is %s, not text", what)
 		return "", false, false

@@ -65,7 +65,7 @@ jobs:
 		`13:12: jobs.a.args.a: "007" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:24: jobs.a.args.b[0]: "+1" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:28: jobs.a.args.b[1]: ".5" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
-		`14:7: jobs.b.kind: kind sync is not built yet (built in: import)`,
+		`14:7: jobs.b.kind: kind sync is not built yet (built in: import, http, command, email, sql)`,
 		`15:7: jobs.c.kind: "tidemill.x" is not a kind (names that begin with tidemill. are reserved)`,
 		`16:3: jobs.d: kind is missing (add kind:)`,
 		`19:5: jobs.e.table: "App.Users" is not a table name (put a part with capitals, spaces or other characters in double quotes: '"My Schema"."T"')`,
@@ -204,7 +204,7 @@ func TestValueRules(t *testing.T) {
 		`retry: {delay: 2h}`:                          `1:9: retry.delay: delay 2h is longer than max_delay 1h (raise max_delay or lower delay)`,
 		`drain_timeout: -1s`:                          `1:1: drain_timeout: "-1s" is not a duration (write it like 30s, 10m, 1h30m or 1d12h)`,
 		`drain_timeout: 25h`:                          `1:1: drain_timeout: "25h" is not from 0s to 1d`,
-		`alerts: [{on: [health]}]`:                    `1:1: alerts: unknown field (known here: database, storage, metrics, queues, retry, retention, drain_timeout, jobs)`,
+		`alerts: [{on: [health]}]`:                    `1:1: alerts: unknown field (known here: database, storage, mail, metrics, queues, retry, retention, drain_timeout, timezone, jobs)`,
 	}
 	for src, want := range tests {
 		if got := strings.Join(messages(t, src, lookup(nil)), "\n"); got != want {
@@ -216,7 +216,7 @@ func TestValueRules(t *testing.T) {
 func TestReservedKinds(t *testing.T) {
 	t.Parallel()
 	for _, kind := range plannedKinds() {
-		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: import)"}
+		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: import, http, command, email, sql)"}
 		if diff := cmp.Diff(want, messages(t, "jobs: {a: {kind: "+kind+", url: x}}", lookup(nil))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}

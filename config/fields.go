@@ -17,6 +17,8 @@ func configFields() object[Config] {
 			func(c *Config) *Database { return &c.Database }),
 		row("storage", section[Storage]{storageFields()}, "", "Where files live: uploads, rejected rows, results.",
 			func(c *Config) *Storage { return &c.Storage }),
+		row("mail", section[Mail]{mailFields()}, "", "How mail is sent; jobs of kind `email` need it.",
+			func(c *Config) *Mail { return &c.Mail }),
 		row("metrics", section[Metrics]{metricsFields()}, "", "The listener of a worker for `/metrics`, `/livez` and `/readyz`.",
 			func(c *Config) *Metrics { return &c.Metrics }),
 		row("queues", queues{section[Queue]{queueFields()}}, "{critical: 10, default: 20, low: 5}", "Workers per process, by queue. A name is of lower-case letters and digits, joined by single `-` or `_`, at most 64 characters. The given queues replace the default ones.",
@@ -27,6 +29,8 @@ func configFields() object[Config] {
 			func(c *Config) *Retention { return &c.Retention }),
 		row("drain_timeout", duration{0, day}, "30s", "How long running jobs may go on after a stop signal.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
+		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone in which a moment becomes a date where nothing else says: `Asia/Tokyo`.",
+			func(c *Config) *string { return &c.Timezone }),
 		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
 	}
@@ -49,6 +53,17 @@ func storageFields() object[Storage] {
 	return object[Storage]{
 		row("url", text{words: "URL `file:///directory`", check: checkStorageURL}, "", "Directory of the files. Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
+	}
+}
+
+func mailFields() object[Mail] {
+	return object[Mail]{
+		row("url", text{words: "URL `smtp://user:password@host:587` or `smtps://…`", secret: true, check: checkMailURL}, "", "The SMTP server. Keep the password in the environment: `\"${MAIL_URL}\"`. Empty counts as absent.",
+			func(m *Mail) *string { return &m.URL }),
+		row("from", text{words: "mail address", check: checkAddress}, "", "Sender of a mail that names none: `Tidemill <jobs@example.com>`. Empty counts as absent.",
+			func(m *Mail) *string { return &m.From }),
+		row("templates", text{words: "directory"}, "", "Directory of the templates. Empty counts as absent.",
+			func(m *Mail) *string { return &m.Templates }),
 	}
 }
 

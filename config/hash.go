@@ -3,9 +3,8 @@ package config
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 )
 
@@ -14,8 +13,13 @@ import (
 type definition struct {
 	Version int
 	Kind    string
-	Import  *importDefinition `json:",omitempty"`
-	Args    any               `json:",omitempty"`
+	Import  *importDefinition  `json:",omitempty"`
+	HTTP    *httpDefinition    `json:",omitempty"`
+	Command *commandDefinition `json:",omitempty"`
+	Email   *emailDefinition   `json:",omitempty"`
+	SQL     string             `json:",omitempty"`
+	Args    any                `json:",omitempty"`
+	Params  []paramDefinition  `json:",omitempty"`
 }
 
 type importDefinition struct {
@@ -29,12 +33,41 @@ type importDefinition struct {
 	OnConflict       string
 }
 
+type httpDefinition struct {
+	URL, Method string
+	Headers     []string // names: a value may be a password that changes every month
+}
+
+type commandDefinition struct {
+	Argv []string
+	Dir  string
+	Env  []string // names, as of headers
+}
+
+type emailDefinition struct {
+	From, ReplyTo string
+	To, CC, BCC   []string
+	Subject       string
+	Template      string
+	Text, HTML    string
+	Attach        []string
+}
+
+type paramDefinition struct {
+	Name, Type string
+	Default    any
+	Required   bool
+}
+
 // Hash is the version of the definition, as a SHA-256 in hexadecimal: runs of jobs
 // with different hashes are never the same run. It covers what changes the meaning
 // (for an import: table, format, header, delimiter, quote, columns, set, match and
-// on_conflict; for a kind of the user's own: kind and args), not how the job is run
-// (queue, priority, retry, stall, limits). The order in which columns, rules and
-// arguments are written does not matter, nor does the name of the job.
+// on_conflict; for a request: url, method and the names of the headers; for a command:
+// argv, dir and the names in env; for a mail: all but timeout; for a statement: the
+// statement; for a kind of the user's own: kind and args; for any: the params with
+// type and default), not how the job is run (queue, priority, retry, stall, timeout,
+// limits) and no secret. The order in which columns, rules, params and arguments are
+// written does not matter, nor does the name of the job.
 func (j *Job) Hash() string {
 	def := definition{Version: 1, Kind: j.Kind}
 	if i := j.Import; i != nil {
@@ -48,19 +81,41 @@ func (j *Job) Hash() string {
 			OnConflict: i.OnConflict,
 		}
 	}
-	if len(j.Args) > 0 {
-		dec := json.NewDecoder(bytes.NewReader(j.Args))
-		dec.UseNumber() // as written: 1e400 and long integers stay what they are
-		if err := dec.Decode(&def.Args); err != nil {
-			def.Args = string(j.Args) // set by hand and not JSON; River refuses it later
+	if h := j.HTTP; h != nil {
+		def.HTTP = &httpDefinition{URL: h.URL, Method: h.Method, Headers: slices.Sorted(maps.Keys(h.Headers))}
+	}
+	if c := j.Command; c != nil {
+		def.Command = &commandDefinition{Argv: c.Argv, Dir: c.Dir, Env: slices.Sorted(maps.Keys(c.Env))}
+	}
+	if e := j.Email; e != nil {
+		def.Email = &emailDefinition{
+			From: e.From, ReplyTo: e.ReplyTo, To: e.To, CC: e.CC, BCC: e.BCC, Subject: e.Subject,
+			Template: e.Template, Text: e.Text, HTML: e.HTML, Attach: e.Attach,
 		}
 	}
-	data, err := json.Marshal(def) // sorts the keys of Args
-	if err != nil {
-		panic("config: hash of a definition: " + err.Error()) // plain data always marshals
+	if j.SQL != nil {
+		def.SQL = j.SQL.Statement
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	def.Args = plainJSON(j.Args)
+	for _, p := range j.Params {
+		def.Params = append(def.Params, paramDefinition{p.Name, p.Type, plainJSON(p.Default), p.Default == nil})
+	}
+	slices.SortFunc(def.Params, func(a, b paramDefinition) int { return cmp.Compare(a.Name, b.Name) })
+	return digest(def) // sorts the keys of Args
+}
+
+// plainJSON is the value of data, nil for none.
+func plainJSON(data json.RawMessage) any {
+	if len(data) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // as written: 1e400 and long integers stay what they are
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return string(data) // set by hand and not JSON; River refuses it later
+	}
+	return v
 }
 
 func sortedColumns(columns []Column) []Column {

@@ -1,12 +1,16 @@
 package config
 
-import "testing"
+import (
+	"math"
+	"strings"
+	"testing"
+)
 
 func TestHash(t *testing.T) {
 	t.Parallel()
 	const base = "kind: import, table: app.t, columns: {a: A, b: {field: B, null_if: [x, y]}}, set: {c: now on insert, d: now on change}, match: [a, b], on_conflict: skip"
 	hash := func(fields string) string {
-		return mustParse(t, "jobs: {j: {"+fields+"}}").Jobs["j"].Hash()
+		return mustParse(t, withMail+"jobs: {j: {"+fields+"}}").Jobs["j"].Hash()
 	}
 	// Runs that are stored in a database name the version: it must not change
 	// by accident.
@@ -15,6 +19,17 @@ func TestHash(t *testing.T) {
 	}
 	if got, want := hash("kind: own, args: {a: 1}"), "e301f5b372e73da9bfecec5f8064173db161cf46aed070fc4608c91c9c23bae1"; got != want {
 		t.Errorf("hash of an own kind is %s, want %s", got, want)
+	}
+
+	for fields, want := range map[string]string{
+		`kind: http, url: "http://h", headers: {A: b}, params: {p: {type: json, default: {a: 1}}}`: "4634d8eaff708c366b600873283c6da0dec7a736d5b4bf3110b5b5ecbf353dce",
+		"kind: command, argv: [a], dir: d, env: {A: b}":                                            "f284335375b0db6a4924709b5e7274bdb50e0cc79cb2769ef79336ce68c5587d",
+		"kind: email, to: a@b.c, subject: s, text: t":                                              "f22fb6ef3e7f764c4892dc8b0b8f2e82a6359c6814fbd59962e0c872242ba222",
+		"kind: sql, statement: SELECT 1":                                                           "7844a482a3e97a9b5941e6fa9cd7d91e1b1174cec47f515ec40f88af270bea82",
+	} {
+		if got := hash(fields); got != want {
+			t.Errorf("hash of %s is %s, want %s", fields, got, want)
+		}
 	}
 
 	for _, same := range []string{
@@ -53,6 +68,37 @@ func TestHash(t *testing.T) {
 		`kind: own, args: {a: "1"}`,
 		"kind: own, args: {a: 123456789012345678901}",
 		"kind: own, args: {a: 123456789012345678902}",
+		"kind: own, params: {a: text}",
+		"kind: own, params: {a: integer}",
+		"kind: own, params: {b: text}",
+		"kind: own, params: {a: {type: text, default: null}}",
+		"kind: own, params: {a: {type: text, default: x}}",
+		"kind: own, params: {a: text, b: text}",
+		"kind: http, url: 'http://h'",
+		"kind: http, url: 'http://h/x'",
+		"kind: http, url: 'http://h', method: GET",
+		"kind: http, url: 'http://h', headers: {A: b}",
+		"kind: http, url: 'http://h', headers: {B: b}",
+		"kind: http, url: 'http://h', params: {a: text}",
+		"kind: command, argv: [a]",
+		"kind: command, argv: [a, b]",
+		"kind: command, argv: ['a b']",
+		"kind: command, argv: [b, a]",
+		"kind: command, argv: [a], dir: d",
+		"kind: command, argv: [a], env: {A: b}",
+		"kind: email, to: a@b.c, subject: s, text: t",
+		"kind: email, to: a@b.d, subject: s, text: t",
+		"kind: email, to: [a@b.c, d@e.f], subject: s, text: t",
+		"kind: email, to: a@b.c, cc: d@e.f, subject: s, text: t",
+		"kind: email, to: a@b.c, bcc: d@e.f, subject: s, text: t",
+		"kind: email, to: a@b.c, from: d@e.f, subject: s, text: t",
+		"kind: email, to: a@b.c, reply_to: d@e.f, subject: s, text: t",
+		"kind: email, to: a@b.c, subject: t, text: t",
+		"kind: email, to: a@b.c, subject: s, html: t",
+		"kind: email, to: a@b.c, subject: s, template: t",
+		"kind: email, to: a@b.c, subject: s, text: t, attach: [a]",
+		"kind: sql, statement: SELECT 1",
+		"kind: sql, statement: SELECT 2",
 	} {
 		h := hash(other)
 		if first, dup := seen[h]; dup {
@@ -60,10 +106,91 @@ func TestHash(t *testing.T) {
 		}
 		seen[h] = other
 	}
+	for a, b := range map[string]string{
+		"kind: http, url: 'http://h', headers: {A: b, C: d}":      "kind: http, url: 'http://h', headers: {c: x, a: y}, secret: 0123456789abcdef, timeout: 1s, max_response: 1B",
+		"kind: command, argv: [a], env: {A: b}":                   "kind: command, argv: [a], env: {A: c}, timeout: 1s, max_output: 1KiB, unique: true",
+		"kind: email, to: a@b.c, subject: s, text: t":             "kind: email, to: [a@b.c], subject: s, text: t, timeout: 1s",
+		"kind: sql, statement: SELECT 1":                          "kind: sql, statement: SELECT 1, params: {}, timeout: 1s, max_rows: 1",
+		"kind: own, params: {a: text, b: {type: date, doc: one}}": "kind: own, params: {b: {type: date, doc: two}, a: {type: text}}",
+	} {
+		if hash(a) != hash(b) {
+			t.Errorf("hash differs for the same meaning:\n%s\n%s", a, b)
+		}
+	}
 	if hash("kind: own, args: {a: 1, b: {c: 2, d: 3}}") != hash("kind: own, args: {b: {d: 3, c: 2}, a: 1}") {
 		t.Error("hash depends on the order of the arguments")
 	}
 	if (&Job{Kind: "own", Args: []byte("{")}).Hash() == (&Job{Kind: "own", Args: []byte("[")}).Hash() {
 		t.Error("arguments that are not JSON have the same hash")
+	}
+}
+
+func TestConfigHash(t *testing.T) {
+	t.Parallel()
+	hash := func(src string) string {
+		c, err := Parse("", []byte(src), lookup(map[string]string{"A": "whsec_VGlkZW1pbGxUaWRlbWlsbFRpZGVtaWxs", "B": "0123456789abcdef"}))
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		return c.Hash()
+	}
+	const jobs = "jobs: {h: {kind: http, url: 'http://h', headers: {A: '${A}'}, secret: '${A}'}, o: {kind: own}}\n"
+	for _, same := range []string{
+		"jobs: {o: {kind: own, args: {}}, h: {url: 'http://h', kind: http, secret: ['${B}'], headers: {a: '${B}'}, priority: 1, timeout: 30s}}\n",
+		jobs + "database: {url: 'postgres://u:p@h'}\nstorage: {url: 'file:///x'}\nmetrics: {listen: ''}\nmail: {url: 'smtp://h', templates: ./x}\n",
+		jobs + "retry: {delay: 2s}\nqueues: {low: 5, critical: {workers: 10}, default: 20}\n",
+	} {
+		if hash(same) != hash(jobs) {
+			t.Errorf("hash differs for the same meaning: %s", same)
+		}
+	}
+	seen := map[string]string{}
+	for _, other := range []string{
+		"jobs:\n",
+		jobs,
+		strings.Replace(jobs, "o: {", "o2: {", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, queue: low", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, priority: 2", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, retry: {max_attempts: 3}", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, retry: {delay: 2s}", 1), // takes the place of what the program says
+		strings.Replace(jobs, "kind: own", "kind: own, retention: {runs: 1d}", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, unique: true", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, stall: 1m", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, params: {}", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, params: {a: text}", 1),
+		strings.Replace(jobs, "kind: own", "kind: own, args: {a: 1}", 1),
+		strings.Replace(jobs, "kind: own", "kind: import, table: t", 1),
+		strings.Replace(jobs, "kind: own", "kind: import, table: t, max_record: 1MiB", 1),
+		strings.Replace(jobs, "kind: own", "kind: import, table: t, reject_limit: {rows: 1}", 1),
+		strings.Replace(jobs, "kind: own", "kind: command, argv: [x]", 1),
+		strings.Replace(jobs, "kind: own", "kind: command, argv: [x], timeout: 1m", 1),
+		strings.Replace(jobs, "kind: own", "kind: command, argv: [x], max_output: 1KiB", 1),
+		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1", 1),
+		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1, max_rows: 1", 1),
+		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1, timeout: 1m", 1),
+		withMail + strings.Replace(jobs, "kind: own", "kind: email, to: a@b.c, subject: s, text: t", 1),
+		withMail + strings.Replace(jobs, "kind: own", "kind: email, to: a@b.c, subject: s, text: t, timeout: 2m", 1),
+		strings.Replace(jobs, "headers:", "max_response: 0B, headers:", 1),
+		strings.Replace(jobs, "headers:", "timeout: 1s, headers:", 1),
+		jobs + "timezone: Asia/Tokyo",
+		jobs + "drain_timeout: 1m",
+		jobs + "queues: {default: 20, low: 5}",
+		jobs + "retry: {delay: 1s}",
+		jobs + "retention: {runs: 1d}",
+		jobs + "mail: {from: x@y.z}",
+		jobs + "database: {notify: false}",
+		jobs + "database: {schema: x}",
+		jobs + "database: {river_schema: x}",
+	} {
+		h := hash(other)
+		if first, dup := seen[h]; dup {
+			t.Errorf("same hash for\n%s\n%s", first, other)
+		}
+		seen[h] = other
+	}
+	odd := Default()
+	odd.Retry.Jitter = math.NaN()
+	if odd.Hash() == Default().Hash() {
+		t.Error("same hash with a ratio that is no number")
 	}
 }

@@ -18,10 +18,13 @@ type Job struct {
 	// that the program gave to the kind.
 	OwnDelays bool
 	Retention Retention
-	Unique    bool          // one live run at a time
-	Stall     time.Duration // a chunked job without a committed chunk for this long has failed an attempt
+	Unique    bool // one live run at a time
+	// Stall is how long a job that works in chunks may be without committing one; then the attempt has failed. Only
+	// imports and kinds of the user's own have it.
+	Stall time.Duration
 
-	// Params are declared in the order of the file; nil: a start may give any. A start of an import takes none.
+	// Params are declared in the order of the file. Nil: a start may give any, except to an import or a statement; empty,
+	// but not nil: none. See ResolveParams.
 	Params []Param
 
 	// Of these, the one of the job's kind is set.

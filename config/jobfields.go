@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// jobFields are the fields of a job of any kind.
+// jobFields are the fields of a job whatever its kind, but for those that some kinds have no use for. The kind itself is
+// the first.
 func jobFields() object[Job] {
 	return object[Job]{
 		row("kind", kind{}, "", "What the job does.",
@@ -20,8 +21,10 @@ func jobFields() object[Job] {
 			func(j *Job) *Retention { return &j.Retention }).from("the top-level `retention`, field by field"),
 		row("unique", boolean{}, "false", "One live run at a time, also while it is paused or waits for a retry: another start returns the live run, and an import of another file is refused. Runs that were started before this was set do not count.",
 			func(j *Job) *bool { return &j.Unique }),
-		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt.",
-			func(j *Job) *time.Duration { return &j.Stall }),
+		row("params", params{section[Param]{paramFields()}}, "", "What a start may give, by name: the type, or the fields below. A name is of lower-case letters, digits and `_`, begins with no digit and has at most 63 characters. Without `params` a start may give anything, except to a job of kind `sql`; `{}` is none. Not for kind `import`.",
+			func(j *Job) *[]Param { return &j.Params }).notOf(KindImport),
+		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For kind `import` and kinds of your own program.",
+			func(j *Job) *time.Duration { return &j.Stall }).notOf(KindHTTP, KindCommand, KindEmail, KindSQL),
 	}
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 )
@@ -12,19 +11,68 @@ var jobNameRE = regexp.MustCompile(jobNamePattern)
 
 // jobs is a mapping from names to jobs, whose fields depend on their kind.
 type jobs struct {
-	common  object[Job]    // fields of every kind
-	program object[Job]    // further fields of kinds of the user's own
-	imports object[Import] // further fields of kind import
+	common object[Job] // fields of every kind that they do not except
+	kinds  []jobKind   // that of a user's own program is the last
+}
 
-	commonInfos, programInfos, importInfos []info
+// jobKind is what jobs of one kind have beside the common fields.
+type jobKind struct {
+	name, doc string // name is programKind for those of a user's own program
+	fields    []info
+	read      func(d *decoder, v value, job *Job)
 }
 
 func newJobs() jobs {
-	common, program, imports := jobFields(), programFields(), importFields()
 	return jobs{
-		common: common, program: program, imports: imports,
-		commonInfos: common.infos(), programInfos: program.infos(), importInfos: imports.infos(),
+		common: jobFields(),
+		kinds: []jobKind{
+			builtIn(KindImport, "Loads a file into a table.", importFields(),
+				func(j *Job) **Import { return &j.Import }),
+			builtIn(KindHTTP, "Sends a request to a program of yours. Any answer of 2xx is success; 410 ends the job for good.", httpFields(),
+				func(j *Job) **HTTP { return &j.HTTP }),
+			builtIn(KindCommand, "Runs a program on the worker's machine, without a shell. Exit status 0 is success.", commandFields(),
+				func(j *Job) **Command { return &j.Command }),
+			builtIn(KindEmail, "Sends a mail. `to`, `cc`, `bcc`, `subject`, `text` and `html` are templates of Go (packages text/template and html/template) over the params of the job. Needs the top-level `mail`.", emailFields(),
+				func(j *Job) **Email { return &j.Email }),
+			builtIn(KindSQL, "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.", sqlFields(),
+				func(j *Job) **SQL { return &j.SQL }),
+			programs(),
+		},
 	}
+}
+
+// builtIn is a kind of ours, whose fields are kept at the member of a job that target gives.
+func builtIn[T any](name, doc string, fields object[T], target func(*Job) **T) jobKind {
+	return jobKind{name: name, doc: doc, fields: fields.infos(), read: func(d *decoder, v value, job *Job) {
+		it := new(T)
+		fields.reset(d, it)
+		fields.readFields(d, v, it)
+		*target(job) = it
+	}}
+}
+
+func programs() jobKind {
+	fields := programFields()
+	return jobKind{
+		name: programKind, doc: "Any other kind is one that your Go program registers with River.", fields: fields.infos(),
+		read: func(d *decoder, v value, job *Job) {
+			fields.reset(d, job)
+			fields.readFields(d, v, job)
+		},
+	}
+}
+
+// infos are all fields of jobs of the kind k.
+func (t jobs) infos(k jobKind) []info { return slices.Concat(t.common.of(k.name).infos(), k.fields) }
+
+// of is the kind with that name.
+func (t jobs) of(name string) jobKind {
+	for _, k := range t.kinds {
+		if k.name == name {
+			return k
+		}
+	}
+	return t.kinds[len(t.kinds)-1]
 }
 
 func (t jobs) read(d *decoder, v value, into *map[string]*Job) {
@@ -51,24 +99,27 @@ func (t jobs) job(d *decoder, v value) *Job {
 		return nil
 	}
 	job := &Job{}
-	t.common.reset(d, job)
-	job.Retry, job.Retention = d.config.Retry, d.config.Retention
-	t.common.readFields(d, v, job)
-	job.OwnDelays = givesDelays(v)
-
-	switch job.Kind {
-	case "": // its further fields cannot be judged
-	case KindImport:
-		t.checkKind(d, v, job, t.importInfos, t.programInfos, "a kind that your program registers")
-		job.Import = &Import{}
-		t.imports.reset(d, job.Import)
-		t.imports.readFields(d, v, job.Import)
-	default:
-		t.checkKind(d, v, job, t.programInfos, t.importInfos, "kind "+KindImport)
-		t.program.reset(d, job)
-		t.program.readFields(d, v, job)
+	kindRow, rest := t.common[:1], t.common[1:]
+	kindRow.readFields(d, v, job)
+	if job.Kind == "" { // its further fields cannot be judged
+		t.readCommon(d, v, job, rest)
+		return job
+	}
+	own := t.of(job.Kind)
+	t.checkKind(d, v, job, own)
+	t.readCommon(d, v, job, rest.of(own.name))
+	own.read(d, v, job)
+	if job.Kind == KindSQL && job.Params == nil {
+		job.Params = []Param{} // a statement has no place for one that is not declared
 	}
 	return job
+}
+
+func (t jobs) readCommon(d *decoder, v value, job *Job, fields object[Job]) {
+	fields.reset(d, job)
+	job.Retry, job.Retention = d.config.Retry, d.config.Retention
+	fields.readFields(d, v, job)
+	job.OwnDelays = givesDelays(v)
 }
 
 // givesDelays tells whether the job says something about the delays between attempts,
@@ -83,52 +134,78 @@ func givesDelays(job value) bool {
 	return false
 }
 
-// checkKind reports the fields that the kind of the job does not have; of foreign
-// ones it says to whom they belong.
-func (t jobs) checkKind(d *decoder, v value, job *Job, own, foreign []info, owner string) {
+// checkKind reports the fields that the kind of the job does not have; of those that
+// another kind has it says which.
+func (t jobs) checkKind(d *decoder, v value, job *Job, own jobKind) {
+	known := t.infos(own)
+	names := make([]string, len(known))
+	for i, f := range known {
+		names[i] = f.name
+	}
 	kind, _ := v.node.find("kind")
-	var misplaced []info
-	for _, f := range foreign {
-		e, given := v.node.find(f.name)
-		if !given {
+	meant := suggest(job.Kind, builtInKinds())
+	for _, e := range v.node.entries {
+		owners := t.owners(e.key)
+		if hasField(known, e.key) || len(owners) == 0 {
 			continue
 		}
-		misplaced = append(misplaced, f)
+		known = append(known, info{name: e.key}) // reported here
 		hint := ""
-		if s := suggest(job.Kind, builtInKinds()); s != "" && s != job.Kind {
-			hint = "did you mean kind: " + s + "?"
+		if s := suggest(e.key, names); s != "" {
+			hint = "did you mean " + s + "?"
 		}
-		d.fail(v.entry(e), hint, "is a field of %s, and this job is of kind %s", owner, kind.value.source)
+		if meant != job.Kind && slices.Contains(owners, meant) {
+			hint = "did you mean kind: " + meant + "?"
+		}
+		d.fail(v.entry(e), hint, "is a field of %s, and this job is of kind %s", kindWords(owners), kind.value.source)
 	}
-	checkFields(d, v, slices.Concat(t.commonInfos, own, misplaced))
+	checkFields(d, v, known)
+}
+
+// owners are the kinds whose jobs have the field.
+func (t jobs) owners(field string) []string {
+	var names []string
+	for _, k := range t.kinds {
+		if hasField(t.infos(k), field) {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
+func hasField(fields []info, name string) bool {
+	return slices.ContainsFunc(fields, func(f info) bool { return f.name == name })
 }
 
 func (t jobs) shape() shape {
-	common, imports, program := t.commonInfos, t.importInfos, t.programInfos
-	job := map[string]any{
-		"type":       "object",
-		"required":   []string{"kind"},
-		"properties": map[string]any{"kind": kind{}.shape().schema},
-		"if": map[string]any{
-			"properties": map[string]any{"kind": map[string]any{"const": KindImport}},
-			"required":   []string{"kind"},
-		},
-		"then": objectSchema(slices.Concat(common, imports)),
-		"else": objectSchema(slices.Concat(common, program)),
+	var byKind []any
+	variants := make([]variant, len(t.kinds))
+	for i, k := range t.kinds {
+		is, title := map[string]any{"const": k.name}, "Kind `"+k.name+"`"
+		if k.name == programKind {
+			is, title = map[string]any{"not": map[string]any{"enum": builtInKinds()}}, "Kinds of your own program"
+		}
+		byKind = append(byKind, map[string]any{
+			"if":   map[string]any{"properties": map[string]any{"kind": is}, "required": []string{"kind"}},
+			"then": objectSchema(t.infos(k)),
+		})
+		variants[i] = variant{title, k.doc, k.fields}
 	}
 	return shape{
 		words: "mapping from name to job",
 		schema: map[string]any{
-			"type":                 []string{"object", "null"},
-			"propertyNames":        map[string]any{"pattern": jobNamePattern, "maxLength": maxNameLength},
-			"additionalProperties": job,
+			"type":          []string{"object", "null"},
+			"propertyNames": map[string]any{"pattern": jobNamePattern, "maxLength": maxNameLength},
+			"additionalProperties": map[string]any{
+				"type":       "object",
+				"required":   []string{"kind"},
+				"properties": map[string]any{"kind": kind{}.shape().schema},
+				"allOf":      byKind,
+			},
 		},
 		optional: true,
 		keys:     "JOB",
-		fields:   common,
-		variants: []variant{
-			{fmt.Sprintf("Kind `%s`", KindImport), "Loads a file into a table.", imports},
-			{"Kinds of your own program", "Any other kind is one that your Go program registers with River.", program},
-		},
+		fields:   t.common.infos(),
+		variants: variants,
 	}
 }

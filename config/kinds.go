@@ -18,11 +18,44 @@ const reservedPrefix = "tidemill."
 var kindRE = regexp.MustCompile(kindPattern)
 
 // builtInKinds are the kinds that this version runs itself.
-func builtInKinds() []string { return []string{KindImport} }
+func builtInKinds() []string {
+	return []string{KindImport, KindHTTP, KindCommand, KindEmail, KindSQL}
+}
 
 // plannedKinds have a meaning in later versions, so no program may take them.
 func plannedKinds() []string {
-	return []string{"cleanup", "command", "each", "email", "export", "health", "http", "report", "sql", "sync"}
+	return []string{"cleanup", "each", "export", "health", "report", "sync"}
+}
+
+// programKind stands for all kinds that a user's program registers.
+const programKind = ""
+
+// kindWords names kinds, to follow "is a field of"; programKind is the last of them.
+func kindWords(kinds []string) string {
+	own := slices.Contains(kinds, programKind)
+	named := slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == programKind })
+	words := "kind "
+	if len(named) > 1 {
+		words = "kinds "
+	}
+	words += listWords(named)
+	switch {
+	case !own:
+		return words
+	case len(named) == 0:
+		return "a kind that your program registers"
+	default:
+		return words + " and of those that your program registers"
+	}
+}
+
+// listWords joins words as prose does: a, b and c.
+func listWords(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 // kind is a built-in kind or the River kind of a user's own worker.

@@ -31,9 +31,16 @@ func TestReferenceIsCommitted(t *testing.T) {
 	}
 }
 
+// exampleEnv has the names that the example needs.
+func exampleEnv() *Opts {
+	return lookup(map[string]string{
+		"DATABASE_URL": "postgres://app@db/app", "MAIL_URL": "smtp://localhost:25", "WEBHOOK_SECRET": "whsec_" + strings.Repeat("Tide", 10),
+	})
+}
+
 func TestExampleIsValid(t *testing.T) {
 	t.Parallel()
-	if got := messages(t, example, lookup(map[string]string{"DATABASE_URL": "postgres://app@db/app"})); got != nil {
+	if got := messages(t, example, exampleEnv()); got != nil {
 		t.Errorf("example: %q", got)
 	}
 }

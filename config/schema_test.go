@@ -22,7 +22,7 @@ func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
 	object, _ := v.(map[string]any)
 	for keyword, arg := range s {
 		switch keyword {
-		case "$schema", "$defs", "title", "description", "default", "then", "else":
+		case "$schema", "$defs", "title", "description", "default", "then":
 		case "$ref":
 			name := strings.TrimPrefix(arg.(string), "#/$defs/")
 			problems = append(problems, c.validate(c.root["$defs"].(map[string]any)[name].(map[string]any), v, at)...)
@@ -92,6 +92,10 @@ func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
 			for name := range object {
 				problems = append(problems, c.validate(arg.(map[string]any), name, at+"."+name)...)
 			}
+		case "minItems":
+			if list, ok := v.([]any); ok && float64(len(list)) < arg.(float64) {
+				fail("has too few items")
+			}
 		case "items":
 			list, _ := v.([]any)
 			for i, item := range list {
@@ -101,16 +105,18 @@ func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
 			if !slices.ContainsFunc(arg.([]any), func(sub any) bool { return len(c.validate(sub.(map[string]any), v, at)) == 0 }) {
 				fail("fits none of %d forms", len(arg.([]any)))
 			}
+		case "allOf":
+			for _, sub := range arg.([]any) {
+				problems = append(problems, c.validate(sub.(map[string]any), v, at)...)
+			}
 		case "not":
 			if len(c.validate(arg.(map[string]any), v, at)) == 0 {
 				fail("is excluded")
 			}
 		case "if":
-			branch := "then"
-			if len(c.validate(arg.(map[string]any), v, at)) > 0 {
-				branch = "else"
+			if len(c.validate(arg.(map[string]any), v, at)) == 0 {
+				problems = append(problems, c.validate(s["then"].(map[string]any), v, at)...)
 			}
-			problems = append(problems, c.validate(s[branch].(map[string]any), v, at)...)
 		default:
 			fail("keyword %s is unknown to this test", keyword)
 		}
@@ -171,7 +177,9 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 		`jobs: {a: {kind: import, table: t, delimiter: '\t', max_record: 1.5MiB, reject_limit: {ratio: 0.01}}}`,
 		`jobs: {a: {kind: import, table: "${T:-t}", header: "${H:-true}", max_record: "${R:-1MiB}"}}`,
 	} {
-		mustParse(t, strings.ReplaceAll(src, "${DATABASE_URL}", "${DATABASE_URL:-}"))
+		if got := messages(t, src, exampleEnv()); got != nil {
+			t.Errorf("Parse refuses\n%s\n%s", src, strings.Join(got, "\n"))
+		}
 		if problems := check.validate(check.root, instance(src), ""); len(problems) > 0 {
 			t.Errorf("schema refuses\n%s\n%s", src, strings.Join(problems, "\n"))
 		}
@@ -238,12 +246,13 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 				walk(at+f.name+".", f.shape.fields, below)
 				continue
 			}
-			branches := []string{"then", "else"}
-			if len(f.shape.variants) != len(branches) {
-				t.Fatalf("%s%s: %d variants for %d branches", at, f.name, len(f.shape.variants), len(branches))
+			branches, kinds := below["allOf"].([]any), newJobs().kinds
+			if len(branches) != len(kinds) || len(f.shape.variants) != len(kinds) {
+				t.Fatalf("%s%s: %d variants and %d branches for %d kinds", at, f.name, len(f.shape.variants), len(branches), len(kinds))
 			}
 			for i, v := range f.shape.variants {
-				walk(at+f.name+".", slices.Concat(f.shape.fields, v.fields), below[branches[i]].(map[string]any))
+				common := slices.DeleteFunc(slices.Clone(f.shape.fields), func(f info) bool { return slices.Contains(f.except, kinds[i].name) })
+				walk(at+f.name+".", slices.Concat(common, v.fields), branches[i].(map[string]any)["then"].(map[string]any))
 			}
 		}
 	}
@@ -252,7 +261,8 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 	// Leaves and sections of the Go types that no field of the file fills.
 	filledBesides := map[string]int{
 		"Config": 1, // File
-		"Job":    2, // Name and OwnDelays; Import stands for the fields of its kind
+		"Job":    2, // Name and OwnDelays; Import, HTTP and so on stand for the fields of their kind
+		"Param":  1, // Name is the key
 		"Column": 2, // Target is the key; Number shares its field with Field
 	}
 	for name, pair := range map[string][2]int{
@@ -263,7 +273,13 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Retention":   {len(retentionFields()), reflect.TypeFor[Retention]().NumField()},
 		"Queue":       {len(queueFields()), reflect.TypeFor[Queue]().NumField()},
 		"Retry":       {len(retryFields()), reflect.TypeFor[Retry]().NumField()},
-		"Job":         {len(jobFields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - 1}, // Import
+		"Job":         {len(jobFields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - len(builtInKinds())},
+		"Mail":        {len(mailFields()), reflect.TypeFor[Mail]().NumField()},
+		"Param":       {len(paramFields()), reflect.TypeFor[Param]().NumField()},
+		"HTTP":        {len(httpFields()), reflect.TypeFor[HTTP]().NumField()},
+		"Command":     {len(commandFields()), reflect.TypeFor[Command]().NumField()},
+		"Email":       {len(emailFields()), reflect.TypeFor[Email]().NumField()},
+		"SQL":         {len(sqlFields()), reflect.TypeFor[SQL]().NumField()},
 		"Import":      {len(importFields()), reflect.TypeFor[Import]().NumField()},
 		"RejectLimit": {len(rejectLimitFields()), reflect.TypeFor[RejectLimit]().NumField()},
 		"Column":      {len(columnFields()), reflect.TypeFor[Column]().NumField()},
@@ -272,7 +288,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 			t.Errorf("%s: %d fields in the tables, %d in Go", name, rows, members)
 		}
 	}
-	if fields < 40 {
+	if fields < 120 {
 		t.Errorf("only %d fields were looked at", fields)
 	}
 }

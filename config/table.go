@@ -22,10 +22,10 @@ type shape struct {
 	variants []variant // further fields, by the value of one
 }
 
-// variant is a set of fields that only some mappings of a shape have.
+// variant is a set of fields that only mappings of one kind have.
 type variant struct {
 	title, doc string
-	fields     []info
+	fields     []info // beside those of the shape
 }
 
 // info is what the generators need of a field.
@@ -34,6 +34,7 @@ type info struct {
 	def       string // as it would stand in the file; empty: none
 	inherits  string // in place of def: where the value comes from when absent
 	required  bool
+	except    []string // kinds of job that do not have the field
 	shape     shape
 }
 
@@ -70,6 +71,12 @@ func (f field[T]) needed() field[T] {
 	return f
 }
 
+// notOf marks a field that jobs of these kinds do not have.
+func (f field[T]) notOf(kinds ...string) field[T] {
+	f.except = kinds
+	return f
+}
+
 // from says where the value comes from when the field is absent.
 func (f field[T]) from(where string) field[T] {
 	f.inherits = where
@@ -84,6 +91,11 @@ func inherited[T any](where string, fields object[T]) object[T] {
 		out[i].def, out[i].inherits = "", "`"+where+"."+out[i].name+"`"
 	}
 	return out
+}
+
+// of are the fields that jobs of the kind have.
+func (o object[T]) of(kind string) object[T] {
+	return slices.DeleteFunc(slices.Clone(o), func(f field[T]) bool { return slices.Contains(f.except, kind) })
 }
 
 func (o object[T]) infos() []info {

@@ -18,22 +18,27 @@ type text struct {
 }
 
 func (t text) read(d *decoder, v value, into *string) {
-	s, known, ok := d.text(v)
-	if !ok {
-		return
+	if s, ok := t.text(d, v); ok {
+		*into = s
 	}
-	if known && t.check != nil {
-		problem, hint := t.check(s)
-		switch {
-		case problem != "" && t.secret:
-			d.fail(v, hint, "%s", problem)
-			return
-		case problem != "":
-			d.refuse(v, hint, "%s", problem)
-			return
-		}
+}
+
+// text returns the text of v, and whether there is one that check accepts or cannot judge.
+func (t text) text(d *decoder, v value) (string, bool) {
+	s, known, ok := d.anyText(v, t.secret)
+	if !ok || !known || t.check == nil {
+		return s, ok
 	}
-	*into = s
+	problem, hint := t.check(s)
+	switch {
+	case problem == "":
+		return s, true
+	case t.secret:
+		d.fail(v, hint, "%s", problem)
+	default:
+		d.refuse(v, hint, "%s", problem)
+	}
+	return "", false
 }
 
 func (t text) shape() shape {
@@ -234,33 +239,5 @@ func (character) shape() shape {
 	return shape{
 		words:  "one ASCII character, or `tab`",
 		schema: orEnv(map[string]any{"type": "string", "pattern": `^([\t -~]|tab|\\t)$`}),
-	}
-}
-
-// texts is a list of texts.
-type texts struct{ item string } // what an item is, for the reference
-
-func (t texts) read(d *decoder, v value, into *[]string) {
-	if v.node.scalar() && v.node.kind != nullNode {
-		d.refuse(v, "write it as ["+shorten(v.node.source)+"]", "is not a list")
-		return
-	}
-	if !d.is(v, listNode, "a list") {
-		return
-	}
-	out := []string{}
-	for i := range v.node.items {
-		if s, _, ok := d.text(v.item(i)); ok {
-			out = append(out, s)
-		}
-	}
-	*into = out
-}
-
-func (t texts) shape() shape {
-	return shape{
-		words:    "list of " + t.item,
-		schema:   map[string]any{"type": []string{"array", "null"}, "items": map[string]any{"type": "string"}},
-		optional: true,
 	}
 }

@@ -94,23 +94,35 @@ func (d *decoder) parseYAML(data []byte) (file *ast.File, ok bool) {
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // duplicates are found here, all of them
 	if err != nil {
-		d.syntaxError(err)
+		d.syntaxError(data, err)
 		return nil, false
 	}
 	return file, true
 }
 
-func (d *decoder) syntaxError(err error) {
+func (d *decoder) syntaxError(data []byte, err error) {
 	var syntax yaml.Error
 	if !errors.As(err, &syntax) {
 		d.failAt(Position{}, nil, "", "not YAML: %s", strings.ReplaceAll(err.Error(), "\n", " "))
 		return
 	}
 	pos, message, hint := tokenPosition(syntax.GetToken()), syntax.GetMessage(), ""
-	if strings.Contains(message, "'\t'") {
+	switch {
+	case strings.Contains(message, "'\t'"):
 		message, hint = "a tab where spaces are expected", "indent with spaces"
+	case strings.Contains(line(data, pos.Line), "{{"):
+		hint = "put a text that begins with {{ in quotes"
 	}
 	d.failAt(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
+}
+
+// line is the line of data with that number, "" if there is none.
+func line(data []byte, number int) string {
+	lines := bytes.SplitN(data, []byte("\n"), number+1)
+	if number < 1 || number > len(lines) {
+		return ""
+	}
+	return string(lines[number-1])
 }
 
 func tokenPosition(tk *token.Token) Position {

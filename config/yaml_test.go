@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -56,6 +58,7 @@ func TestYAMLProblems(t *testing.T) {
 		"directive":             {"%YAML 1.2\n---\nqueues: {a: 1}\n", []string{"1:1: directives are not supported (remove this line)"}},
 		"a text":                {"hello\n", []string{`1:1: "hello" is not a mapping`}},
 		"a list":                {"- a\n", []string{`1:1: is a list, not a mapping`}},
+		"template":              {"jobs:\n  a:\n    kind: email\n    to: {{.email}}\n    text: x\n", []string{"4:10: not YAML: could not find flow map content (put a text that begins with {{ in quotes)"}},
 		"tab":                   {"jobs:\n\ta: b\n", []string{"2:1: not YAML: a tab where spaces are expected (indent with spaces)"}},
 		"unclosed bracket":      {"queues: {a: 1\n", []string{"1:9: not YAML: could not find flow mapping end token '}'"}},
 		"unclosed quote":        {"jobs: \"\n", []string{"1:7: not YAML: could not find end character of double-quoted text"}},
@@ -168,6 +171,11 @@ func FuzzParse(f *testing.F) {
 	seeds := []string{
 		example, "", "a: &x [*x]", "? a\n: b", "a: !!x y", "{a: ${B:-c}}", "%YAML 1.2\n---\na: b", "<<: *a", "&a b: *a", "a: |\n  b\n", ">\n>", "&{0", "0\n:", "*-0", "{\"000\":0000A,",
 		"jobs: {a: {kind: import, table: '\"a\"\"b\".c', columns: {a, b: {field: 1}}, header: false}}",
+		`jobs: {a: {kind: http, url: "https://h:1/p?q", headers: {A-b: c}, secret: [whsec_VGlkZW1pbGxUaWRlbWlsbFRpZGVtaWxs, "0123456789abcdef"], max_response: 0B}}`,
+		`jobs: {a: {kind: command, argv: [a, "b c"], env: {A: "${B:-c}"}, params: {x: {type: json, default: [1, {y: null}]}}}}`,
+		"mail: {url: 'smtp://u:p%40@h', from: 'A <a@b.c>', templates: x}\njobs: {a: {kind: email, to: ['{{.a}}', 'A <a@b.c>, d@e.f'], subject: '{{if .a}}x{{end}}', template: t}}",
+		"jobs: {a: {kind: sql, statement: \"SELECT :a::int, E'\\\\':b' -- :c\", params: {a: {type: integer, default: 5}}}}",
+		"jobs: {a: {kind: own, params: {d: {type: date, default: scheduled_for}, t: timestamp, u: uuid, n: {type: number, default: 1e400}}}}\ntimezone: Asia/Tokyo",
 	}
 	for _, s := range seeds {
 		f.Add([]byte(s), false)
@@ -187,6 +195,12 @@ func FuzzParse(f *testing.F) {
 				if job.Hash() == "" {
 					t.Error("no hash")
 				}
+				if !offline { // where a default may be a name without value
+					checkDefaults(t, job)
+				}
+			}
+			if c.Hash() == "" || c.Location() == nil {
+				t.Error("no hash or time zone")
 			}
 			return
 		}
@@ -199,4 +213,15 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkDefaults wants that a start which gives nothing is refused only for a param without default.
+func checkDefaults(t *testing.T, job *Job) {
+	t.Helper()
+	if slices.ContainsFunc(job.Params, func(p Param) bool { return p.Default == nil }) {
+		return
+	}
+	if _, err := job.ResolveParams(nil, time.Unix(0, 0)); err != nil {
+		t.Errorf("params %v: %v", job.Params, err)
+	}
 }

@@ -31,8 +31,9 @@ type Opts struct {
 	Schema migrations.Schema
 	// Logger; default slog.Default().
 	Logger *slog.Logger
-	// Version and Queues (name to number of workers) are for people to see.
+	// Version and Queues (name to number of workers) are for people to see. Config says which configuration it runs.
 	Version string
+	Config  string
 	Queues  map[string]int
 
 	// Beat is how often the process says that it lives; default 2 s.
@@ -116,8 +117,8 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 			return nil, fmt.Errorf("fence the former process id %s: %w", opts.Replaces, err)
 		}
 	}
-	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues) VALUES ($1, $2, $3, $4, $5)`),
-		p.id, host, os.Getpid(), opts.Version, queues)
+	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)`),
+		p.id, host, os.Getpid(), opts.Version, queues, opts.Config)
 	if err != nil {
 		_ = p.beatConn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("register the process: %w", err)
@@ -198,31 +199,35 @@ func (p *Process) Run(ctx context.Context) error {
 func (p *Process) beatLoop(ctx context.Context) error {
 	tick := time.NewTicker(p.opts.Beat)
 	defer tick.Stop()
+	// The others count from the beat itself, which is no earlier than its beginning here.
 	last := time.Now()
 	for {
-		err := p.beat(ctx)
+		began, silentAt := time.Now(), last.Add(p.opts.SilentAfter)
+		err := p.beat(ctx, silentAt)
 		switch {
 		case err == nil:
-			last = time.Now()
+			last = began
 		case errors.Is(err, ErrFenced):
 			return err
 		case ctx.Err() != nil:
 			return nil
-		case time.Since(last) > p.opts.SilentAfter:
+		case !time.Now().Before(silentAt):
 			return fmt.Errorf("%w: %w", ErrSilent, err)
 		default:
 			p.opts.Logger.WarnContext(ctx, "beat", "process", p.id, "error", err)
 		}
 		select {
 		case <-tick.C:
+		case <-time.After(time.Until(last.Add(p.opts.SilentAfter))): // the last try is cut short, not late
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (p *Process) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (p *Process) beat(ctx context.Context, silentAt time.Time) error {
+	const patience, least = 5 * time.Second, 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, max(least, min(patience, time.Until(silentAt))))
 	defer cancel()
 	if p.beatConn.IsClosed() {
 		if err := p.connect(ctx); err != nil {

@@ -19,7 +19,8 @@ func (m *Main) configCmd() *cobra.Command {
 	var offline bool
 	check := &cobra.Command{
 		Use: "check [FILE]", Short: "Check the configuration, also against the live database", Args: args(0, 1),
-		Long: `Checks the file, then holds each job against the live database: tables, columns, a unique index on match.
+		Long: `Checks the file, then holds each job against the live database: tables, columns, a unique index on
+match, statements.
 
 --offline leaves the database out and does not need the variables of ${NAME} to be set.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,10 +78,14 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, 
 	var problems config.Errors
 	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
 		job := app.Config.Jobs[name]
-		if job.Import == nil {
-			continue
+		var found []*config.Error
+		var err error
+		switch {
+		case job.Import != nil:
+			found, err = workers.CheckImport(ctx, app.Pool, app.Config, job)
+		case job.SQL != nil:
+			found, err = workers.CheckSQL(ctx, app.Pool, app.Config, job)
 		}
-		found, err := workers.CheckImport(ctx, app.Pool, app.Config, job)
 		if err != nil {
 			return nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}

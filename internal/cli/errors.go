@@ -33,6 +33,21 @@ func (e *hintError) Unwrap() error { return e.err }
 
 func withHint(err error, hint string) error { return &hintError{err: err, hint: hint} }
 
+// plainError turns what our SQL functions raise into words for people.
+func plainError(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case "22023", "0A000", "55000":
+		return withHint(errors.New(pg.Message), pg.Hint)
+	case "42883":
+		return withHint(err, "if the database was not migrated to this version, run: tidemill migrate up")
+	}
+	return err
+}
+
 // exitError ends the command with a code after everything has been said.
 type exitError struct{ code int }
 

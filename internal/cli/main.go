@@ -43,6 +43,8 @@ type App struct {
 	Migrate func(ctx context.Context) ([]migrations.Step, error)
 	// Import stores a file and starts a run; existing says that an earlier run of the same content is returned.
 	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
+	// Start starts a configured job; existing says that the live run of a unique job is returned.
+	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
 }
@@ -104,8 +106,8 @@ Exit codes of all commands:
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.checkLogLevel() }
 	asGroup(root)
-	root.AddCommand(m.configCmd(), m.demoCmd(), m.importCmd(), m.jobsCmd(), m.migrateCmd(), m.processesCmd(), m.queuesCmd(),
-		m.runsCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
+	root.AddCommand(m.configCmd(), m.demoCmd(), m.enqueueCmd(), m.execCmd(), m.importCmd(), m.jobsCmd(), m.mailCmd(), m.migrateCmd(),
+		m.processesCmd(), m.queuesCmd(), m.runsCmd(), m.startCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
 	return root
 }
 

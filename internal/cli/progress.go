@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -106,6 +108,15 @@ func clip(text string, width int) string {
 	return text
 }
 
+// indented is JSON for people to read.
+func indented(value json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, value, "", "  ") != nil {
+		return string(value)
+	}
+	return b.String()
+}
+
 // summary is what a person wants to know of a run that has ended.
 func (m *Main) summary(w io.Writer, info *batch.Info) {
 	fmt.Fprintf(w, "run %d %s", info.ID, paint(w, statusColour(info.Status), string(info.Status)))
@@ -121,15 +132,17 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		{c.Read, "read"}, {c.Inserted, "inserted"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"},
 		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Rejected, "rejected"},
 	} {
-		if line.n > 0 || line.text == "read" {
+		if line.n > 0 || line.text == "read" && info.Unit != nil {
 			fmt.Fprintf(w, "  %12s  %s\n", grouped(line.n), line.text)
 		}
 	}
 	if note := noteOf(info); note != "" {
 		fmt.Fprintf(w, "note: %s\n", printable(note))
+	} else if len(info.Result) > 0 {
+		fmt.Fprintf(w, "result: %s\n", printable(indented(info.Result)))
 	}
 	switch {
-	case info.Status == batch.Cancelled:
+	case info.Status == batch.Cancelled && info.Done > 0:
 		fmt.Fprintf(w, "note: what was imported is kept; to go on from there: tidemill runs retry %d\n", info.ID)
 	case info.Error != nil:
 		fmt.Fprintf(w, "error: %s\n", printable(*info.Error))

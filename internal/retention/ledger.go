@@ -11,6 +11,33 @@ import (
 // dueRun says of the run r that it ended before the cutoff of its job. Its parameters are those of cutoffs, from $3 on.
 const dueRun = `r.finished_at < coalesce((SELECT c.at FROM unnest($4::text[], $5::timestamptz[]) c (job, at) WHERE c.job = r.job), $3)`
 
+// lost fails runs of outside code that did not say their end in the time they had given themselves.
+func (s *Sweeper) lost(ctx context.Context, _ time.Time, deleted *Deleted) error {
+	err := s.batches(ctx, &deleted.Lost, `
+		UPDATE {tidemill}.run SET status = 'failed', finished_at = now(), updated_at = now(),
+		       error = 'no end was reported within its timeout of ' || justify_hours(date_trunc('second', expires_at - started_at))
+		 WHERE id IN (SELECT id FROM {tidemill}.run WHERE expires_at < now() AND finished_at IS NULL ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)`)
+	if err != nil {
+		return fmt.Errorf("look for lost runs: %w", err)
+	}
+	return nil
+}
+
+// messages deletes what is known of mails that nobody can retry any more: their run and its job are gone.
+func (s *Sweeper) messages(ctx context.Context, now time.Time, deleted *Deleted) error {
+	err := s.batches(ctx, &deleted.Messages, `
+		DELETE FROM {tidemill}.message_claim WHERE (key, recipient) IN (
+			SELECT c.key, c.recipient FROM {tidemill}.message_claim c
+			 WHERE c.updated_at < $2
+			   AND NOT EXISTS (SELECT FROM {river}.river_job j WHERE j.id = c.run)
+			   AND NOT EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = c.run)
+			 LIMIT $1 FOR UPDATE SKIP LOCKED)`, now.Add(-time.Hour))
+	if err != nil {
+		return fmt.Errorf("delete what is known of old mails: %w", err)
+	}
+	return nil
+}
+
 // rejects deletes the rejects of runs that ended long enough ago, and of runs that are gone.
 func (s *Sweeper) rejects(ctx context.Context, now time.Time, deleted *Deleted) error {
 	cut := s.cutoffs(now, func(l Limits) time.Duration { return l.Rejects })

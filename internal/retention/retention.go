@@ -1,4 +1,5 @@
-// Package retention deletes what is finished and old enough: River's jobs by outcome, runs of the ledger, and rejected rows.
+// Package retention deletes what is finished and old enough: River's jobs by outcome, runs of the ledger, rejected rows, and
+// what is known of sent mails. It also fails the runs of outside code whose end never came.
 //
 // It takes the place of River's job cleaner, which knows neither jobs of the configuration nor "forever"; a client beside
 // it must have all of River's retention periods at -1. Files in the storage are not its business: an upload stays when
@@ -55,11 +56,13 @@ type Opts struct {
 	Pause time.Duration
 }
 
-// Deleted counts the rows that a sweep deleted.
+// Deleted counts the rows that a sweep deleted, and the runs of outside code that it took for lost.
 type Deleted struct {
-	Jobs    int64
-	Runs    int64
-	Rejects int64
+	Jobs     int64
+	Runs     int64
+	Rejects  int64
+	Messages int64
+	Lost     int64
 }
 
 // ErrElsewhere is returned by Sweep while another session sweeps.
@@ -102,7 +105,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		deleted, err := s.Sweep(ctx)
 		if deleted != (Deleted{}) {
 			s.opts.Logger.InfoContext(ctx, "deleted what was kept long enough", "jobs", deleted.Jobs, "runs", deleted.Runs,
-				"rejects", deleted.Rejects, "seconds", time.Since(began).Seconds())
+				"rejects", deleted.Rejects, "messages", deleted.Messages, "lost", deleted.Lost, "seconds", time.Since(began).Seconds())
 		}
 		if err != nil && !errors.Is(err, ErrElsewhere) && ctx.Err() == nil {
 			s.opts.Logger.WarnContext(ctx, "delete what was kept long enough; to be tried again", "error", err)

@@ -313,3 +313,34 @@ func TestOneSweepsAtATime(t *testing.T) {
 		t.Errorf("after the session was lost, %+v is deleted", got)
 	}
 }
+
+func TestRunsOfOutsideCodeAreLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`SELECT tidemill.run_begin('late', timeout => '2 hours'), tidemill.run_begin('on time'), tidemill.run_finish(tidemill.run_begin('done'))`)
+	b.exec(`UPDATE tidemill.run SET started_at = started_at - interval '3 hours', expires_at = expires_at - interval '3 hours' WHERE job IN ('late', 'done')`)
+	s := b.sweeper(retention.Opts{Limits: forever()})
+	if diff := cmp.Diff(retention.Deleted{Lost: 1}, b.sweep(s)); diff != "" {
+		t.Errorf("swept (-want +got):\n%s", diff)
+	}
+	var got string
+	err := b.pool.QueryRow(t.Context(), `SELECT string_agg(concat_ws(' ', job, status, error), '; ' ORDER BY job) FROM tidemill.run`).Scan(&got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "done succeeded; late failed no end was reported within its timeout of 02:00:00; on time running"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestMessagesOfRunsThatAreGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.run(1, "a", day, 0)
+	b.exec(`INSERT INTO tidemill.message_claim (key, recipient, run, state, message_id, first_at, updated_at) VALUES
+		('1', 'a@x', 1, 'sent', 'm', now(), now() - interval '1 year'), ('2', 'a@x', 2, 'sent', 'm', now(), now() - interval '1 year'),
+		('3', 'a@x', 3, 'sent', 'm', now(), now())`)
+	if diff := cmp.Diff(retention.Deleted{Messages: 1}, b.sweep(b.sweeper(retention.Opts{Limits: forever()}))); diff != "" {
+		t.Errorf("swept (-want +got):\n%s", diff)
+	}
+}

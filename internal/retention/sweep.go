@@ -25,7 +25,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Deleted, error) {
 	// In this order each finds what the one before has set free. A step that fails, by its time limit for example, does
 	// not keep the others from their work.
 	var failed []error
-	for _, step := range []func(context.Context, time.Time, *Deleted) error{s.jobs, s.rejects, s.runs} {
+	for _, step := range []func(context.Context, time.Time, *Deleted) error{s.lost, s.jobs, s.rejects, s.runs, s.messages} {
 		if err := step(ctx, now, &deleted); err != nil {
 			failed = append(failed, err)
 		}

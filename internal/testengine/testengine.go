@@ -55,8 +55,8 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 // Start returns a client that works what register adds, stopped at the end of the test. The database is a new one unless
-// url is given.
-func Start(tb testing.TB, url string, register func(*river.Workers)) *Engine {
+// url is given. Each of configure may change the client's configuration, such as add a plugin.
+func Start(tb testing.TB, url string, register func(*river.Workers), configure ...func(*river.Config)) *Engine {
 	tb.Helper()
 	if url == "" {
 		url = URL(tb)
@@ -65,7 +65,7 @@ func Start(tb testing.TB, url string, register func(*river.Workers)) *Engine {
 	engine := batch.New(batch.Opts{Pool: pool, Logger: slog.New(slog.DiscardHandler)})
 	workers := river.NewWorkers()
 	register(workers)
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+	cfg := &river.Config{
 		FetchCooldown:     time.Millisecond,
 		FetchPollInterval: 20 * time.Millisecond,
 		Logger:            slog.New(slog.DiscardHandler),
@@ -74,7 +74,11 @@ func Start(tb testing.TB, url string, register func(*river.Workers)) *Engine {
 		Schema:            migrations.DefaultSchema,
 		SoftStopTimeout:   5 * time.Second,
 		Workers:           workers,
-	})
+	}
+	for _, change := range configure {
+		change(cfg)
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -4,7 +4,7 @@ DROP FUNCTION {tidemill}.end_run;
 DROP FUNCTION {tidemill}.run_begin;
 DROP FUNCTION {tidemill}.cancel;
 DROP FUNCTION {tidemill}.start;
-DROP FUNCTION {tidemill}.check_params;
+DROP FUNCTION {tidemill}.resolve_params;
 DROP FUNCTION {tidemill}.enqueue;
 DROP FUNCTION {tidemill}.insert_job;
 DROP TABLE {tidemill}.job;

@@ -3,10 +3,11 @@
 
 -- What a job without run and the configuration of this database need to know; one row.
 CREATE TABLE {tidemill}.setting (
-    one    boolean PRIMARY KEY DEFAULT true CHECK (one),
-    notify boolean NOT NULL DEFAULT true,
-    queues text[] NOT NULL DEFAULT '{}',
-    config text NOT NULL DEFAULT ''
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    notify   boolean NOT NULL DEFAULT true,
+    queues   text[] NOT NULL DEFAULT '{}',
+    timezone text NOT NULL DEFAULT 'UTC',
+    config   text NOT NULL DEFAULT ''
 );
 INSERT INTO {tidemill}.setting DEFAULT VALUES;
 
@@ -61,6 +62,8 @@ BEGIN
         RAISE 'priority % is not from 1 to 4', priority USING ERRCODE = '22023', HINT = '1 is first';
     ELSIF max_attempts NOT BETWEEN 1 AND 32767 THEN
         RAISE 'max_attempts % is not from 1 to 32767', max_attempts USING ERRCODE = '22023';
+    ELSIF due > now() + interval '40 years' THEN -- a paused run waits a century, and is known by that
+        RAISE 'scheduled_at % is more than 40 years ahead', due USING ERRCODE = '22023';
     ELSIF jsonb_typeof(args) IS DISTINCT FROM 'object' THEN
         RAISE 'the arguments are not a JSON object' USING ERRCODE = '22023';
     ELSIF EXISTS (SELECT FROM unnest(tags) t (tag) WHERE tag IS NULL OR tag !~ '^\w[\w-]+\w$' OR length(tag) > 255) THEN
@@ -134,20 +137,22 @@ COMMENT ON FUNCTION {tidemill}.enqueue IS
 'Inserts a job of a kind that a program registered, in the caller''s transaction, and returns its id. What is NULL is as the
 kind has it. With unique_key, the id of the live job of that kind and key is returned, if there is one.';
 
--- check_params raises what is wrong with the params of a start; what it lets pass, workers take.
-CREATE FUNCTION {tidemill}.check_params(job text, declared jsonb, given jsonb)
-RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- resolve_params raises what is wrong with the params of a start, and returns them with the defaults filled in. It agrees
+-- with ResolveParams of package config; TestParamsInSQL holds the two against each other.
+CREATE FUNCTION {tidemill}.resolve_params(job text, declared jsonb, given jsonb, due timestamptz)
+RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     param jsonb;
     name text;
+    type text;
     value jsonb;
     word text;
-    fits boolean;
+    resolved jsonb := '{}';
 BEGIN
     IF jsonb_typeof(given) IS DISTINCT FROM 'object' THEN
         RAISE 'job %: params are not a JSON object', job USING ERRCODE = '22023';
     ELSIF declared IS NULL THEN
-        RETURN;
+        RETURN given;
     END IF;
     SELECT k INTO name FROM jsonb_object_keys(given) k
      WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(declared) d WHERE d->>'name' = k) LIMIT 1;
@@ -157,35 +162,40 @@ BEGIN
     END IF;
     FOR param IN SELECT * FROM jsonb_array_elements(declared) LOOP
         name := param->>'name';
+        type := param->>'type';
         value := nullif(given->name, 'null');
-        IF value IS NULL THEN
-            CONTINUE WHEN param ? 'default';
-            RAISE 'job % needs param %', job, name USING ERRCODE = '22023', HINT = format('it is of type %s', param->>'type');
-        END IF;
-        CONTINUE WHEN param->>'type' = 'json';
-        word := value #>> '{}';
-        IF jsonb_typeof(value) NOT IN ('string', 'number', 'boolean') THEN
-            fits := false;
-        ELSE
+        IF value IS NULL AND NOT param ? 'default' THEN
+            RAISE 'job % needs param %', job, name USING ERRCODE = '22023', HINT = format('it is of type %s', type);
+        ELSIF value IS NULL THEN
+            value := param->'default';
+            IF value = '"scheduled_for"' AND type = 'date' THEN
+                value := to_jsonb((due AT TIME ZONE (SELECT timezone FROM {tidemill}.setting))::date);
+            ELSIF value = '"scheduled_for"' AND type = 'timestamp' THEN
+                value := to_jsonb(due);
+            END IF;
+        ELSIF type <> 'json' THEN
+            word := CASE WHEN jsonb_typeof(value) IN ('string', 'number', 'boolean') THEN value #>> '{}' END;
             BEGIN
-                fits := CASE param->>'type'
-                    WHEN 'text' THEN jsonb_typeof(value) = 'string'
-                    WHEN 'integer' THEN word ~ '^[+-]?[0-9]+$' AND word::bigint IS NOT NULL
-                    WHEN 'number' THEN word ~ '^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$' AND jsonb_typeof(value) <> 'boolean'
-                    WHEN 'boolean' THEN lower(word) IN ('true', 'false') AND jsonb_typeof(value) <> 'number'
-                    WHEN 'date' THEN word ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' AND word::date IS NOT NULL
-                    WHEN 'timestamp' THEN word ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$'
-                        AND word::timestamptz IS NOT NULL
-                    WHEN 'uuid' THEN word ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                    ELSE false END;
+                value := CASE
+                    WHEN type = 'text' AND jsonb_typeof(value) = 'string' THEN value
+                    WHEN type = 'integer' AND word ~ '^-?(0|[1-9][0-9]*)$' THEN to_jsonb(word::bigint)
+                    WHEN type = 'number' AND word ~ '^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$' THEN to_jsonb(word::numeric)
+                    WHEN type = 'boolean' AND word IN ('true', 'false') THEN to_jsonb(word::boolean)
+                    WHEN type = 'date' AND word ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' THEN to_jsonb(word::date)
+                    WHEN type = 'timestamp' AND word ~* '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$'
+                        AND word::timestamptz IS NOT NULL THEN value
+                    WHEN type = 'uuid' AND word ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN to_jsonb(lower(word))
+                    END;
             EXCEPTION WHEN data_exception THEN
-                fits := false;
+                value := NULL;
             END;
+            IF value IS NULL THEN
+                RAISE 'job %, param %: % is not of type %', job, name, left((given->name)::text, 100), type USING ERRCODE = '22023';
+            END IF;
         END IF;
-        IF NOT fits THEN
-            RAISE 'job %, param %: % is not of type %', job, name, left(value::text, 100), param->>'type' USING ERRCODE = '22023';
-        END IF;
+        resolved := resolved || jsonb_build_object(name, value);
     END LOOP;
+    RETURN resolved;
 END $$;
 
 CREATE FUNCTION {tidemill}.start(
@@ -207,10 +217,13 @@ BEGIN
     ELSIF def.refusal IS NOT NULL THEN
         RAISE 'job % cannot be started by SQL', job USING ERRCODE = '0A000', HINT = def.refusal;
     END IF;
-    PERFORM {tidemill}.check_params(job, def.params, params);
-    full_args := def.args || CASE WHEN def.nests
-        THEN jsonb_strip_nulls(jsonb_build_object('scheduled_for', scheduled_at)) || jsonb_build_object('params', params)
-        ELSE params END;
+    -- A worker of ours resolves the params itself, as its own configuration says at that time.
+    full_args := {tidemill}.resolve_params(job, def.params, params, coalesce(scheduled_at, now()));
+    IF def.nests THEN
+        full_args := CASE WHEN params = '{}' THEN '{}'::jsonb ELSE jsonb_build_object('params', params) END
+            || CASE WHEN scheduled_at > now() THEN jsonb_build_object('scheduled_for', scheduled_at) ELSE '{}'::jsonb END;
+    END IF;
+    full_args := def.args || full_args;
     FOR i IN 1..5 LOOP
         IF def.alone THEN
             SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = start.job AND r.alone AND r.finished_at IS NULL;
@@ -321,7 +334,7 @@ AS $$ SELECT {tidemill}.end_run(id, 'failed', result, coalesce(nullif(error, '')
 COMMENT ON FUNCTION {tidemill}.run_fail IS 'Says that a run that run_begin began has failed, and why.';
 
 REVOKE ALL ON FUNCTION
-    {tidemill}.insert_job, {tidemill}.enqueue, {tidemill}.check_params, {tidemill}.start, {tidemill}.cancel,
+    {tidemill}.insert_job, {tidemill}.enqueue, {tidemill}.resolve_params, {tidemill}.start, {tidemill}.cancel,
     {tidemill}.run_begin, {tidemill}.end_run, {tidemill}.run_finish, {tidemill}.run_fail
 FROM PUBLIC;
 

@@ -1,0 +1,244 @@
+package tidemill
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
+)
+
+// Applied is what Apply changed.
+type Applied struct {
+	Kinds   []string // that are new, or have other defaults
+	Jobs    []string // that are new or changed
+	Removed []string // jobs that the configuration has no longer
+}
+
+// Apply writes what SQL needs to know into the database: the jobs of the configuration and the kinds of the program's own
+// workers. Deploy it after Migrate. A worker applies its own when it starts, unless workers with another configuration are
+// alive, so that a rolling deploy does not go back and forth.
+func (a *App) Apply(ctx context.Context) (*Applied, error) {
+	applied, _, err := a.apply(ctx, true)
+	return applied, err
+}
+
+// apply reports false if it did nothing, because others that live have another configuration.
+func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done bool, err error) {
+	own, named, err := a.kinds()
+	if err != nil {
+		return nil, false, err
+	}
+	applied = &Applied{}
+	err = pgx.BeginFunc(ctx, a.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, a.schema.SQL(`LOCK TABLE {tidemill}.setting IN EXCLUSIVE MODE`)); err != nil {
+			return err
+		}
+		if !force {
+			var others bool
+			err := tx.QueryRow(ctx, a.schema.SQL(`SELECT EXISTS (
+				SELECT FROM {tidemill}.process WHERE fenced_at IS NULL AND config NOT IN ('', $1) AND beat_at > now() - interval '1 minute')`),
+				a.Config.Hash()).Scan(&others)
+			if err != nil || others {
+				return err
+			}
+		}
+		done = true
+		_, err := tx.Exec(ctx, a.schema.SQL(`
+			INSERT INTO {tidemill}.kind (kind, queue, priority, max_attempts) SELECT DISTINCT ON (kind) kind, queue, priority, max_attempts
+			  FROM jsonb_to_recordset($1) r (kind text, queue text, priority smallint, max_attempts smallint)
+			ON CONFLICT DO NOTHING`), named)
+		if err != nil {
+			return err
+		}
+		if applied.Kinds, err = a.applyKinds(ctx, tx, own); err != nil {
+			return err
+		}
+		return a.applyJobs(ctx, tx, applied)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("apply the configuration: %w", err)
+	}
+	return applied, done, nil
+}
+
+// kindRow is a row of the table kind.
+type kindRow struct {
+	Kind        string `json:"kind"`
+	Queue       string `json:"queue"`
+	Priority    int    `json:"priority"`
+	MaxAttempts int    `json:"max_attempts"`
+}
+
+func (a *App) applyKinds(ctx context.Context, tx pgx.Tx, kinds []kindRow) ([]string, error) {
+	rows, err := tx.Query(ctx, a.schema.SQL(`
+		INSERT INTO {tidemill}.kind AS k (kind, queue, priority, max_attempts)
+		SELECT kind, queue, priority, max_attempts
+		  FROM jsonb_to_recordset($1) r (kind text, queue text, priority smallint, max_attempts smallint) ORDER BY kind
+		ON CONFLICT (kind) DO UPDATE SET (queue, priority, max_attempts, updated_at) =
+			(excluded.queue, excluded.priority, excluded.max_attempts, now())
+		WHERE (k.queue, k.priority, k.max_attempts) <> (excluded.queue, excluded.priority, excluded.max_attempts)
+		RETURNING kind`), kinds)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// jobRow is a row of the table job.
+type jobRow struct {
+	Name        string          `json:"name"`
+	Kind        string          `json:"kind"`
+	Args        json.RawMessage `json:"args"`
+	Nests       bool            `json:"nests"`
+	Queue       string          `json:"queue"`
+	Priority    int             `json:"priority"`
+	MaxAttempts int             `json:"max_attempts"`
+	Alone       bool            `json:"alone"`
+	Params      []paramRow      `json:"params"`
+	Refusal     *string         `json:"refusal"`
+}
+
+// paramRow is a declared param as resolve_params reads it.
+type paramRow struct {
+	Name    string          `json:"name"`
+	Type    string          `json:"type"`
+	Default json.RawMessage `json:"default,omitempty"`
+}
+
+func (a *App) applyJobs(ctx context.Context, tx pgx.Tx, applied *Applied) error {
+	jobs := []jobRow{}
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Jobs)) {
+		row, err := a.jobRow(a.Config.Jobs[name])
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, row)
+	}
+	rows, err := tx.Query(ctx, a.schema.SQL(`
+		INSERT INTO {tidemill}.job AS j (name, kind, args, nests, queue, priority, max_attempts, alone, params, refusal)
+		SELECT name, kind, args, nests, queue, priority, max_attempts, alone, nullif(params, 'null'), refusal
+		  FROM jsonb_to_recordset($1) r (name text, kind text, args jsonb, nests boolean, queue text, priority smallint,
+			max_attempts smallint, alone boolean, params jsonb, refusal text) ORDER BY name
+		ON CONFLICT (name) DO UPDATE SET (kind, args, nests, queue, priority, max_attempts, alone, params, refusal, updated_at) =
+			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
+			 excluded.alone, excluded.params, excluded.refusal, now())
+		WHERE (j.kind, j.args, j.nests, j.queue, j.priority, j.max_attempts, j.alone, j.params, j.refusal) IS DISTINCT FROM
+			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
+			 excluded.alone, excluded.params, excluded.refusal)
+		RETURNING name`), jobs)
+	if err != nil {
+		return err
+	}
+	if applied.Jobs, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	names := jobNames(a.Config)
+	if names == nil {
+		names = []string{}
+	}
+	rows, err = tx.Query(ctx, a.schema.SQL(`DELETE FROM {tidemill}.job WHERE name <> ALL ($1) RETURNING name`), names)
+	if err != nil {
+		return err
+	}
+	if applied.Removed, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, a.schema.SQL(`UPDATE {tidemill}.setting SET notify = $1, queues = $2, config = $3, timezone = $4`),
+		a.Config.Database.Notify, slices.Sorted(maps.Keys(a.Config.Queues)), a.Config.Hash(), a.Config.Timezone)
+	return err
+}
+
+func (a *App) jobRow(def *config.Job) (jobRow, error) {
+	base := json.RawMessage("{}")
+	if builtIn(def) {
+		var err error
+		if base, err = json.Marshal(workers.JobArgs{Job: def.Name}); err != nil {
+			return jobRow{}, fmt.Errorf("job %s: %w", def.Name, err)
+		}
+	} else if len(def.Args) > 0 {
+		base = def.Args
+	}
+	row := jobRow{
+		Name: def.Name, Kind: riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
+		MaxAttempts: def.Retry.MaxAttempts, Alone: def.Unique,
+	}
+	if def.Params != nil {
+		row.Params = []paramRow{}
+		for _, p := range def.Params {
+			row.Params = append(row.Params, paramRow{Name: p.Name, Type: p.Type, Default: p.Default})
+		}
+	}
+	if def.Import != nil {
+		why := "an import takes a file: tidemill import " + def.Name + " FILE"
+		row.Refusal = &why
+	}
+	return row, nil
+}
+
+// kinds are those of the program's own workers. Those that only the configuration names are for another program to describe.
+func (a *App) kinds() (own, named []kindRow, err error) {
+	row := func(kind string, opts river.InsertOpts) kindRow {
+		return kindRow{
+			Kind: kind, Queue: cmp.Or(opts.Queue, river.QueueDefault), Priority: cmp.Or(opts.Priority, river.PriorityDefault),
+			MaxAttempts: cmp.Or(opts.MaxAttempts, a.Config.Retry.MaxAttempts),
+		}
+	}
+	registered, err := registeredKinds(a.Workers)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, named = []kindRow{}, []kindRow{}
+	for kind, opts := range registered {
+		if !strings.HasPrefix(kind, builtInPrefix) {
+			own = append(own, row(kind, opts))
+		}
+	}
+	for _, def := range a.Config.Jobs {
+		if _, known := registered[def.Kind]; !known && def.Import == nil && !builtIn(def) {
+			named = append(named, row(def.Kind, river.InsertOpts{}))
+		}
+	}
+	return own, named, nil
+}
+
+// registeredKinds reads the kinds of workers, and the InsertOpts of their arguments. River keeps them to itself, so they are
+// read by reflection; TestRegisteredKinds holds River's form.
+func registeredKinds(workers *river.Workers) (kinds map[string]river.InsertOpts, err error) {
+	registry := reflect.ValueOf(workers).Elem().FieldByName("workersMap")
+	if registry.Kind() != reflect.Map || registry.Type().Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("this version of River keeps its workers otherwise; SQL would not know their kinds")
+	}
+	kinds = map[string]river.InsertOpts{}
+	for entries := registry.MapRange(); entries.Next(); {
+		args := entries.Value().FieldByName("jobArgs")
+		if args.Kind() != reflect.Interface || args.IsNil() {
+			return nil, fmt.Errorf("this version of River keeps the arguments of its workers otherwise; SQL would not know their defaults")
+		}
+		kinds[entries.Key().String()] = insertOptsOf(args.Elem().Type())
+	}
+	return kinds, nil
+}
+
+// insertOptsOf asks the zero value of a type of arguments, as River's AddWorker asks it for its kind.
+func insertOptsOf(args reflect.Type) (opts river.InsertOpts) {
+	zero := reflect.Zero(args)
+	if args.Kind() == reflect.Pointer {
+		zero = reflect.New(args.Elem())
+	}
+	if with, ok := zero.Interface().(river.JobArgsWithInsertOpts); ok {
+		// Arguments whose options depend on their fields may not like the zero value; then the kind has none of its own.
+		defer func() { _ = recover() }()
+		opts = with.InsertOpts()
+	}
+	return opts
+}

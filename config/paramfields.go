@@ -1,0 +1,114 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+)
+
+// maxParams is more than a person can fill in, and keeps the suggestions for misspelled names quick.
+const maxParams = 100
+
+const paramNamePattern = `^[a-z_][a-z0-9_]{0,62}$`
+
+var paramNameRE = regexp.MustCompile(paramNamePattern)
+
+// paramFields are the long form of a param; see params.
+func paramFields() object[Param] {
+	return object[Param]{
+		row("type", paramTypes(), "", "Type of the value. A date is written like `2026-01-31`, a timestamp like `2026-01-31T09:00:00Z`; a text that spells a number, `true`, a date and so on is taken for one.",
+			func(p *Param) *string { return &p.Type }).needed(),
+		row("default", anyValue{}, "", "Value for a start that gives none; of a `date` or `timestamp` also `"+ScheduledFor+"`, the time when the run is due. `null` is no value: `NULL` in a statement. Without default the param must be given.",
+			func(p *Param) *json.RawMessage { return &p.Default }),
+		row("doc", text{words: "text"}, "", "What the param means.",
+			func(p *Param) *string { return &p.Doc }),
+	}
+}
+
+// params is a mapping from names to a type or to a section, kept in the order of the file.
+type params struct{ long section[Param] }
+
+func (t params) read(d *decoder, v value, into *[]Param) {
+	if !d.is(v, mapNode, "a mapping from names to types") {
+		return
+	}
+	if len(v.node.entries) > maxParams {
+		d.fail(v, "take one param of type json", "has more than the %d params that a job can have", maxParams)
+		return
+	}
+	out := make([]Param, 0, len(v.node.entries)) // never nil: a job with {} takes none
+	for _, e := range v.node.entries {
+		at := v.entry(e)
+		if !paramNameRE.MatchString(e.key) {
+			d.fail(at, "lower-case letters, digits and _, no digit first, at most 63", "%q is not the name of a param", shorten(e.key))
+			continue
+		}
+		p := Param{Name: e.key}
+		if e.value.kind == mapNode {
+			t.long.read(d, at, &p)
+			t.checkDefault(d, at, &p)
+		} else {
+			paramTypes().read(d, at, &p.Type)
+		}
+		out = append(out, p)
+	}
+	*into = out
+}
+
+// checkDefault reports a default that is not of the type of p. It needs both, so it comes after them.
+func (params) checkDefault(d *decoder, v value, p *Param) {
+	e, given := v.node.find("default")
+	if !given || p.Default == nil || p.Type == "" || e.value.hasUnresolved() || isNull(p.Default) || p.due() {
+		return
+	}
+	at := v.entry(e)
+	if e.value.scalar() && e.value.replaced { // text, whatever it looks like
+		var b bytes.Buffer
+		writeString(&b, e.value.text)
+		p.Default = b.Bytes()
+	}
+	_, problem, hint := readParam(p.Type, p.Default)
+	if p.Type == TextParam && string(p.Default) == `"`+ScheduledFor+`"` {
+		problem, hint = "is a default of a date or a timestamp", "change the type"
+	}
+	switch {
+	case problem == "":
+	case e.value.scalar():
+		d.refuse(at, hint, "%s", problem)
+	default:
+		d.fail(at, hint, "%s %s", e.value.kind.what(), problem)
+	}
+}
+
+func (t params) shape() shape {
+	short, long := paramTypes().shape(), t.long.shape()
+	return shape{
+		words: "mapping from name to type",
+		schema: map[string]any{
+			"type":                 []string{"object", "null"},
+			"propertyNames":        map[string]any{"pattern": paramNamePattern},
+			"additionalProperties": map[string]any{"anyOf": []any{short.schema, long.schema}},
+		},
+		optional: true,
+		keys:     "PARAM",
+		fields:   long.fields,
+	}
+}
+
+// anyValue is any YAML, stored as JSON.
+type anyValue struct{}
+
+func (anyValue) read(d *decoder, v value, into *json.RawMessage) {
+	if v.node.kind == nullNode && v.node.source == "" {
+		d.fail(v, "give a value, or remove it", "has no value")
+		return
+	}
+	var b bytes.Buffer
+	if writeJSON(&b, d, v) {
+		*into = b.Bytes()
+	}
+}
+
+func (anyValue) shape() shape {
+	return shape{words: "a value of the type", schema: map[string]any{}}
+}

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package childproc
+
+func onlyZombies(int) bool { return false }

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/config"
+)
+
+// StartOpts is passed through to the program's start of a job.
+type StartOpts struct {
+	Params   map[string]any
+	At       time.Time
+	Queue    string
+	Priority int
+}
+
+func (m *Main) startCmd() *cobra.Command {
+	var params []string
+	var object, at string
+	var in time.Duration
+	var wait bool
+	opts := StartOpts{}
+	cmd := &cobra.Command{
+		Use:   "start JOB",
+		Short: "Start a configured job",
+		Long: `Starts a run of the configured job JOB and prints its id; with --wait it shows the run until it has ended.
+
+Of a job that is unique the live run is returned, if there is one. Imports take a file: tidemill import.
+
+Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
+		Example: `  tidemill start daily-report
+  tidemill start stats --param day=2026-01-31 --wait
+  tidemill start sync-users --params '{"record": 17}' --in 10m`,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if opts.Params, err = parseParams(params, object); err != nil {
+				return err
+			}
+			if opts.At, err = parseAt(at, in); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return m.start(ctx, args[0], opts, wait)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&params, "param", "p", nil, "a param, as `name=value`; may be given several times")
+	flags.StringVar(&object, "params", "", "params as a `JSON` object")
+	flags.StringVar(&at, "at", "", "when it is due, as `2026-01-31T09:00:00+09:00`")
+	flags.DurationVar(&in, "in", 0, "in what time it is due")
+	flags.StringVar(&opts.Queue, "queue", "", "queue in place of the job's own")
+	flags.IntVar(&opts.Priority, "priority", 0, "1 to 4, 1 first, in place of the job's own")
+	flags.BoolVar(&wait, "wait", false, "show the run until it has ended")
+	cmd.MarkFlagsMutuallyExclusive("at", "in")
+	cmd.MarkFlagsMutuallyExclusive("param", "params")
+	return cmd
+}
+
+func (m *Main) start(ctx context.Context, job string, opts StartOpts, wait bool) error {
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	id, existing, err := app.Start(ctx, job, opts)
+	if err != nil {
+		return m.explainStart(app, job, err)
+	}
+	if existing {
+		fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", id)
+	}
+	if wait {
+		return m.follow(ctx, app, id, newProgress(m.Stderr))
+	}
+	if m.json {
+		return m.printJSON(map[string]any{"id": id, "existing": existing})
+	}
+	_, err = fmt.Fprintln(m.Stdout, id)
+	return err
+}
+
+func (m *Main) explainStart(app *App, job string, err error) error {
+	def, ok := app.Config.Jobs[job]
+	var param *config.ParamError
+	switch {
+	case !ok:
+		return m.explainImport(app, job, err)
+	case def.Import != nil:
+		return withHint(err, fmt.Sprintf("tidemill import %s FILE", job))
+	case errors.As(err, &param):
+		return &usageError{err: err}
+	}
+	return err
+}
+
+// parseParams reads --param and --params.
+func parseParams(pairs []string, object string) (map[string]any, error) {
+	if object != "" {
+		var raw map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(object), &raw); err != nil || raw == nil {
+			return nil, &usageError{err: errors.New("--params is not a JSON object"), hint: `write it like --params '{"name": "value"}'`}
+		}
+		params := map[string]any{}
+		for name, value := range raw {
+			params[name] = value
+		}
+		return params, nil
+	}
+	var params map[string]any
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, &usageError{err: fmt.Errorf("--param %q is not name=value", pair)}
+		}
+		if params == nil {
+			params = map[string]any{}
+		}
+		if _, twice := params[name]; twice {
+			return nil, &usageError{err: fmt.Errorf("--param %s is given twice", name)}
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+func parseAt(at string, in time.Duration) (time.Time, error) {
+	if in < 0 {
+		return time.Time{}, &usageError{err: errors.New("--in is negative")}
+	}
+	if in > 0 {
+		return time.Now().Add(in), nil
+	}
+	if at == "" {
+		return time.Time{}, nil
+	}
+	when, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return time.Time{}, &usageError{err: fmt.Errorf("--at %q is not a time", at), hint: "write it like 2026-01-31T09:00:00Z or 2026-01-31T09:00:00+09:00"}
+	}
+	return when, nil
+}

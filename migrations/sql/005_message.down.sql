@@ -1,0 +1,1 @@
+DROP TABLE {tidemill}.message_claim;

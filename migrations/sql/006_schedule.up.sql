@@ -1,0 +1,203 @@
+-- Schedules are rows: whoever is alive fires what is due, and what came due while nobody was is known afterwards.
+CREATE TABLE {tidemill}.schedule (
+    name         text PRIMARY KEY,
+    job          text NOT NULL,
+    spec         jsonb NOT NULL,
+    catch_up     text NOT NULL CHECK (catch_up IN ('latest', 'all', 'none')),
+    catch_up_for interval NOT NULL,
+    overlap      text NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow')),
+    jitter       interval NOT NULL DEFAULT '0',
+    kind         text NOT NULL,
+    args         jsonb NOT NULL,
+    params       jsonb NOT NULL DEFAULT '{}',
+    queue        text NOT NULL,
+    priority     smallint NOT NULL,
+    max_attempts smallint NOT NULL,
+    alone        boolean NOT NULL DEFAULT false,
+    paused_at    timestamptz,
+    last_tick_at timestamptz,
+    next_tick_at timestamptz,
+    updated_at   timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been dealt with; NULL: there is none any more';
+CREATE INDEX schedule_next_idx ON {tidemill}.schedule (next_tick_at) WHERE next_tick_at IS NOT NULL;
+
+-- What became of each tick. The primary key is why a tick can be enqueued only once.
+CREATE TABLE {tidemill}.tick (
+    schedule text NOT NULL,
+    due_at   timestamptz NOT NULL,
+    outcome  text NOT NULL CHECK (outcome IN ('enqueued', 'caught_up', 'waiting', 'overlap', 'paused', 'missed')),
+    run      bigint,
+    reason   text,
+    ticks    integer NOT NULL DEFAULT 1,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    work     jsonb,
+    PRIMARY KEY (schedule, due_at)
+);
+COMMENT ON COLUMN {tidemill}.tick.ticks IS 'how many ticks the row stands for, those before due_at: very many missed ones share a row';
+COMMENT ON COLUMN {tidemill}.tick.work IS 'of a waiting tick: the scheduled_for, previous and caught_up to start it with';
+CREATE INDEX tick_waiting_idx ON {tidemill}.tick (schedule) WHERE outcome = 'waiting';
+CREATE INDEX tick_at_idx ON {tidemill}.tick (at);
+
+-- Live runs of a job, for the rule about overlap.
+CREATE INDEX run_live_job_idx ON {tidemill}.run (job) WHERE finished_at IS NULL;
+
+-- start_tick starts the run of a tick and returns what became of it. The caller holds the schedule's row.
+CREATE FUNCTION {tidemill}.start_tick(s {tidemill}.schedule, work jsonb, held boolean)
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    due timestamptz := work->>'scheduled_for';
+    caught_up boolean := coalesce((work->>'caught_up')::boolean, false);
+    live bigint;
+    id bigint;
+    result text;
+    why text;
+BEGIN
+    IF s.overlap <> 'allow' THEN
+        -- Two schedules of one job must not both find nothing live. Whoever is second comes back a moment later.
+        IF NOT pg_try_advisory_xact_lock(hashtextextended({tidemill:text} || ' job ' || s.job, 0)) THEN
+            RAISE 'job % is being started', s.job USING ERRCODE = '55P03';
+        END IF;
+        SELECT r.id INTO live FROM {tidemill}.run r WHERE r.job = s.job AND r.finished_at IS NULL ORDER BY r.id LIMIT 1;
+    END IF;
+    IF live IS NOT NULL THEN
+        why := format('run %s of the job is live', live);
+        IF held THEN
+            RETURN 'waiting';
+        ELSIF s.overlap = 'queue' AND NOT EXISTS (SELECT FROM {tidemill}.tick t JOIN {tidemill}.schedule o ON o.name = t.schedule
+                WHERE t.outcome = 'waiting' AND o.job = s.job) THEN
+            result := 'waiting';
+        ELSE
+            result := 'overlap';
+        END IF;
+        INSERT INTO {tidemill}.tick (schedule, due_at, outcome, reason, work)
+        VALUES (s.name, due, result, why, CASE WHEN result = 'waiting' THEN start_tick.work END);
+        RETURN result;
+    END IF;
+    result := CASE WHEN caught_up THEN 'caught_up' ELSE 'enqueued' END;
+    id := {tidemill}.insert_job(s.kind, s.args || work, s.queue, s.priority, s.max_attempts,
+        CASE WHEN s.jitter > '0' THEN clock_timestamp() + random() * s.jitter END,
+        jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata)
+    VALUES (id, s.job, s.kind, 'schedule', s.args || work, s.params, s.alone, jsonb_build_object('schedule', s.name) || work);
+    INSERT INTO {tidemill}.tick (schedule, due_at, outcome, run) VALUES (s.name, due, result, id)
+    ON CONFLICT (schedule, due_at) DO UPDATE SET outcome = excluded.outcome, run = excluded.run, work = NULL, at = clock_timestamp()
+        WHERE tick.outcome = 'waiting';
+    IF NOT FOUND THEN
+        RAISE 'tick % of schedule % was enqueued before', due, s.name USING ERRCODE = '23505';
+    END IF;
+    RETURN result;
+END $$;
+
+-- fire deals with ticks that came due. Each item names a schedule, the next_tick_at that its caller saw (was), the new one
+-- (next), and the ticks in between, each {work, missed, ticks}. An item is done as a whole or not at all; one that another
+-- process deals with, or has dealt with, is left out. What went wrong with one is returned, and holds up no other.
+-- It waits for nobody for long: an open transaction that starts the same unique job must not hold up the others.
+CREATE FUNCTION {tidemill}.fire(items jsonb)
+RETURNS TABLE (schedule text, due_at timestamptz, outcome text, problem text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    item jsonb;
+    tick jsonb;
+    s {tidemill}.schedule%ROWTYPE;
+BEGIN
+    FOR item IN SELECT * FROM jsonb_array_elements(items) LOOP
+        SELECT x.* INTO s FROM {tidemill}.schedule x
+         WHERE x.name = item->>'schedule' AND x.next_tick_at = (item->>'was')::timestamptz AND x.spec = item->'spec'
+           FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        BEGIN
+            FOR tick IN SELECT * FROM jsonb_array_elements(item->'ticks') LOOP
+                schedule := s.name;
+                due_at := tick->'work'->>'scheduled_for';
+                IF (tick->>'missed')::boolean THEN
+                    outcome := 'missed';
+                    INSERT INTO {tidemill}.tick (schedule, due_at, outcome, reason, ticks)
+                    VALUES (s.name, fire.due_at, 'missed', tick->>'reason', coalesce((tick->>'ticks')::int, 1))
+                    ON CONFLICT DO NOTHING;
+                ELSIF s.paused_at IS NOT NULL THEN
+                    outcome := 'paused';
+                    INSERT INTO {tidemill}.tick (schedule, due_at, outcome) VALUES (s.name, fire.due_at, 'paused')
+                    ON CONFLICT DO NOTHING;
+                ELSE
+                    outcome := {tidemill}.start_tick(s, tick->'work', false);
+                END IF;
+                RETURN NEXT;
+            END LOOP;
+            UPDATE {tidemill}.schedule x SET next_tick_at = (item->>'next')::timestamptz, last_tick_at = fire.due_at WHERE x.name = s.name;
+        EXCEPTION WHEN OTHERS THEN
+            -- Rows returned so far are taken back by whoever reads them: this one says that nothing happened.
+            schedule := s.name; due_at := (item->>'was')::timestamptz; outcome := 'failed'; problem := SQLERRM || ' (' || SQLSTATE || ')';
+            RETURN NEXT;
+            problem := NULL;
+        END;
+    END LOOP;
+END $$;
+
+-- release starts ticks that waited for a live run of their job to end.
+CREATE FUNCTION {tidemill}.release_ticks()
+RETURNS TABLE (schedule text, due_at timestamptz, outcome text, problem text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    w record;
+    s {tidemill}.schedule%ROWTYPE;
+BEGIN
+    FOR w IN SELECT t.schedule, t.due_at, t.work FROM {tidemill}.tick t WHERE t.outcome = 'waiting' ORDER BY t.due_at LOOP
+        SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = w.schedule FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        CONTINUE WHEN NOT EXISTS (SELECT FROM {tidemill}.tick t WHERE t.schedule = w.schedule AND t.due_at = w.due_at AND t.outcome = 'waiting');
+        BEGIN
+            schedule := w.schedule; due_at := w.due_at;
+            IF s.paused_at IS NOT NULL THEN
+                outcome := 'paused';
+                UPDATE {tidemill}.tick t SET outcome = 'paused', work = NULL WHERE t.schedule = w.schedule AND t.due_at = w.due_at;
+            ELSE
+                outcome := {tidemill}.start_tick(s, w.work, true);
+            END IF;
+            IF outcome <> 'waiting' THEN
+                RETURN NEXT;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            outcome := 'failed'; problem := SQLERRM || ' (' || SQLSTATE || ')';
+            RETURN NEXT;
+            problem := NULL;
+        END;
+    END LOOP;
+END $$;
+
+-- trigger_schedule starts the job of a schedule now, beside its ticks. A caller that asks again within a minute, because the
+-- answer was lost on its way, gets the same run.
+CREATE FUNCTION {tidemill}.trigger_schedule(name text, by text, scheduled_for text)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    s {tidemill}.schedule%ROWTYPE;
+    work jsonb := jsonb_build_object('scheduled_for', trigger_schedule.scheduled_for);
+    id bigint;
+BEGIN
+    SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = trigger_schedule.name;
+    IF NOT FOUND THEN
+        RAISE 'there is no schedule %', quote_literal(name) USING ERRCODE = '22023', HINT = 'tidemill schedules list';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended({tidemill:text} || ' trigger ' || name, 0));
+    SELECT r.id INTO id FROM {tidemill}.run r
+     WHERE r.job = s.job AND r.trigger = by AND r.metadata->>'schedule' = s.name AND r.metadata ? 'triggered'
+       AND r.enqueued_at > clock_timestamp() - interval '1 minute' ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN id;
+    END IF;
+    IF s.alone THEN
+        SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = s.job AND r.alone AND r.finished_at IS NULL;
+        IF FOUND THEN
+            RETURN id;
+        END IF;
+    END IF;
+    id := {tidemill}.insert_job(s.kind, s.args || work, s.queue, s.priority, s.max_attempts, NULL,
+        jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
+    VALUES (id, s.job, s.kind, by, s.args || work, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
+    RETURN id;
+END $$;
+
+REVOKE ALL ON FUNCTION {tidemill}.start_tick, {tidemill}.fire, {tidemill}.release_ticks, {tidemill}.trigger_schedule FROM PUBLIC;

@@ -1,0 +1,136 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/childproc"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// KindCommand is the River kind of commands.
+const KindCommand = "tidemill.command"
+
+const (
+	commandGrace = 10 * time.Second
+	// commandStopGrace is short because a process that has lost its database stops its own jobs only 5 s before others
+	// may have them (rescue: SilentAfter, DeadAfter), and a command should not run twice at once.
+	commandStopGrace = 4 * time.Second
+	// commandOrphanGrace is shorter than the 5 s after which others have the jobs of a killed process (rescue:
+	// DeadAfterLostLock).
+	commandOrphanGrace = 3 * time.Second
+	// commandMargin is what River waits beyond the timeout of a definition: the grace, and the end of what a command
+	// leaves behind.
+	commandMargin = 3 * commandGrace
+)
+
+// CommandArgs are the arguments of a job of kind command.
+type CommandArgs struct{ JobArgs }
+
+// Kind is KindCommand.
+func (CommandArgs) Kind() string { return KindCommand }
+
+// CommandOpts is what CommandWorker needs.
+type CommandOpts struct {
+	Jobs     Jobs
+	Location *time.Location // of due times that no start gave; nil: UTC
+	Logger   *slog.Logger   // gets each line of output; nil: slog.Default()
+}
+
+// CommandWorker runs a program on the worker's machine. There is no shell, and params never become arguments.
+//
+// The program's standard input is the JSON that a job of kind http sends: id, job, params, attempt, scheduled_for. Its
+// environment is the worker's own, then env of the definition, then TIDEMILL_JOB, TIDEMILL_RUN (the constant id),
+// TIDEMILL_ATTEMPT, TIDEMILL_SCHEDULED_FOR (RFC 3339), TIDEMILL_PARAMS (the JSON object, absent if it is longer than an
+// environment takes) and TIDEMILL_PARAM_NAME for each param that is no object, array or null.
+//
+// Exit status 0 is success, everything else a failed attempt. A program that cannot be started as it is configured fails
+// the run at once. On a timeout, when the run is cancelled and when the worker stops, the program and its children get
+// SIGTERM and then SIGKILL; package childproc says what is beyond reach. An attempt that the end of the worker interrupts
+// is given back. As with every kind, an attempt may be repeated after its program had done its work: the program must
+// stand that, and TIDEMILL_RUN helps it.
+type CommandWorker struct {
+	river.WorkerDefaults[CommandArgs]
+
+	opts CommandOpts
+}
+
+// NewCommandWorker returns the worker.
+func NewCommandWorker(opts CommandOpts) *CommandWorker {
+	if opts.Location == nil {
+		opts.Location = time.UTC
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	return &CommandWorker{opts: opts}
+}
+
+// Timeout is longer than the definition's, which ends the program with more care.
+func (w *CommandWorker) Timeout(job *river.Job[CommandArgs]) time.Duration {
+	def, ok := w.opts.Jobs(job.Args.Job)
+	switch {
+	case !ok || def.Command == nil:
+		return 0
+	case def.Command.Timeout == 0:
+		return -1
+	}
+	return def.Command.Timeout + commandMargin
+}
+
+// CommandResult is what is kept of an attempt.
+type CommandResult struct {
+	ExitCode   int    `json:"exit_code"` // -1: ended by a signal
+	Signal     string `json:"signal,omitempty"`
+	Output     string `json:"output"` // the beginning and the end, up to max_output
+	Truncated  bool   `json:"truncated"`
+	DurationMS int64  `json:"duration_ms"`
+}
+
+// Work runs one attempt.
+func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) error {
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindCommand)
+	if err != nil {
+		return err
+	}
+	logger := w.opts.Logger.With("job", def.Name, "run", job.ID, "attempt", job.Attempt)
+	command, err := w.command(job, def)
+	if err != nil {
+		return retry.Permanent(err)
+	}
+	command.OnLine = func(line string) { logger.InfoContext(ctx, "command output", "line", line) }
+
+	result, err := childproc.Run(ctx, command)
+	if result != nil {
+		w.record(ctx, logger, result)
+	}
+	if _, ok := errors.AsType[*childproc.StartError](err); ok {
+		return retry.Permanent(err)
+	}
+	if err != nil {
+		return err
+	}
+	if result.Survivors {
+		logger.WarnContext(ctx, "processes of the command are left; they may not be signalled by this user, or hang")
+	}
+	if result.Interrupted {
+		return fmt.Errorf("command interrupted: %w", ctx.Err()) // River gives the attempt back if it is stopping
+	}
+	return result.Err()
+}
+
+func (w *CommandWorker) record(ctx context.Context, logger *slog.Logger, result *childproc.Result) {
+	err := river.RecordOutput(ctx, CommandResult{
+		ExitCode: result.ExitCode, Signal: result.Signal,
+		Output: result.Output, Truncated: result.Truncated, DurationMS: result.Duration.Milliseconds(),
+	})
+	if err != nil {
+		logger.WarnContext(ctx, "the command's output is not kept", "error", err)
+	}
+}

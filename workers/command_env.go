@@ -1,0 +1,123 @@
+package workers
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/childproc"
+)
+
+// maxVariable is the longest value that goes into the environment; Linux takes 128 KiB with the name.
+const maxVariable = 100 << 10
+
+// commandInput is what a command reads from its standard input.
+type commandInput struct {
+	ID           string         `json:"id"` // of the run; the same for all attempts
+	Job          string         `json:"job"`
+	Params       map[string]any `json:"params"`
+	Attempt      int            `json:"attempt"`
+	ScheduledFor string         `json:"scheduled_for"` // RFC 3339
+}
+
+// command is the definition as a program to run, with what belongs to this attempt.
+func (w *CommandWorker) command(job *river.Job[CommandArgs], def *config.Job) (*childproc.Command, error) {
+	due := job.Args.Due(job.JobRow, w.opts.Location)
+	params, err := def.ResolveParams(job.Args.Params, due)
+	if err != nil {
+		return nil, err
+	}
+	if params == nil {
+		params = map[string]any{}
+	}
+	input := commandInput{
+		ID: strconv.FormatInt(job.ID, 10), Job: def.Name, Params: params, Attempt: job.Attempt, ScheduledFor: due.Format(time.RFC3339),
+	}
+	stdin, err := json.Marshal(input)
+	if err != nil {
+		return nil, fmt.Errorf("encode the input: %w", err)
+	}
+	env, err := commandEnv(os.Environ(), def.Command.Env, input)
+	if err != nil {
+		return nil, err
+	}
+	return &childproc.Command{
+		Argv: def.Command.Argv, Dir: def.Command.Dir, Env: env, Stdin: append(stdin, '\n'),
+		Timeout: def.Command.Timeout, MaxOutput: def.Command.MaxOutput,
+		Grace: commandGrace, StopGrace: commandStopGrace, OrphanGrace: commandOrphanGrace,
+	}, nil
+}
+
+// commandEnv is the environment of a command: the worker's own, for what cron and systemd jobs get from it, then the
+// definition's, then what is said of the attempt.
+func commandEnv(own []string, defined map[string]string, input commandInput) ([]string, error) {
+	var env []string
+	for _, variable := range own {
+		// The worker may itself have been started by a command, whose params are none of ours.
+		if !strings.HasPrefix(variable, "TIDEMILL_PARAM") {
+			env = append(env, variable)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(defined)) {
+		env = append(env, name+"="+defined[name])
+	}
+	env = append(env,
+		"TIDEMILL_JOB="+input.Job,
+		"TIDEMILL_RUN="+input.ID,
+		"TIDEMILL_ATTEMPT="+strconv.Itoa(input.Attempt),
+		"TIDEMILL_SCHEDULED_FOR="+input.ScheduledFor)
+	all, err := json.Marshal(input.Params)
+	if err != nil {
+		return nil, fmt.Errorf("encode the params: %w", err)
+	}
+	if len(all) <= maxVariable {
+		env = append(env, "TIDEMILL_PARAMS="+string(all))
+	}
+	for _, name := range slices.Sorted(maps.Keys(input.Params)) {
+		if value, ok := scalar(input.Params[name]); ok && len(value) <= maxVariable {
+			env = append(env, "TIDEMILL_PARAM_"+variableName(name)+"="+value)
+		}
+	}
+	return env, nil
+}
+
+// scalar is the text of a value that JSON writes as text, number or truth value.
+func scalar(value any) (string, bool) {
+	if text, ok := value.(string); ok {
+		return text, true
+	}
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return "", false
+	}
+	switch encoded[0] {
+	case '{', '[', 'n': // n is that of null
+		return "", false
+	case '"':
+		var text string
+		err := json.Unmarshal(encoded, &text)
+		return text, err == nil
+	}
+	return string(encoded), true
+}
+
+// variableName makes the end of a variable's name: ASCII letters as capitals, digits, and _ for all else.
+func variableName(param string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, param)
+}

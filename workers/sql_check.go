@@ -1,0 +1,85 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+)
+
+// CheckSQL has the live database prepare the statement of a job, without running it, and tells what it says against the
+// statement and against the types of its params. The error is about the check itself. What a procedure or DDL does inside
+// shows only when it runs.
+func CheckSQL(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+	at := []string{"jobs", job.Name, "statement"}
+	stmt, err := bindSQL(job.SQL.Statement)
+	if err != nil {
+		return []*config.Error{cfg.Errorf(at, "", "%s", err)}, nil
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	pg := conn.Conn().PgConn()
+	prepared, err := pg.Prepare(ctx, "", stmt.text, nil)
+	if err != nil {
+		if sqlCode(err) == "" || batch.Classify(err) == batch.Transient {
+			return nil, err
+		}
+		return []*config.Error{cfg.Errorf(at, "", "%s", stmt.describe(err))}, nil
+	}
+	return checkSQLParams(ctx, pg, cfg, job, stmt, prepared.ParamOIDs)
+}
+
+// checkSQLParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
+func checkSQLParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *sqlStatement, oids []uint32) ([]*config.Error, error) {
+	var problems []*config.Error
+	types := map[string]string{}
+	for _, p := range job.Params {
+		types[p.Name] = p.Type
+	}
+	for i, name := range stmt.names {
+		typ, declared := types[name]
+		if !declared {
+			problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "statement"}, "declare it in params", "the statement uses :%s, which is no param of the job", name))
+			continue
+		}
+		sample := sqlSample(typ)
+		if sample == "" || i >= len(oids) {
+			continue
+		}
+		_, err := pg.ExecParams(ctx, "SELECT $1", [][]byte{[]byte(sample)}, oids[i:i+1], nil, nil).Close()
+		switch {
+		case err == nil:
+			continue
+		case !isBadValue(err):
+			return nil, fmt.Errorf("param %s: %w", name, err)
+		}
+		problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "params", name},
+			"give it the type that the statement has for it, or write a cast, like :"+name+"::text",
+			"is of type %s, which does not fit the statement: %s", typ, stmt.describe(err)))
+	}
+	return problems, nil
+}
+
+// sqlSample is a value of a param's type that fits wherever any value of the type does; "" if there is none.
+func sqlSample(typ string) string {
+	switch typ {
+	case config.IntegerParam, config.NumberParam:
+		return "1"
+	case config.BooleanParam:
+		return "true"
+	case config.DateParam:
+		return "2026-01-31"
+	case config.TimestampParam:
+		return "2026-01-31T09:00:00Z"
+	case config.UUIDParam:
+		return "123e4567-e89b-12d3-a456-426614174000"
+	}
+	return ""
+}

@@ -1,0 +1,193 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/sqlparams"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// sqlStatement is a statement of the configuration as PostgreSQL takes it.
+type sqlStatement struct {
+	source string   // as it is in the configuration
+	text   string   // with $1, $2, …
+	names  []string // of $1, $2, …
+}
+
+// A COPY that reads from the client or writes to it would wait for a client that knows nothing of it.
+var copyRE = regexp.MustCompile(`(?is)^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*copy\b.*\b(?:from\s+stdin|to\s+stdout)\b`)
+
+func bindSQL(source string) (*sqlStatement, error) {
+	if copyRE.MatchString(source) {
+		return nil, errors.New("COPY … FROM STDIN and TO STDOUT have no file here; load a file with kind import")
+	}
+	text, names, err := sqlparams.Bind(source)
+	if err != nil {
+		return nil, err
+	}
+	return &sqlStatement{source: source, text: text, names: names}, nil
+}
+
+// sqlRun is one attempt at a statement.
+type sqlRun struct {
+	def    *config.SQL
+	log    *slog.Logger
+	opts   SQLOpts
+	params map[string]any // as ResolveParams gives them
+}
+
+func (r *sqlRun) work(ctx context.Context) (*SQLResult, error) {
+	stmt, err := bindSQL(r.def.Statement)
+	if err != nil {
+		return nil, retry.Permanent(fmt.Errorf("statement: %w", err))
+	}
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", ended(ctx, err))
+	}
+	defer func() {
+		// The server ends the session also of a client that does not say good-bye.
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), sqlGrace)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+
+	bounded, cancel := context.WithTimeout(ctx, r.def.Timeout+sqlGrace) // for a server that does not answer any more
+	defer cancel()
+	began := time.Now()
+	result, err := r.execute(bounded, conn, stmt)
+	switch took := time.Since(began); {
+	case err == nil:
+		return result, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("statement: %w", ended(ctx, err))
+	case took >= r.def.Timeout && (sqlCode(err) == queryCanceled || bounded.Err() != nil):
+		return nil, fmt.Errorf("statement: not done within its timeout of %s, and stopped: %w", r.def.Timeout, err)
+	}
+	return nil, err
+}
+
+// ended is the error of something that may have failed because ctx ended: then it says so, and why.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if cause := context.Cause(ctx); !errors.Is(ctx.Err(), cause) {
+		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
+	return ctx.Err()
+}
+
+// connect makes the session of the attempt.
+func (r *sqlRun) connect(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, sqlConnect)
+	defer cancel()
+	pool := r.opts.Pool.Config()
+	c := pool.ConnConfig
+	if pool.BeforeConnect != nil {
+		if err := pool.BeforeConnect(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if c.RuntimeParams == nil {
+		c.RuntimeParams = map[string]string{}
+	}
+	// In milliseconds, of which PostgreSQL's integer holds 24 days; 0 would be no limit.
+	ms := min(max(r.def.Timeout.Milliseconds(), 1), math.MaxInt32)
+	c.RuntimeParams["statement_timeout"] = strconv.FormatInt(ms, 10)
+	c.OnNotice = r.logNotices()
+	// A statement whose run is cancelled is to end on the server, not only here.
+	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: sqlGrace}
+	}
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if pool.AfterConnect != nil {
+		if err := pool.AfterConnect(ctx, conn); err != nil {
+			_ = conn.Close(ctx)
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// maxNotices are written to the log for one attempt.
+const maxNotices = 100
+
+// logNotices returns a handler for one session. It is called from one goroutine at a time.
+func (r *sqlRun) logNotices() pgconn.NoticeHandler {
+	seen := 0
+	return func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		seen++
+		switch {
+		case seen > maxNotices+1:
+			return
+		case seen > maxNotices:
+			r.log.Info("further notices of the statement are not logged")
+			return
+		}
+		level := slog.LevelInfo
+		if n.SeverityUnlocalized == "WARNING" {
+			level = slog.LevelWarn
+		}
+		r.log.Log(context.Background(), level, n.Message, "severity", n.SeverityUnlocalized, "sqlstate", n.Code)
+	}
+}
+
+// execute runs the statement by the extended protocol and outside a transaction.
+func (r *sqlRun) execute(ctx context.Context, conn *pgx.Conn, stmt *sqlStatement) (*SQLResult, error) {
+	pg := conn.PgConn()
+	prepared, err := pg.Prepare(ctx, "", stmt.text, nil)
+	if err != nil {
+		return nil, stmt.mark(err)
+	}
+	values, err := sqlValues(conn.TypeMap(), stmt.names, prepared.ParamOIDs, r.params)
+	if err != nil {
+		return nil, retry.Permanent(err)
+	}
+	rows := pg.ExecPrepared(ctx, "", values, nil, sqlFormats(prepared.Fields))
+	result, err := readSQLResult(rows, conn.TypeMap(), r.opts.Location, r.def.MaxRows)
+	if err == nil {
+		return result, nil
+	}
+	if i, misfit := findMisfit(ctx, pg, err, prepared.ParamOIDs, values); misfit != nil {
+		name, hint := stmt.names[i], ""
+		if typ := sqlCast(r.params[stmt.names[i]]); typ != "" {
+			hint = fmt.Sprintf("; if PostgreSQL takes it for the wrong type, write :%s::%s", name, typ)
+		}
+		return nil, retry.Permanent(fmt.Errorf("param %q does not fit the statement: %w%s", name, stmt.describe(misfit), hint))
+	}
+	return nil, stmt.mark(err)
+}
+
+// findMisfit finds the parameter that made a statement fail with err because its value does not fit the type that the
+// statement has for it, and the error for that. PostgreSQL reports it as it does any other bad value, so each is tried
+// alone.
+func findMisfit(ctx context.Context, pg *pgconn.PgConn, err error, oids []uint32, values [][]byte) (int, error) {
+	if !isBadValue(err) {
+		return 0, nil
+	}
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		if _, err := pg.ExecParams(ctx, "SELECT $1", values[i:i+1], oids[i:i+1], nil, nil).Close(); isBadValue(err) {
+			return i, err
+		}
+	}
+	return 0, nil
+}
