@@ -70,7 +70,7 @@ BEGIN
         RAISE 'a tag is not of 3 to 255 letters, digits, _ and -' USING ERRCODE = '22023';
     END IF;
     SELECT s.* INTO setting FROM {tidemill}.setting s;
-    IF NOT (queue = ANY (setting.queues) OR EXISTS (SELECT FROM {river}.river_queue q WHERE q.name = insert_job.queue)) THEN
+    IF setting.queues <> '{}' AND NOT (queue = ANY (setting.queues) OR EXISTS (SELECT FROM {river}.river_queue q WHERE q.name = insert_job.queue)) THEN
         RAISE 'queue % is unknown', queue USING ERRCODE = '22023',
             HINT = 'known queues: ' || array_to_string(setting.queues, ', ') || '; a queue is in the applied configuration, or has a worker';
     END IF;
