@@ -44,6 +44,8 @@ type Definition struct {
 	MaxAttempts int
 	// Params are shown with the run; default {}.
 	Params json.RawMessage
+	// Declared, if set, makes arguments of Params at each tick: a list of {name, type, default} as the table job has it.
+	Declared json.RawMessage
 	// Unique is for a job that may have one live run at a time; Overlap must not be OverlapAllow.
 	Unique bool
 }
@@ -65,6 +67,7 @@ type definitionRow struct {
 	Kind        string          `json:"kind"`
 	Args        json.RawMessage `json:"args"`
 	Params      json.RawMessage `json:"params"`
+	Declared    json.RawMessage `json:"declared,omitempty"`
 	Queue       string          `json:"queue"`
 	Priority    int             `json:"priority"`
 	MaxAttempts int             `json:"max_attempts"`
@@ -92,20 +95,20 @@ func ApplyTx(ctx context.Context, tx pgx.Tx, schema migrations.Schema, defs []De
 	}
 	applied := &Applied{}
 	found, err := tx.Query(ctx, schema.SQL(`
-		INSERT INTO {tidemill}.schedule AS s (name, job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, queue,
+		INSERT INTO {tidemill}.schedule AS s (name, job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, declared, queue,
 			priority, max_attempts, alone, next_tick_at)
-		SELECT name, job, spec, catch_up, make_interval(secs => window_seconds), overlap, make_interval(secs => jitter), kind, args, params, queue,
+		SELECT name, job, spec, catch_up, make_interval(secs => window_seconds), overlap, make_interval(secs => jitter), kind, args, params, declared, queue,
 			priority, max_attempts, alone, next_tick_at
 		  FROM jsonb_to_recordset($1) r (name text, job text, spec jsonb, catch_up text, window_seconds float8, overlap text, jitter float8,
-			kind text, args jsonb, params jsonb, queue text, priority smallint, max_attempts smallint, alone boolean, next_tick_at timestamptz)
+			kind text, args jsonb, params jsonb, declared jsonb, queue text, priority smallint, max_attempts smallint, alone boolean, next_tick_at timestamptz)
 		 ORDER BY name
-		ON CONFLICT (name) DO UPDATE SET (job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, queue, priority,
+		ON CONFLICT (name) DO UPDATE SET (job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, declared, queue, priority,
 			max_attempts, alone, next_tick_at, updated_at) = (excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for,
-			excluded.overlap, excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.queue, excluded.priority,
+			excluded.overlap, excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.declared, excluded.queue, excluded.priority,
 			excluded.max_attempts, excluded.alone, CASE WHEN s.spec = excluded.spec THEN s.next_tick_at ELSE excluded.next_tick_at END, now())
-		WHERE (s.job, s.spec, s.catch_up, s.catch_up_for, s.overlap, s.jitter, s.kind, s.args, s.params, s.queue, s.priority,
-			s.max_attempts, s.alone) <> (excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for, excluded.overlap,
-			excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.queue, excluded.priority, excluded.max_attempts, excluded.alone)
+		WHERE (s.job, s.spec, s.catch_up, s.catch_up_for, s.overlap, s.jitter, s.kind, s.args, s.params, s.declared, s.queue, s.priority,
+			s.max_attempts, s.alone) IS DISTINCT FROM (excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for, excluded.overlap,
+			excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.declared, excluded.queue, excluded.priority, excluded.max_attempts, excluded.alone)
 		RETURNING name, xmax = 0`), rows)
 	if err != nil {
 		return nil, fmt.Errorf("apply schedules: %w", err)
@@ -151,7 +154,7 @@ func (d *Definition) row(now time.Time) (definitionRow, error) {
 	row := definitionRow{
 		Name: d.Name, Job: d.Job, Spec: storedSpec{Cron: d.Spec.Cron, Every: int64(d.Spec.Every / time.Second), Timezone: d.Spec.Timezone},
 		CatchUp: d.CatchUp, Window: d.CatchUpWindow.Seconds(), Overlap: d.Overlap, Jitter: d.Jitter.Seconds(), Kind: d.Kind, Args: d.Args,
-		Params: d.Params, Queue: d.Queue, Priority: d.Priority, MaxAttempts: d.MaxAttempts, Alone: d.Unique,
+		Params: d.Params, Declared: d.Declared, Queue: d.Queue, Priority: d.Priority, MaxAttempts: d.MaxAttempts, Alone: d.Unique,
 	}
 	row.fill()
 	switch {

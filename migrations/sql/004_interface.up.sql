@@ -139,7 +139,7 @@ kind has it. With unique_key, the id of the live job of that kind and key is ret
 
 -- resolve_params raises what is wrong with the params of a start, and returns them with the defaults filled in. It agrees
 -- with ResolveParams of package config; TestParamsInSQL holds the two against each other.
-CREATE FUNCTION {tidemill}.resolve_params(job text, declared jsonb, given jsonb, due timestamptz)
+CREATE FUNCTION {tidemill}.resolve_params(job text, declared jsonb, given jsonb, due timestamptz, zone text DEFAULT NULL)
 RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     param jsonb;
@@ -169,7 +169,7 @@ BEGIN
         ELSIF value IS NULL THEN
             value := param->'default';
             IF value = '"scheduled_for"' AND type = 'date' THEN
-                value := to_jsonb((due AT TIME ZONE (SELECT timezone FROM {tidemill}.setting))::date);
+                value := to_jsonb((due AT TIME ZONE coalesce(zone, (SELECT timezone FROM {tidemill}.setting)))::date);
             ELSIF value = '"scheduled_for"' AND type = 'timestamp' THEN
                 value := to_jsonb(due);
             END IF;

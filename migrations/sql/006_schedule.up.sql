@@ -10,6 +10,7 @@ CREATE TABLE {tidemill}.schedule (
     kind         text NOT NULL,
     args         jsonb NOT NULL,
     params       jsonb NOT NULL DEFAULT '{}',
+    declared     jsonb,
     queue        text NOT NULL,
     priority     smallint NOT NULL,
     max_attempts smallint NOT NULL,
@@ -20,6 +21,7 @@ CREATE TABLE {tidemill}.schedule (
     updated_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been dealt with; NULL: there is none any more';
+COMMENT ON COLUMN {tidemill}.schedule.declared IS 'params that become arguments at each tick, with their defaults; as in job.params';
 CREATE INDEX schedule_next_idx ON {tidemill}.schedule (next_tick_at) WHERE next_tick_at IS NOT NULL;
 
 -- What became of each tick. The primary key is why a tick can be enqueued only once.
@@ -48,11 +50,15 @@ RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     due timestamptz := work->>'scheduled_for';
     caught_up boolean := coalesce((work->>'caught_up')::boolean, false);
+    full_args jsonb := s.args || work;
     live bigint;
     id bigint;
     result text;
     why text;
 BEGIN
+    IF s.declared IS NOT NULL THEN
+        full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, due, s.spec->>'timezone') || work;
+    END IF;
     IF s.overlap <> 'allow' THEN
         -- Two schedules of one job must not both find nothing live. Whoever is second comes back a moment later.
         IF NOT pg_try_advisory_xact_lock(hashtextextended({tidemill:text} || ' job ' || s.job, 0)) THEN
@@ -75,11 +81,11 @@ BEGIN
         RETURN result;
     END IF;
     result := CASE WHEN caught_up THEN 'caught_up' ELSE 'enqueued' END;
-    id := {tidemill}.insert_job(s.kind, s.args || work, s.queue, s.priority, s.max_attempts,
+    id := {tidemill}.insert_job(s.kind, full_args, s.queue, s.priority, s.max_attempts,
         CASE WHEN s.jitter > '0' THEN clock_timestamp() + random() * s.jitter END,
         jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
     INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata)
-    VALUES (id, s.job, s.kind, 'schedule', s.args || work, s.params, s.alone, jsonb_build_object('schedule', s.name) || work);
+    VALUES (id, s.job, s.kind, 'schedule', full_args, s.params, s.alone, jsonb_build_object('schedule', s.name) || work);
     INSERT INTO {tidemill}.tick (schedule, due_at, outcome, run) VALUES (s.name, due, result, id)
     ON CONFLICT (schedule, due_at) DO UPDATE SET outcome = excluded.outcome, run = excluded.run, work = NULL, at = clock_timestamp()
         WHERE tick.outcome = 'waiting';
@@ -174,6 +180,7 @@ RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     s {tidemill}.schedule%ROWTYPE;
     work jsonb := jsonb_build_object('scheduled_for', trigger_schedule.scheduled_for);
+    full_args jsonb;
     id bigint;
 BEGIN
     SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = trigger_schedule.name;
@@ -193,10 +200,14 @@ BEGIN
             RETURN id;
         END IF;
     END IF;
-    id := {tidemill}.insert_job(s.kind, s.args || work, s.queue, s.priority, s.max_attempts, NULL,
+    full_args := s.args || work;
+    IF s.declared IS NOT NULL THEN
+        full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, trigger_schedule.scheduled_for::timestamptz, s.spec->>'timezone') || work;
+    END IF;
+    id := {tidemill}.insert_job(s.kind, full_args, s.queue, s.priority, s.max_attempts, NULL,
         jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
     INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
-    VALUES (id, s.job, s.kind, by, s.args || work, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
+    VALUES (id, s.job, s.kind, by, full_args, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
     RETURN id;
 END $$;
 
