@@ -28,7 +28,7 @@ type EmailArgs struct{ JobArgs }
 // Kind is KindEmail.
 func (EmailArgs) Kind() string { return KindEmail }
 
-// EmailOpts is what EmailWorker needs; all but Schema and Logger are required.
+// EmailOpts is what EmailWorker needs; all but Schema (default tidemill) and Logger are required.
 type EmailOpts struct {
 	Jobs     Jobs
 	Location *time.Location // of due times that a start did not say
@@ -76,7 +76,7 @@ func NewEmailWorker(opts EmailOpts) (*EmailWorker, error) {
 }
 
 // emailMargin is what River leaves an attempt beyond its own timeout, for a late answer and for writing down what became of it.
-const emailMargin = mail.Grace + settleTimeout + 5*time.Second
+const emailMargin = mail.Grace + 2*settleTimeout + 5*time.Second
 
 // Timeout is the definition's with a margin; the worker keeps the definition's itself.
 func (w *EmailWorker) Timeout(job *river.Job[EmailArgs]) time.Duration {
@@ -112,7 +112,7 @@ func (w *EmailWorker) Work(ctx context.Context, job *river.Job[EmailArgs]) error
 		return err
 	}
 	err = w.attempt(ctx, job, def, key, earlier)
-	if err == nil || !last(ctx, job.JobRow, err) {
+	if err == nil || !lastAttempt(ctx, job.JobRow, err) {
 		return err
 	}
 	return errors.Join(err, w.claims.end(ctx, key, job.JobRow))
@@ -138,8 +138,8 @@ func (w *EmailWorker) attempt(ctx context.Context, job *river.Job[EmailArgs], de
 	return d.verdict(failed)
 }
 
-// last tells whether no further attempt follows by itself.
-func last(ctx context.Context, job *rivertype.JobRow, err error) bool {
+// lastAttempt tells whether no further attempt follows by itself.
+func lastAttempt(ctx context.Context, job *rivertype.JobRow, err error) bool {
 	return retry.IsPermanent(err) || job.Attempt >= job.MaxAttempts || errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely)
 }
 

@@ -138,19 +138,3 @@ func (s *claims) end(ctx context.Context, key int64, job *rivertype.JobRow) erro
 	}
 	return nil
 }
-
-// ForgetMessages deletes up to limit claims that were last touched before then and whose run is gone from both River and the
-// ledger, so that nobody can retry it. It returns how many.
-func ForgetMessages(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, before time.Time, limit int) (int64, error) {
-	tag, err := pool.Exec(ctx, schema.SQL(`
-		DELETE FROM {tidemill}.message_claim WHERE (key, recipient) IN (
-			SELECT c.key, c.recipient FROM {tidemill}.message_claim c
-			 WHERE c.updated_at < $1
-			   AND NOT EXISTS (SELECT FROM {river}.river_job j WHERE j.id = c.run)
-			   AND NOT EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = c.run)
-			 LIMIT $2)`), before, limit)
-	if err != nil {
-		return 0, fmt.Errorf("forget old messages: %w", err)
-	}
-	return tag.RowsAffected(), nil
-}

@@ -15,7 +15,6 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testdb"
-	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -183,36 +182,6 @@ func TestEmailGoesOnAsANewRun(t *testing.T) {
 	b.expectDelivered(t, "a@x.org", "b@x.org")
 	if got := b.post.posted(); got[0].ID != got[1].ID {
 		t.Errorf("the mails differ: %v", got)
-	}
-}
-
-func TestForgetMessages(t *testing.T) {
-	t.Parallel()
-	b := setupEmail(t, nil)
-	kept := b.start(t, "a@x.org")
-	b.expectAccepted(t, kept, "a@x.org")
-	gone := b.start(t, "b@x.org, c@x.org")
-	b.expectAccepted(t, gone, "b@x.org", "c@x.org")
-	if _, err := b.Client.JobDelete(t.Context(), gone); err != nil {
-		t.Fatal(err)
-	}
-	forget := func(before time.Time, limit int, want int64) {
-		t.Helper()
-		n, err := workers.ForgetMessages(t.Context(), b.Pool, migrations.Schema{}, before, limit)
-		if err != nil || n != want {
-			t.Errorf("forgets %d, want %d; error %v", n, want, err)
-		}
-	}
-	later := time.Now().Add(time.Hour)
-	forget(later, 10, 0) // the ledger still has the run
-	if _, err := b.Pool.Exec(t.Context(), `DELETE FROM tidemill.run WHERE id = $1`, gone); err != nil {
-		t.Fatal(err)
-	}
-	forget(time.Now().Add(-time.Hour), 10, 0)
-	forget(later, 1, 1)
-	forget(later, 10, 1)
-	if diff := cmp.Diff(map[string]string{"a@x.org": "sent"}, b.states(t, kept)); diff != "" {
-		t.Errorf("claims (-want +got):\n%s", diff)
 	}
 }
 

@@ -52,7 +52,7 @@ func PreviewEmail(def *config.Job, m config.Mail, params json.RawMessage, due ti
 		return nil, fmt.Errorf("job %s: %w", def.Name, err)
 	}
 	p := &EmailPreview{
-		From: message.From.String(), To: addresses(message.To), CC: addresses(message.CC), BCC: addresses(message.BCC),
+		From: message.From.String(), To: addressTexts(message.To), CC: addressTexts(message.CC), BCC: addressTexts(message.BCC),
 		Subject: message.Subject, Text: message.Text, HTML: message.HTML, EML: eml,
 	}
 	for _, a := range message.Attachments {
@@ -61,7 +61,7 @@ func PreviewEmail(def *config.Job, m config.Mail, params json.RawMessage, due ti
 	return p, nil
 }
 
-func addresses(list []*mail.Address) []string {
+func addressTexts(list []*mail.Address) []string {
 	var all []string
 	for _, a := range list {
 		all = append(all, a.String())

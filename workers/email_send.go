@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,33 +144,42 @@ func (d *delivery) defers(to, reason string) {
 	d.result.Deferred = append(d.result.Deferred, emailProblem{to, reason})
 }
 
-// verdict is what the attempt comes to. As long as somebody can still be served by trying again, it is tried again.
+// verdict is what the attempt comes to. As long as somebody can still be served by trying again, it is tried again. It names
+// those who may have the mail in any case: whoever retries the run by hand sends it to them again.
 func (d *delivery) verdict(failed error) error {
 	if failed != nil {
+		if unknown := d.summary(maybe, d.result.Unknown); unknown != "" {
+			failed = fmt.Errorf("%w; %s", failed, unknown)
+		}
 		failed = fmt.Errorf("send the mail: %w", failed)
 		if mail.VerdictOf(failed) == mail.Permanent {
 			return retry.Permanent(failed)
 		}
 		return failed
 	}
-	if len(d.result.Deferred) > 0 {
-		return errors.New(d.summary("not taken for now", d.result.Deferred))
+	problems := []string{
+		d.summary("not taken for now", d.result.Deferred), d.summary("refused", d.result.Refused), d.summary(maybe, d.result.Unknown),
 	}
-	var problems []string
-	if len(d.result.Refused) > 0 {
-		problems = append(problems, d.summary("refused", d.result.Refused))
-	}
-	if len(d.result.Unknown) > 0 {
-		problems = append(problems, d.summary("may or may not have been delivered", d.result.Unknown)+
-			fmt.Sprintf("; to send it again: tidemill runs retry %d", d.job.ID))
-	}
+	problems = slices.DeleteFunc(problems, func(s string) bool { return s == "" })
 	if len(problems) == 0 {
 		return nil
 	}
-	return retry.Permanent(errors.New(strings.Join(problems, "; ")))
+	text := strings.Join(problems, "; ")
+	if all := len(d.message.Recipients()); all > 1 {
+		text += fmt.Sprintf(" (%d of %d recipients have it)", len(d.result.Accepted), all)
+	}
+	if len(d.result.Deferred) > 0 {
+		return errors.New(text)
+	}
+	if len(d.result.Unknown) > 0 {
+		text += fmt.Sprintf("; to send it again: tidemill runs retry %d", d.job.ID)
+	}
+	return retry.Permanent(errors.New(text))
 }
 
-// summary names the first few, and how many have the mail.
+const maybe = "may or may not have been delivered"
+
+// summary names the first few; it is empty for nobody.
 func (d *delivery) summary(what string, list []emailProblem) string {
 	const most = 5
 	var b strings.Builder
@@ -181,9 +191,6 @@ func (d *delivery) summary(what string, list []emailProblem) string {
 	}
 	if more := len(list) - most; more > 0 {
 		fmt.Fprintf(&b, "; and %d more", more)
-	}
-	if all := len(d.message.Recipients()); all > len(list) {
-		fmt.Fprintf(&b, " (%d of %d recipients have it)", len(d.result.Accepted), all)
 	}
 	return b.String()
 }

@@ -170,8 +170,8 @@ func (b *emailBundle) states(t *testing.T, id int64) map[string]string {
 }
 
 const (
-	lost  = "end of the mail: the server took the mail, but its answer was lost: EOF"
-	again = "; to send it again: tidemill runs retry 1"
+	mailLost  = "end of the mail: the server took the mail, but its answer was lost: EOF"
+	mailAgain = "; to send it again: tidemill runs retry 1"
 )
 
 func TestEmail(t *testing.T) {
@@ -263,19 +263,19 @@ func TestEmailNeverTaken(t *testing.T) {
 	b.expectDelivered(t, "a@x.org")
 }
 
-// A mail whose answer is lost is not sent again until a person says so, however often others need another try.
+// A mail whose answer is mailLost is not sent again until a person says so, however often others need another try.
 func TestEmailAnswerLost(t *testing.T) {
 	t.Parallel()
 	b := setupEmail(t, nil)
 	b.post.fails(only("b@x.org", 1, smtpError(451, "greylisted")), only("a@x.org", 1, errLost))
 	id := b.start(t, "a@x.org, b@x.org")
 	b.expect(t, id, emailOutcome{
-		Status: batch.Failed, Attempts: 2, Accepted: []string{"b@x.org"}, Unknown: []string{"a@x.org: " + lost},
-		Error: "mail to a@x.org may or may not have been delivered: " + lost + " (1 of 2 recipients have it)" + again,
+		Status: batch.Failed, Attempts: 2, Accepted: []string{"b@x.org"}, Unknown: []string{"a@x.org: " + mailLost},
+		Error: "mail to a@x.org may or may not have been delivered: " + mailLost + " (1 of 2 recipients have it)" + mailAgain,
 	})
 	b.expectDelivered(t, "a@x.org", "b@x.org")
 
-	// By hand, and even then only once: the second repeat is lost as well.
+	// By hand, and even then only once: the second repeat is mailLost as well.
 	b.post.fails(nil, only("a@x.org", 2, errLost))
 	b.retry(t, id)
 	if got := b.outcome(t, id); got.Status != batch.Failed || got.Attempts != 3 {
@@ -291,6 +291,25 @@ func TestEmailAnswerLost(t *testing.T) {
 			t.Errorf("a repeat is another mail: %s, and %s", m, posted[0])
 		}
 	}
+}
+
+// Whoever reads why a run failed learns of those who may have the mail, whatever else went wrong.
+func TestEmailAnswerLostAmongOthers(t *testing.T) {
+	t.Parallel()
+	b := setupEmail(t, nil)
+	b.post.fails(only("b@x.org", 99, smtpError(451, "later")), only("a@x.org", 1, errLost))
+	id := b.start(t, "a@x.org, b@x.org")
+	const unknown = "mail to a@x.org may or may not have been delivered: " + mailLost
+	b.expect(t, id, emailOutcome{
+		Status: batch.Failed, Attempts: 3, Accepted: []string{}, Unknown: []string{"a@x.org: " + mailLost}, Deferred: []string{"b@x.org: RCPT TO: 451 later"},
+		Error: "mail to b@x.org not taken for now: RCPT TO: 451 later; " + unknown + " (0 of 2 recipients have it)",
+	})
+	b.expectDelivered(t, "a@x.org")
+
+	b.post.fails(nil, nil)
+	b.retry(t, id)
+	b.expectAccepted(t, id, "a@x.org", "b@x.org")
+	b.expectDelivered(t, "a@x.org", "a@x.org", "b@x.org")
 }
 
 // A process that dies while it sends leaves a claim that says so. Rescue gives the attempt back, so its number says nothing.
@@ -314,7 +333,7 @@ func TestEmailCrash(t *testing.T) {
 	const reason = "an earlier attempt ended while it was sending"
 	b.expect(t, id, emailOutcome{
 		Status: batch.Failed, Attempts: 1, Accepted: []string{"b@x.org"}, Unknown: []string{"a@x.org: " + reason},
-		Error: "mail to a@x.org may or may not have been delivered: " + reason + " (1 of 2 recipients have it)" + again,
+		Error: "mail to a@x.org may or may not have been delivered: " + reason + " (1 of 2 recipients have it)" + mailAgain,
 	})
 	b.expectDelivered(t, "b@x.org")
 	b.retry(t, id)

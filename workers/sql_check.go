@@ -44,12 +44,7 @@ func checkSQLParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, 
 		types[p.Name] = p.Type
 	}
 	for i, name := range stmt.names {
-		typ, declared := types[name]
-		if !declared {
-			problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "statement"}, "declare it in params", "the statement uses :%s, which is no param of the job", name))
-			continue
-		}
-		sample := sqlSample(typ)
+		sample, cast := sqlSample(types[name])
 		if sample == "" || i >= len(oids) {
 			continue
 		}
@@ -61,25 +56,28 @@ func checkSQLParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, 
 			return nil, fmt.Errorf("param %s: %w", name, err)
 		}
 		problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "params", name},
-			"give it the type that the statement has for it, or write a cast, like :"+name+"::text",
-			"is of type %s, which does not fit the statement: %s", typ, stmt.describe(err)))
+			"give it the type that the statement wants, or, if PostgreSQL takes it for the wrong one, write :"+name+"::"+cast,
+			"is of type %s, which does not fit the statement: %s", types[name], stmt.describe(err)))
 	}
 	return problems, nil
 }
 
-// sqlSample is a value of a param's type that fits wherever any value of the type does; "" if there is none.
-func sqlSample(typ string) string {
+// sqlSample is a value of a param's type that fits wherever any value of the type does, and the name of that type in SQL;
+// "" if there is none.
+func sqlSample(typ string) (sample, cast string) {
 	switch typ {
-	case config.IntegerParam, config.NumberParam:
-		return "1"
+	case config.IntegerParam:
+		return "1", "bigint"
+	case config.NumberParam:
+		return "1", "numeric"
 	case config.BooleanParam:
-		return "true"
+		return "true", "boolean"
 	case config.DateParam:
-		return "2026-01-31"
+		return "2026-01-31", "date"
 	case config.TimestampParam:
-		return "2026-01-31T09:00:00Z"
+		return "2026-01-31T09:00:00Z", "timestamptz"
 	case config.UUIDParam:
-		return "123e4567-e89b-12d3-a456-426614174000"
+		return "123e4567-e89b-12d3-a456-426614174000", "uuid"
 	}
-	return ""
+	return "", ""
 }

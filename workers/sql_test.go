@@ -172,21 +172,23 @@ func TestCheckSQL(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	day := []config.Param{{Name: "day", Type: config.DateParam}, {Name: "n", Type: config.IntegerParam}, {Name: "t", Type: config.TextParam}}
 	tests := []struct {
-		statement string
-		want      []string
+		params, statement string
+		want              []string
 	}{
-		{"CALL stats(:day)", nil},
-		{"UPDATE t SET d = :day WHERE id = :n AND d::text = :t", nil},
-		{"CALL stats(:day, 1)", []string{"jobs.job.statement: line 1, column 6: procedure stats(unknown, integer) does not exist"}},
-		{"UPDATE t SET\n  nowhere = 1", []string{"jobs.job.statement: line 2, column 3: column \"nowhere\" of relation \"t\" does not exist"}},
-		{"UPDATE t SET id = :day, d = :n", []string{"jobs.job.params.day: is of type date, which does not fit", "jobs.job.params.n: is of type integer, which does not fit"}},
-		{"UPDATE t SET id = :ny", []string{"jobs.job.statement: the statement uses :ny, which is no param of the job"}},
-		{"SELECT 'x", []string{"jobs.job.statement: the string that begins at line 1, column 8 is not closed"}},
-		{"SELECT 1; SELECT 2", []string{"jobs.job.statement: there are several statements"}},
-		{"COPY t TO STDOUT", []string{"jobs.job.statement: COPY"}},
-		{"DELETE FROM t", nil},
+		{"day: date", "CALL stats(:day)", nil},
+		{"day: date, n: integer, t: text", "UPDATE t SET d = :day WHERE id = :n AND d::text = :t", nil},
+		{"at: timestamp, j: json, o: boolean, u: uuid", "SELECT :at::timestamptz, :j::jsonb, :o::boolean, :u::uuid", nil},
+		{"day: date", "CALL stats(:day, 1)", []string{"test.yaml:5:5: jobs.job.statement: line 1, column 6: procedure stats(unknown, integer) does not exist"}},
+		{"", "UPDATE t SET\n  nowhere = 1", []string{"test.yaml:5:5: jobs.job.statement: line 2, column 3: column \"nowhere\" of relation \"t\" does not exist"}},
+		{"day: date, n: integer", "UPDATE t SET id = :day, d = :n", []string{
+			`test.yaml:4:14: jobs.job.params.day: is of type date, which does not fit the statement: invalid input syntax for type integer: "2026-01-31"`,
+			"test.yaml:4:25: jobs.job.params.n: is of type integer, which does not fit the statement: invalid input syntax for type date: \"1\"",
+		}},
+		{"day: date", "SELECT :day + 1", []string{"test.yaml:4:14: jobs.job.params.day: is of type date, which does not fit"}},
+		{"", "SELECT 1; SELECT 2", []string{"test.yaml:5:5: jobs.job.statement: there are several statements"}},
+		{"", "COPY t TO STDOUT", []string{"test.yaml:5:5: jobs.job.statement: COPY"}},
+		{"", "DELETE FROM t", nil},
 	}
 	if _, err := pool.Exec(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
 		t.Fatal(err)
@@ -194,8 +196,12 @@ func TestCheckSQL(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.statement, func(t *testing.T) {
 			t.Parallel()
-			job := &config.Job{Name: "job", Kind: config.KindSQL, Params: day, SQL: &config.SQL{Statement: tt.statement}}
-			problems, err := workers.CheckSQL(t.Context(), pool, &config.Config{}, job)
+			text := "jobs:\n  job:\n    kind: sql\n    params: {" + tt.params + "}\n    statement: \"" + strings.ReplaceAll(tt.statement, "\n", "\\n") + "\"\n"
+			cfg, err := config.Parse("test.yaml", []byte(text), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			problems, err := workers.CheckSQL(t.Context(), pool, cfg, cfg.Jobs["job"])
 			if err != nil {
 				t.Fatal(err)
 			}

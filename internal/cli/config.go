@@ -85,6 +85,10 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, 
 			found, err = workers.CheckImport(ctx, app.Pool, app.Config, job)
 		case job.SQL != nil:
 			found, err = workers.CheckSQL(ctx, app.Pool, app.Config, job)
+		case job.Email != nil:
+			if problem := workers.CheckEmail(app.Config.Mail, []*config.Job{job}); problem != nil {
+				found = append(found, app.Config.Errorf([]string{"jobs", name}, "see it with: tidemill mail preview "+name, "%v", problem))
+			}
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)

@@ -29,7 +29,7 @@ func layers() map[string][]string {
 			"rescue", "retry", "workers",
 		},
 
-		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/rowio", "internal/sqlparams", "internal/storage", "internal/webhook", "migrations", "retry"},
+		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/sqlparams", "internal/storage", "internal/webhook", "migrations", "retry"},
 		"periodic": {"batch", "migrations", "retry"},
 		"metrics":  {"batch", "migrations"},
 
@@ -43,6 +43,7 @@ func layers() map[string][]string {
 		"internal/bulk":       {},
 		"internal/childproc":  {},
 		"internal/devdb":      {},
+		"internal/mail":       {},
 		"internal/retention":  {"migrations"},
 		"internal/rowio":      {},
 		"internal/sampledata": {},
@@ -65,7 +66,7 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/sqlparams", "internal/storage"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/devdb", "internal/mail", "internal/rowio", "internal/sampledata", "internal/sqlparams", "internal/storage"}
 }
 
 // testSupport are the packages that only tests import.

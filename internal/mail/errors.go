@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/textproto"
 	"strings"
+	"unicode"
 )
 
 // Verdict says what a failed sending means for the mail.
@@ -56,21 +57,32 @@ const maxReply = 500
 // replyError classifies what a step of the protocol gave. Without an answer of the server, what the step did is undone when
 // the connection ends, so it is temporary.
 func replyError(phase string, err error) *Error {
-	e := &Error{Phase: phase, Message: err.Error(), Err: err}
+	e := &Error{Phase: phase, Message: clean(err.Error()), Err: err}
 	var reply *textproto.Error
 	if !errors.As(err, &reply) {
 		return e
 	}
 	e.Code = reply.Code
-	text := strings.ToValidUTF8(strings.Join(strings.Fields(reply.Msg), " "), "\uFFFD")
-	if len(text) > maxReply {
-		text = strings.ToValidUTF8(text[:maxReply], "") + "…"
-	}
-	e.Message = fmt.Sprintf("%d %s", reply.Code, text)
+	e.Message = fmt.Sprintf("%d %s", reply.Code, clean(reply.Msg))
 	if reply.Code >= 500 && reply.Code <= 599 {
 		e.Verdict = Permanent
 	}
 	return e
+}
+
+// clean makes one line of what a server wrote, without what a terminal obeys or a database refuses.
+func clean(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+	if len(text) > maxReply {
+		text = strings.ToValidUTF8(text[:maxReply], "") + "…"
+	}
+	return text
 }
 
 // closing is the answer of a server that ends the connection, whatever it was asked.

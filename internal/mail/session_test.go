@@ -51,6 +51,8 @@ func TestSend(t *testing.T) {
 		"closing":                {map[string]string{"RCPT": "421 shutting down"}, "temporary RCPT TO: 421 shutting down", true, 0, false},
 		"gone":                   {map[string]string{"RCPT": hangUp}, "temporary RCPT TO: EOF", true, 0, false},
 		"nonsense":               {map[string]string{"RCPT": "well"}, "temporary RCPT TO: ", true, 0, false},
+		"control characters":     {map[string]string{"RCPT": "550 a\x00b\x1b[31m\xff"}, "permanent RCPT TO: 550 a\uFFFDb\uFFFD[31m\uFFFD", false, 0, false},
+		"odd nonsense":           {map[string]string{"RCPT": "a\x00b\xff"}, "temporary RCPT TO: short response: \"a\\x00b\\xff\"", true, 0, false},
 		"no data":                {map[string]string{"DATA": "554 no"}, "permanent DATA: 554 no", false, 0, false},
 		"gone at data":           {map[string]string{"DATA": hangUp}, "temporary DATA: EOF", true, 0, false},
 		"mail refused":           {map[string]string{".": "554 spam"}, "permanent end of the mail: 554 spam", false, 1, true},
