@@ -89,7 +89,7 @@ func (b *Board) list(ctx context.Context, name string) ([]*Status, error) {
 		}
 		s.schedule, s.Times, s.Description = parsed, parsed.String(), parsed.Describe()
 		if s.NextTickAt != nil {
-			next := s.NextTickAt.In(parsed.zone)
+			next := s.NextTickAt.In(parsed.Location())
 			s.NextTickAt = &next
 		}
 		return s, nil
@@ -147,7 +147,7 @@ func (b *Board) Trigger(ctx context.Context, name, by string) (int64, error) {
 	}
 	zone := time.UTC
 	if s.schedule != nil {
-		zone = s.schedule.zone
+		zone = s.schedule.Location()
 	}
 	var id int64
 	err = b.pool.QueryRow(ctx, b.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, time.Now().In(zone).Format(time.RFC3339)).Scan(&id)

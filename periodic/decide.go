@@ -59,11 +59,11 @@ func decide(now time.Time, row dueRow, schedule *Schedule) item {
 	slices.Reverse(due)
 	switch {
 	case len(due) < listed:
-		due = append([]time.Time{row.NextAt.In(schedule.zone)}, due...)
+		due = append([]time.Time{row.NextAt.In(schedule.Location())}, due...)
 	default:
 		older, last := countBetween(schedule, row.NextAt, due[0])
 		out.Ticks = append(out.Ticks, itemTick{
-			Work: work{ScheduledFor: last.In(schedule.zone)}, Missed: true, Ticks: older,
+			Work: work{ScheduledFor: last.In(schedule.Location())}, Missed: true, Ticks: older,
 			Reason: fmt.Sprintf("only the newest %d missed ticks are looked at", listed),
 		})
 	}

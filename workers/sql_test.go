@@ -106,7 +106,7 @@ func TestSQLWorker(t *testing.T) {
 		"wrong": "SELECT :day::date + 1 FROM nowhere",
 		"zero":  "SELECT 1 / (:day::date - :day)",
 	})
-	due := time.Date(2026, 1, 31, 20, 0, 0, 0, time.UTC) // the first of February in Tokyo
+	due := time.Date(2026, 1, 31, 20, 0, 0, 0, time.UTC) // a day as the start says it: in Tokyo it is the next
 
 	tests := []struct {
 		name, job, params, output, err string

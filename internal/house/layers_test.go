@@ -25,18 +25,18 @@ func layers() map[string][]string {
 			"retry", "workers",
 		},
 		"internal/cli": {
-			"batch", "config", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
+			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
 			"rescue", "retry", "workers",
 		},
 
 		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/sqlparams", "internal/storage", "internal/webhook", "migrations", "retry"},
-		"periodic": {"batch", "migrations", "retry"},
+		"periodic": {"internal/cron", "migrations"},
 		"metrics":  {"batch", "migrations"},
 
 		"batch":  {"migrations", "retry"},
 		"rescue": {"migrations", "retry"},
 
-		"config":     {"internal/sqlparams"},
+		"config":     {"internal/cron", "internal/sqlparams"},
 		"migrations": {},
 		"retry":      {},
 
@@ -47,6 +47,8 @@ func layers() map[string][]string {
 		"internal/retention":  {"migrations"},
 		"internal/rowio":      {},
 		"internal/sampledata": {},
+		"internal/convert":    {"config", "internal/cron"},
+		"internal/cron":       {},
 		"internal/sqlparams":  {},
 		"internal/storage":    {},
 		"internal/webhook":    {},
@@ -66,7 +68,7 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/devdb", "internal/mail", "internal/rowio", "internal/sampledata", "internal/sqlparams", "internal/storage"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/sampledata", "internal/sqlparams", "internal/storage", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.
@@ -169,7 +171,7 @@ func TestLayersAreSeen(t *testing.T) {
 	want := []string{
 		"odd is in no layer",
 		"batch/a.go:3: batch must not import config (it may import only migrations, retry)",
-		"config/a.go:3: config must not import . (it may import only internal/sqlparams)",
+		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",
 		"odd/a_windows.go:3: odd imports testing outside tests",

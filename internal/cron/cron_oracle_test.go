@@ -1,4 +1,4 @@
-package periodic_test
+package cron_test
 
 import (
 	"flag"
@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidemill/tidemill/periodic"
+	"github.com/tidemill/tidemill/internal/cron"
 )
 
-var all = flag.Bool("periodic.all", false, "hold schedules against the oracle over all of 2020 to 2040")
+var all = flag.Bool("cron.all", false, "hold schedules against the oracle over all of 2020 to 2040")
 
 // clockMinute is a minute of absolute time and what the clock of a zone shows in it.
 type clockMinute struct {
@@ -181,7 +181,7 @@ func TestOracle(t *testing.T) {
 			}
 			for range 20 {
 				e := randomExpression(r)
-				s, err := periodic.Parse(periodic.Spec{Cron: e.text, Timezone: tt.zone})
+				s, err := cron.Parse(cron.Spec{Cron: e.text, Timezone: tt.zone})
 				if err != nil {
 					if !strings.Contains(err.Error(), "no month that it names has such a day") {
 						t.Fatalf("%s: %v", e.text, err)
@@ -197,7 +197,7 @@ func TestOracle(t *testing.T) {
 }
 
 // compare holds the schedule against the oracle, or against a sample of what it says where that is much.
-func compare(t *testing.T, r *rand.Rand, s *periodic.Schedule, e *expression, minutes []clockMinute) {
+func compare(t *testing.T, r *rand.Rand, s *cron.Schedule, e *expression, minutes []clockMinute) {
 	t.Helper()
 	want := e.ticks(minutes)
 	first, last := minutes[0].unix, minutes[len(minutes)-1].unix
@@ -255,8 +255,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed, "Pacific/Apia", int64(1325152800))
 		f.Add(seed, "", int64(-1))
 	}
-	f.Fuzz(func(t *testing.T, cron, zone string, unix int64) {
-		s, err := periodic.Parse(periodic.Spec{Cron: cron, Timezone: zone})
+	f.Fuzz(func(t *testing.T, text, zone string, unix int64) {
+		s, err := cron.Parse(cron.Spec{Cron: text, Timezone: zone})
 		if err != nil {
 			if s != nil || err.Error() == "" {
 				t.Errorf("%v with error %v", s, err)
@@ -266,7 +266,7 @@ func FuzzParse(f *testing.F) {
 		if s.Describe() == "" {
 			t.Error("no description")
 		}
-		again, err := periodic.Parse(periodic.Spec{Cron: strings.TrimSuffix(s.String(), " "+zoneName(zone)), Timezone: zone})
+		again, err := cron.Parse(cron.Spec{Cron: strings.TrimSuffix(s.String(), " "+zoneName(zone)), Timezone: zone})
 		if err != nil || again.String() != s.String() {
 			t.Errorf("%q is read again as %v: %v", s, again, err)
 		}

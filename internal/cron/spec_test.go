@@ -1,4 +1,4 @@
-package periodic_test
+package cron_test
 
 import (
 	"errors"
@@ -8,12 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidemill/tidemill/periodic"
+	"github.com/tidemill/tidemill/internal/cron"
 )
 
-func parse(t testing.TB, cron, zone string) *periodic.Schedule {
+func parse(t testing.TB, text, zone string) *cron.Schedule {
 	t.Helper()
-	s, err := periodic.Parse(periodic.Spec{Cron: cron, Timezone: zone})
+	s, err := cron.Parse(cron.Spec{Cron: text, Timezone: zone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,65 +39,65 @@ func texts(ticks []time.Time) []string {
 
 func TestParseErrors(t *testing.T) {
 	t.Parallel()
-	cron := func(text string) periodic.Spec { return periodic.Spec{Cron: text} }
+	of := func(text string) cron.Spec { return cron.Spec{Cron: text} }
 	tests := []struct {
-		spec periodic.Spec
+		spec cron.Spec
 		want string
 	}{
-		{periodic.Spec{}, `a schedule needs cron or every; write cron: "0 9 * * *" or every: 1h`},
-		{periodic.Spec{Cron: "* * * * *", Every: time.Hour}, "cron and every exclude each other; give one of them"},
-		{periodic.Spec{Every: -time.Second}, "every: -1s is not from 1s to 366d"},
-		{periodic.Spec{Every: 500 * time.Millisecond}, "every: 500ms is not from 1s to 366d"},
-		{periodic.Spec{Every: 1500 * time.Millisecond}, "every: 1.5s is not of whole seconds"},
-		{periodic.Spec{Every: time.Hour, Timezone: "Asia/Tokio"}, `timezone: "Asia/Tokio" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
-		{periodic.Spec{Every: time.Hour, Timezone: "Local"}, `timezone: "Local" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
-		{periodic.Spec{Every: time.Hour, Timezone: "../etc/passwd"}, `timezone: "../etc/passwd" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
-		{cron(" "), `cron: it is empty; write five fields, like "0 9 * * *"`},
-		{cron("* * * *"), "cron: it has 4 fields instead of 5; write minute, hour, day of the month, month, day of the week"},
-		{cron("0 * * * * *"), "cron: it has 6 fields instead of 5; write minute, hour, day of the month, month, day of the week; there are no seconds and no years"},
-		{cron("60 * * * *"), "cron: column 1: minute 60 is not in 0-59"},
-		{cron("* 24 * * *"), "cron: column 3: hour 24 is not in 0-23"},
-		{cron("* * 0 * *"), "cron: column 5: day of the month 0 is not in 1-31"},
-		{cron("* * * 13 *"), "cron: column 7: month 13 is not in 1-12 or jan-dec"},
-		{cron("* * * * 8"), "cron: column 9: day of the week 8 is not in 0-7 or sun-sat"},
-		{cron("  1,é,3  *  * * *"), `cron: column 5: minute "é" is not in 0-59`},
-		{cron("1,2,60 * * * *"), "cron: column 5: minute 60 is not in 0-59"},
-		{cron("1,,2 * * * *"), "cron: column 3: minute has an empty place in its list"},
-		{cron("-1 * * * *"), `cron: column 1: minute "" is not in 0-59`},
-		{cron("+1 * * * *"), `cron: column 1: minute "+1" is not in 0-59`},
-		{cron("99999999999999999999 * * * *"), `cron: column 1: minute "99999999999999999999" is not in 0-59`},
-		{cron("1-2-3 * * * *"), `cron: column 1: minute "2-3" is not in 0-59`},
-		{cron("* 22-2 * * *"), "cron: column 3: hour 22-2 runs backwards; write two ranges, 22-23,0-2"},
-		{cron("* * * * fri-mon"), "cron: column 9: day of the week fri-mon runs backwards; write two ranges, fri-6,0-mon"},
-		{cron("*/0 * * * *"), `cron: column 1: minute has the step "0", which is not a number from 1 on`},
-		{cron("*/x * * * *"), `cron: column 1: minute has the step "x", which is not a number from 1 on`},
-		{cron("*/ * * * *"), `cron: column 1: minute has the step "", which is not a number from 1 on`},
-		{cron("*/2/3 * * * *"), `cron: column 1: minute has the step "2/3", which is not a number from 1 on`},
-		{cron("*/90 * * * *"), "cron: column 1: minute has the step 90, which is not in 1-60; for longer intervals write every: 90m in place of cron"},
-		{cron("** * * * *"), `cron: column 1: minute "**" is not in 0-59`},
-		{cron("* * L * *"), `cron: column 5: day of the month "L": L (the last day) is not supported`},
-		{cron("* * L-3 * *"), `cron: column 5: day of the month "L-3": L (the last day) is not supported`},
-		{cron("* * * * friL"), `cron: column 9: day of the week "friL": L (the last day) is not supported`},
-		{cron("* * 15W * *"), `cron: column 5: day of the month "15W": W (the nearest working day) is not supported`},
-		{cron("* * LW * *"), `cron: column 5: day of the month "LW": W (the nearest working day) is not supported`},
-		{cron("* * * * 5#2"), `cron: column 9: day of the week "5#2": # (a certain weekday of the month) is not supported`},
-		{cron("* * ? * *"), `cron: column 5: day of the month "?" is not supported; write *`},
-		{cron("H H * * *"), `cron: column 1: minute "H": H (a time that is chosen for you) is not supported`},
-		{cron("* * * * july"), `cron: column 9: day of the week "july" is not in 0-7 or sun-sat`},
-		{cron("TZ="), "cron: column 1: TZ= does not belong here; give the time zone as timezone"},
-		{cron("CRON_TZ=Asia/Tokyo 0 9 * * *"), "cron: column 1: CRON_TZ= does not belong here; give the time zone as timezone"},
-		{cron("@every 1h"), "cron: column 1: @every does not belong here; write every: 1h in place of cron"},
-		{cron("@reboot"), "cron: column 1: @reboot is no time"},
-		{cron("@fortnightly"), "cron: column 1: @fortnightly is not known; there are @hourly, @daily, @weekly, @monthly, @yearly"},
-		{cron("@daily 5"), "cron: column 8: something follows @daily, which stands alone"},
-		{cron("0 0 30 2 *"), "cron: column 5: no month that it names has such a day: on 30 February"},
-		{cron("0 0 31 4,6,9,11 *"), "cron: column 5: no month that it names has such a day: on day 31 of April, June, September and November"},
+		{cron.Spec{}, `a schedule needs cron or every; write cron: "0 9 * * *" or every: 1h`},
+		{cron.Spec{Cron: "* * * * *", Every: time.Hour}, "cron and every exclude each other; give one of them"},
+		{cron.Spec{Every: -time.Second}, "every: -1s is not from 1s to 366d"},
+		{cron.Spec{Every: 500 * time.Millisecond}, "every: 500ms is not from 1s to 366d"},
+		{cron.Spec{Every: 1500 * time.Millisecond}, "every: 1.5s is not of whole seconds"},
+		{cron.Spec{Every: time.Hour, Timezone: "Asia/Tokio"}, `timezone: "Asia/Tokio" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
+		{cron.Spec{Every: time.Hour, Timezone: "Local"}, `timezone: "Local" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
+		{cron.Spec{Every: time.Hour, Timezone: "../etc/passwd"}, `timezone: "../etc/passwd" is not a time zone; write an IANA name, like Asia/Tokyo or UTC`},
+		{of(" "), `cron: it is empty; write five fields, like "0 9 * * *"`},
+		{of("* * * *"), "cron: it has 4 fields instead of 5; write minute, hour, day of the month, month, day of the week"},
+		{of("0 * * * * *"), "cron: it has 6 fields instead of 5; write minute, hour, day of the month, month, day of the week; there are no seconds and no years"},
+		{of("60 * * * *"), "cron: column 1: minute 60 is not in 0-59"},
+		{of("* 24 * * *"), "cron: column 3: hour 24 is not in 0-23"},
+		{of("* * 0 * *"), "cron: column 5: day of the month 0 is not in 1-31"},
+		{of("* * * 13 *"), "cron: column 7: month 13 is not in 1-12 or jan-dec"},
+		{of("* * * * 8"), "cron: column 9: day of the week 8 is not in 0-7 or sun-sat"},
+		{of("  1,é,3  *  * * *"), `cron: column 5: minute "é" is not in 0-59`},
+		{of("1,2,60 * * * *"), "cron: column 5: minute 60 is not in 0-59"},
+		{of("1,,2 * * * *"), "cron: column 3: minute has an empty place in its list"},
+		{of("-1 * * * *"), `cron: column 1: minute "" is not in 0-59`},
+		{of("+1 * * * *"), `cron: column 1: minute "+1" is not in 0-59`},
+		{of("99999999999999999999 * * * *"), `cron: column 1: minute "99999999999999999999" is not in 0-59`},
+		{of("1-2-3 * * * *"), `cron: column 1: minute "2-3" is not in 0-59`},
+		{of("* 22-2 * * *"), "cron: column 3: hour 22-2 runs backwards; write two ranges, 22-23,0-2"},
+		{of("* * * * fri-mon"), "cron: column 9: day of the week fri-mon runs backwards; write two ranges, fri-6,0-mon"},
+		{of("*/0 * * * *"), `cron: column 1: minute has the step "0", which is not a number from 1 on`},
+		{of("*/x * * * *"), `cron: column 1: minute has the step "x", which is not a number from 1 on`},
+		{of("*/ * * * *"), `cron: column 1: minute has the step "", which is not a number from 1 on`},
+		{of("*/2/3 * * * *"), `cron: column 1: minute has the step "2/3", which is not a number from 1 on`},
+		{of("*/90 * * * *"), "cron: column 1: minute has the step 90, which is not in 1-60; for longer intervals write every: 90m in place of cron"},
+		{of("** * * * *"), `cron: column 1: minute "**" is not in 0-59`},
+		{of("* * L * *"), `cron: column 5: day of the month "L": L (the last day) is not supported`},
+		{of("* * L-3 * *"), `cron: column 5: day of the month "L-3": L (the last day) is not supported`},
+		{of("* * * * friL"), `cron: column 9: day of the week "friL": L (the last day) is not supported`},
+		{of("* * 15W * *"), `cron: column 5: day of the month "15W": W (the nearest working day) is not supported`},
+		{of("* * LW * *"), `cron: column 5: day of the month "LW": W (the nearest working day) is not supported`},
+		{of("* * * * 5#2"), `cron: column 9: day of the week "5#2": # (a certain weekday of the month) is not supported`},
+		{of("* * ? * *"), `cron: column 5: day of the month "?" is not supported; write *`},
+		{of("H H * * *"), `cron: column 1: minute "H": H (a time that is chosen for you) is not supported`},
+		{of("* * * * july"), `cron: column 9: day of the week "july" is not in 0-7 or sun-sat`},
+		{of("TZ="), "cron: column 1: TZ= does not belong here; give the time zone as timezone"},
+		{of("CRON_TZ=Asia/Tokyo 0 9 * * *"), "cron: column 1: CRON_TZ= does not belong here; give the time zone as timezone"},
+		{of("@every 1h"), "cron: column 1: @every does not belong here; write every: 1h in place of cron"},
+		{of("@reboot"), "cron: column 1: @reboot is no time"},
+		{of("@fortnightly"), "cron: column 1: @fortnightly is not known; there are @hourly, @daily, @weekly, @monthly, @yearly"},
+		{of("@daily 5"), "cron: column 8: something follows @daily, which stands alone"},
+		{of("0 0 30 2 *"), "cron: column 5: no month that it names has such a day: on 30 February"},
+		{of("0 0 31 4,6,9,11 *"), "cron: column 5: no month that it names has such a day: on day 31 of April, June, September and November"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
 			t.Parallel()
-			_, err := periodic.Parse(tt.spec)
-			var problem *periodic.SpecError
+			_, err := cron.Parse(tt.spec)
+			var problem *cron.SpecError
 			if !errors.As(err, &problem) {
 				t.Fatalf("error is %v of type %T", err, err)
 			}
@@ -186,7 +186,7 @@ func TestEvery(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.text+" "+tt.t, func(t *testing.T) {
 			t.Parallel()
-			s, err := periodic.Parse(periodic.Spec{Every: tt.every})
+			s, err := cron.Parse(cron.Spec{Every: tt.every})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +200,7 @@ func TestEvery(t *testing.T) {
 
 func TestEveryInZone(t *testing.T) {
 	t.Parallel()
-	s, err := periodic.Parse(periodic.Spec{Every: time.Hour, Timezone: "Asia/Kathmandu"})
+	s, err := cron.Parse(cron.Spec{Every: time.Hour, Timezone: "Asia/Kathmandu"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +211,11 @@ func TestEveryInZone(t *testing.T) {
 
 func TestFarAway(t *testing.T) {
 	t.Parallel()
-	every, err := periodic.Parse(periodic.Spec{Every: time.Hour})
+	every, err := cron.Parse(cron.Spec{Every: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*periodic.Schedule{parse(t, "0 0 29 2 *", "America/New_York"), parse(t, "* * * * *", ""), every} {
+	for _, s := range []*cron.Schedule{parse(t, "0 0 29 2 *", "America/New_York"), parse(t, "* * * * *", ""), every} {
 		for _, far := range []time.Time{time.Unix(1<<62, 0), time.Unix(-1<<62, 0), time.Date(10001, 1, 2, 0, 0, 0, 0, time.UTC)} {
 			if next, prev := s.Next(far), s.Prev(far); !next.IsZero() || !prev.IsZero() {
 				t.Errorf("%s: around %s come %s and %s", s, far, prev, next)

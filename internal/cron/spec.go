@@ -1,4 +1,4 @@
-package periodic
+package cron
 
 import (
 	"cmp"
@@ -158,3 +158,6 @@ func (s *Schedule) count(t time.Time) int64 {
 func (s *Schedule) tick(n int64) time.Time {
 	return time.Unix(n*int64(s.every/time.Second), 0).In(s.zone)
 }
+
+// Location is the time zone in which the schedule is read.
+func (s *Schedule) Location() *time.Location { return s.zone }
