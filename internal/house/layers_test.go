@@ -21,13 +21,15 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/retention", "internal/storage", "metrics", "migrations", "periodic", "rescue",
+			"batch", "config", "internal/cli", "internal/retention", "internal/server", "internal/storage", "metrics", "migrations", "periodic", "rescue",
 			"retry", "workers",
 		},
 		"internal/cli": {
 			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
 			"rescue", "retry", "workers",
 		},
+
+		"internal/server": {"batch", "metrics", "migrations", "periodic", "rescue", "workers"},
 
 		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/sqlparams", "internal/storage", "internal/webhook", "migrations", "retry"},
 		"periodic": {"internal/cron", "migrations"},
