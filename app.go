@@ -19,6 +19,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/rescue"
 )
 
@@ -32,6 +33,9 @@ type App struct {
 	Client *river.Client[pgx.Tx]
 	// Workers is where a program adds its own workers before Run.
 	Workers *river.Workers
+	// Schedules is where a program adds schedules of its own, before Migrate, Apply or Run, beside those of the configuration.
+	// Every program that applies to the same database must have the same ones: those that it lacks are removed.
+	Schedules []periodic.Definition
 	// Ledger reads and steers runs.
 	Ledger *batch.Ledger
 

@@ -14,18 +14,20 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/workers"
 )
 
 // Applied is what Apply changed.
 type Applied struct {
-	Kinds   []string // that are new, or have other defaults
-	Jobs    []string // that are new or changed
-	Removed []string // jobs that the configuration has no longer
+	Kinds     []string // that are new, or have other defaults
+	Jobs      []string // that are new or changed
+	Removed   []string // jobs that the configuration has no longer
+	Schedules *periodic.Applied
 }
 
-// Apply writes what SQL needs to know into the database: the jobs of the configuration and the kinds of the program's own
-// workers. Deploy it after Migrate. A worker applies its own when it starts, unless workers with another configuration are
+// Apply writes the configuration into the database: its schedules, and, for SQL to know, its jobs and the kinds of the
+// program's own workers. Deploy it after Migrate. A worker applies its own when it starts, unless workers with another configuration are
 // alive, so that a rolling deploy does not go back and forth.
 func (a *App) Apply(ctx context.Context) (*Applied, error) {
 	applied, _, err := a.apply(ctx, true)
@@ -35,6 +37,10 @@ func (a *App) Apply(ctx context.Context) (*Applied, error) {
 // apply reports false if it did nothing, because others that live have another configuration.
 func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done bool, err error) {
 	own, named, err := a.kinds()
+	if err != nil {
+		return nil, false, err
+	}
+	schedules, err := a.definitions()
 	if err != nil {
 		return nil, false, err
 	}
@@ -63,7 +69,11 @@ func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done boo
 		if applied.Kinds, err = a.applyKinds(ctx, tx, own); err != nil {
 			return err
 		}
-		return a.applyJobs(ctx, tx, applied)
+		if err := a.applyJobs(ctx, tx, applied); err != nil {
+			return err
+		}
+		applied.Schedules, err = periodic.ApplyTx(ctx, tx, a.schema, schedules)
+		return err
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("apply the configuration: %w", err)
@@ -173,16 +183,21 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 		MaxAttempts: def.Retry.MaxAttempts, Alone: def.Unique,
 	}
 	if def.Params != nil {
-		row.Params = []paramRow{}
-		for _, p := range def.Params {
-			row.Params = append(row.Params, paramRow{Name: p.Name, Type: p.Type, Default: p.Default})
-		}
+		row.Params = paramRows(def)
 	}
 	if def.Import != nil {
 		why := "an import takes a file: tidemill import " + def.Name + " FILE"
 		row.Refusal = &why
 	}
 	return row, nil
+}
+
+func paramRows(def *config.Job) []paramRow {
+	rows := []paramRow{}
+	for _, p := range def.Params {
+		rows = append(rows, paramRow{Name: p.Name, Type: p.Type, Default: p.Default})
+	}
+	return rows
 }
 
 // kinds are those of the program's own workers. Those that only the configuration names are for another program to describe.

@@ -50,6 +50,7 @@ func (w *pickWorker) take() []float64 {
 type picker struct {
 	name   string
 	client *river.Client[pgx.Tx]
+	pool   *pgxpool.Pool // set: jobs are inserted by the SQL function
 	worker *pickWorker
 	stop   func() error
 }
@@ -66,7 +67,8 @@ func benchLatency(ctx context.Context, b *bench) error {
 		func(ctx context.Context, b *bench) (*picker, error) {
 			return barePicker(ctx, b, "River, 1 ms cooldown, 100 ms poll", time.Millisecond, 100*time.Millisecond)
 		},
-		tidemillPicker,
+		func(ctx context.Context, b *bench) (*picker, error) { return tidemillPicker(ctx, b, false) },
+		func(ctx context.Context, b *bench) (*picker, error) { return tidemillPicker(ctx, b, true) },
 	} {
 		p, err := start(ctx, b)
 		if err != nil {
@@ -132,6 +134,10 @@ func (p *picker) bursts(ctx context.Context, n int) ([]float64, error) {
 }
 
 func (p *picker) insert(ctx context.Context) error {
+	if p.pool != nil {
+		_, err := p.pool.Exec(ctx, `SELECT tidemill.enqueue('pick', $1)`, pickArgs{At: time.Now().UnixNano()})
+		return err
+	}
 	_, err := p.client.Insert(ctx, pickArgs{At: time.Now().UnixNano()}, nil)
 	return err
 }
@@ -174,9 +180,9 @@ func barePicker(ctx context.Context, b *bench, name string, cooldown, poll time.
 	return p, p.client.Start(ctx)
 }
 
-// tidemillPicker is a whole worker process with all its plugins, in this process, and the application's own client.
-func tidemillPicker(ctx context.Context, b *bench) (*picker, error) {
-	url, err := b.tidemillDatabase(ctx, "tidemill_latency")
+// tidemillPicker is a whole worker process with all its plugins, in this process, and the application's own client, or SQL.
+func tidemillPicker(ctx context.Context, b *bench, sql bool) (*picker, error) {
+	url, err := b.tidemillDatabase(ctx, fmt.Sprintf("tidemill_latency_%t", sql))
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +192,12 @@ func tidemillPicker(ctx context.Context, b *bench) (*picker, error) {
 	}
 	p := &picker{name: "Tidemill worker", worker: newPickWorker(), client: app.Client}
 	river.AddWorker(app.Workers, p.worker)
+	if sql {
+		p.name, p.pool = "Tidemill worker, SQL enqueue", app.Pool
+		if _, err := app.Apply(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p.stop = runApp(ctx, app)
 	// The first job shows that it is at work.
 	if err := p.insert(ctx); err != nil {

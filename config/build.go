@@ -100,7 +100,11 @@ func (b *builder) alias(n *ast.AliasNode, pos Position, at path) *node {
 	name := anchorName(n.Value)
 	out, ok := b.anchors[name]
 	if !ok {
-		b.failAt(pos, at, "define &"+shorten(name)+" before it is used", "alias *%s has no anchor", shorten(name))
+		hint := "define &" + shorten(name) + " before it is used"
+		if strings.ContainsAny(name, " */") { // a cron expression
+			hint = "put a text that begins with * in quotes"
+		}
+		b.failAt(pos, at, hint, "alias *%s has no anchor", shorten(name))
 		return &node{pos: pos}
 	}
 	return out

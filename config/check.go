@@ -34,6 +34,8 @@ func (d *decoder) check() {
 			d.checkSQL(job, at)
 		}
 	}
+	d.checkSchedules()
+	d.checkServer()
 }
 
 // checkRetry looks at the retry section below parent, which for a job has inherited

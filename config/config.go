@@ -15,6 +15,7 @@ type Config struct {
 	Database     Database
 	Storage      Storage
 	Mail         Mail
+	Server       Server
 	Metrics      Metrics
 	Queues       map[string]Queue // by name; never empty
 	Retry        Retry
@@ -22,6 +23,7 @@ type Config struct {
 	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
 	Timezone     string        // IANA name; what a date means where nothing else says
 	Jobs         map[string]*Job
+	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil
 
 	root *node // for positions; nil for Default
 }

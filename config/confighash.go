@@ -21,6 +21,7 @@ type meaning struct {
 	DrainTimeout time.Duration
 	Timezone     string
 	Jobs         map[string]jobMeaning
+	Schedules    map[string]scheduleMeaning `json:",omitempty"`
 }
 
 type jobMeaning struct {
@@ -36,6 +37,12 @@ type jobMeaning struct {
 	Limits     []any // of the kind, in a fixed order
 }
 
+// scheduleMeaning has the params in place of their text.
+type scheduleMeaning struct {
+	Schedule
+	Params any
+}
+
 // Hash tells configurations apart by what they do, as a SHA-256 in hexadecimal: processes whose hashes differ do not run
 // the same. It covers everything but where things are and who may (URLs of the database, the storage and the mail server,
 // directories, addresses to listen on), the values of headers and of environment variables, secrets, and the texts that
@@ -45,12 +52,16 @@ func (c *Config) Hash() string {
 		Version: 1, Schema: c.Database.Schema, RiverSchema: c.Database.RiverSchema, Notify: c.Database.Notify,
 		MailFrom: c.Mail.From, Queues: c.Queues, Retry: c.Retry, Retention: c.Retention, DrainTimeout: c.DrainTimeout,
 		Timezone: c.Timezone, Jobs: make(map[string]jobMeaning, len(c.Jobs)),
+		Schedules: make(map[string]scheduleMeaning, len(c.Schedules)),
 	}
 	for name, j := range c.Jobs {
 		m.Jobs[name] = jobMeaning{
 			Definition: j.Hash(), Queue: j.Queue, Priority: j.Priority, Retry: j.Retry, OwnDelays: j.OwnDelays,
 			Retention: j.Retention, Unique: j.Unique, Stall: j.Stall, AnyParams: j.Params == nil, Limits: j.limits(),
 		}
+	}
+	for name, s := range c.Schedules {
+		m.Schedules[name] = scheduleMeaning{Schedule: *s, Params: plainJSON(s.Params)}
 	}
 	return digest(m)
 }

@@ -6,7 +6,7 @@
 // live database belong to the caller, who words them with [Config.Errorf] so
 // that they point into the file as well.
 //
-// One set of tables (fields.go, jobfields.go, kindfields.go) lists every field with its type,
+// One set of tables (the files whose names end in fields.go) lists every field with its type,
 // default and meaning. The parser, the suggestions for misspelled fields,
 // [Schema] and [Reference] are all made from these tables.
 //

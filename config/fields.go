@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// configFields is the table of the top level. Retry, retention and queues stand
-// before jobs, which inherit from them.
+// configFields is the table of the top level. Retry, retention, queues and timezone
+// stand before jobs and schedules, which inherit from them.
 func configFields() object[Config] {
 	return object[Config]{
 		row("database", section[Database]{databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
@@ -19,6 +19,8 @@ func configFields() object[Config] {
 			func(c *Config) *Storage { return &c.Storage }),
 		row("mail", section[Mail]{mailFields()}, "", "How mail is sent; jobs of kind `email` need it.",
 			func(c *Config) *Mail { return &c.Mail }),
+		row("server", section[Server]{serverFields()}, "", "The HTTP server: `/api/cron/SCHEDULE`, `/livez` and `/readyz`.",
+			func(c *Config) *Server { return &c.Server }),
 		row("metrics", section[Metrics]{metricsFields()}, "", "The listener of a worker for `/metrics`, `/livez` and `/readyz`.",
 			func(c *Config) *Metrics { return &c.Metrics }),
 		row("queues", queues{section[Queue]{queueFields()}}, "{critical: 10, default: 20, low: 5}", "Workers per process, by queue. A name is of lower-case letters and digits, joined by single `-` or `_`, at most 64 characters. The given queues replace the default ones.",
@@ -33,6 +35,8 @@ func configFields() object[Config] {
 			func(c *Config) *string { return &c.Timezone }),
 		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
+		row("schedules", newSchedules(), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
+			func(c *Config) *map[string]*Schedule { return &c.Schedules }),
 	}
 }
 
@@ -69,7 +73,7 @@ func mailFields() object[Mail] {
 
 func metricsFields() object[Metrics] {
 	return object[Metrics]{
-		row("listen", text{words: "`host:port`", check: checkListen}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none.",
+		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none.",
 			func(m *Metrics) *string { return &m.Listen }),
 	}
 }
@@ -179,17 +183,20 @@ func checkStorageURL(s string) (problem, hint string) {
 	return "", ""
 }
 
-func checkListen(s string) (problem, hint string) {
-	const example = "write it like 127.0.0.1:9394"
-	if s == "" {
+// checkListen words its hints with example.
+func checkListen(example string) func(s string) (problem, hint string) {
+	hint := "write it like " + example
+	return func(s string) (string, string) {
+		if s == "" {
+			return "", ""
+		}
+		_, port, err := net.SplitHostPort(s)
+		if err != nil {
+			return "is not host:port", hint
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "has no port from 0 to 65535", hint
+		}
 		return "", ""
 	}
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return "is not host:port", example
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "has no port from 0 to 65535", example
-	}
-	return "", ""
 }

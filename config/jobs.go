@@ -5,9 +5,15 @@ import (
 	"slices"
 )
 
-const jobNamePattern = `^[a-z0-9][a-z0-9_-]*$`
+// The form of the names of jobs, schedules and tokens.
+const (
+	jobNamePattern = `^[a-z0-9][a-z0-9_-]*$`
+	jobNameHint    = "lower-case letters, digits, - and _, a letter or digit first, at most 64"
+)
 
 var jobNameRE = regexp.MustCompile(jobNamePattern)
+
+func isJobName(s string) bool { return len(s) <= maxNameLength && jobNameRE.MatchString(s) }
 
 // jobs is a mapping from names to jobs, whose fields depend on their kind.
 type jobs struct {
@@ -81,12 +87,15 @@ func (t jobs) read(d *decoder, v value, into *map[string]*Job) {
 	}
 	for _, e := range v.node.entries {
 		at := v.entry(e)
-		if len(e.key) > maxNameLength || !jobNameRE.MatchString(e.key) {
-			d.fail(at, "lower-case letters, digits, - and _, a letter or digit first, at most 64", "%q is not a job name", shorten(e.key))
+		if !isJobName(e.key) {
+			d.fail(at, jobNameHint, "%q is not a job name", shorten(e.key))
 			continue
 		}
 		if job := t.job(d, at); job != nil {
 			job.Name = e.key
+			if job.Schedule != nil {
+				job.Schedule.Name, job.Schedule.Job = e.key, e.key
+			}
 			(*into)[e.key] = job
 		}
 	}

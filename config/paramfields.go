@@ -62,21 +62,35 @@ func (params) checkDefault(d *decoder, v value, p *Param) {
 		return
 	}
 	at := v.entry(e)
-	if e.value.scalar() && e.value.replaced { // text, whatever it looks like
-		var b bytes.Buffer
-		writeString(&b, e.value.text)
-		p.Default = b.Bytes()
-	}
-	_, problem, hint := readParam(p.Type, p.Default)
+	p.Default = paramValue(d, at)
 	if p.Type == TextParam && string(p.Default) == `"`+ScheduledFor+`"` {
-		problem, hint = "is a default of a date or a timestamp", "change the type"
+		d.refuse(at, "change the type", "is a default of a date or a timestamp")
+		return
 	}
+	d.checkParam(at, p.Type, p.Default)
+}
+
+// paramValue is the JSON of v, which is known to have one. A scalar from outside is text, whatever it looks like: the
+// type of the param says what it means.
+func paramValue(d *decoder, v value) json.RawMessage {
+	var b bytes.Buffer
+	if v.node.scalar() && v.node.replaced {
+		writeString(&b, v.node.text)
+	} else {
+		writeJSON(&b, d, v)
+	}
+	return b.Bytes()
+}
+
+// checkParam reports v, whose JSON is data, unless it is of the type. The message shows it as the file has it.
+func (d *decoder) checkParam(v value, typ string, data json.RawMessage) {
+	_, problem, hint := readParam(typ, data)
 	switch {
 	case problem == "":
-	case e.value.scalar():
-		d.refuse(at, hint, "%s", problem)
+	case v.node.scalar():
+		d.refuse(v, hint, "%s", problem)
 	default:
-		d.fail(at, hint, "%s %s", e.value.kind.what(), problem)
+		d.fail(v, hint, "%s %s", v.node.kind.what(), problem)
 	}
 }
 

@@ -34,7 +34,8 @@ func TestReferenceIsCommitted(t *testing.T) {
 // exampleEnv has the names that the example needs.
 func exampleEnv() *Opts {
 	return lookup(map[string]string{
-		"DATABASE_URL": "postgres://app@db/app", "MAIL_URL": "smtp://localhost:25", "WEBHOOK_SECRET": "whsec_" + strings.Repeat("Tide", 10),
+		"DATABASE_URL": "postgres://app@db/app", "MAIL_URL": "smtp://localhost:25", "CRON_SECRET": "0123456789abcdef",
+		"TIDEMILL_TOKEN": "fedcba9876543210", "WEBHOOK_SECRET": "whsec_" + strings.Repeat("Tide", 10),
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -112,9 +113,14 @@ func (d *decoder) syntaxError(data []byte, err error) {
 		message, hint = "a tab where spaces are expected", "indent with spaces"
 	case strings.Contains(line(data, pos.Line), "{{"):
 		hint = "put a text that begins with {{ in quotes"
+	case bareStarRE.MatchString(line(data, pos.Line)):
+		hint = "put a text that begins with * or @ in quotes"
 	}
 	d.failAt(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
 }
+
+// bareStarRE finds what is no alias and was meant as a cron expression.
+var bareStarRE = regexp.MustCompile(`[-:,{[]\s+(\*([\s/,-]|$)|@)`)
 
 // line is the line of data with that number, "" if there is none.
 func line(data []byte, number int) string {

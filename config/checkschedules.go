@@ -1,0 +1,120 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// checkSchedules looks at all schedules and puts those that stand in their job with the others.
+func (d *decoder) checkSchedules() {
+	c := d.config
+	for _, name := range slices.Sorted(maps.Keys(c.Schedules)) {
+		d.checkSchedule(c.Schedules[name], path{"schedules", name})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		s, at := c.Jobs[name].Schedule, path{"jobs", name, "schedule"}
+		if s == nil {
+			continue
+		}
+		d.checkSchedule(s, at)
+		if _, taken := c.Schedules[name]; taken {
+			_, pos, _ := locate(c.root, at)
+			d.problem(path{"schedules", name}, "choose another name, or remove one of them", "the schedule in job %s, at line %d, has this name too", name, pos.Line)
+			continue
+		}
+		c.Schedules[name] = s
+	}
+}
+
+func (d *decoder) checkSchedule(s *Schedule, at path) {
+	job, jobAt := d.config.Jobs[s.Job], path{"jobs", s.Job}
+	switch {
+	case s.Job == "" || !d.sure(at, "job"):
+		return
+	case job == nil:
+		d.checkKnown(s, at)
+		return
+	case job.Kind == KindImport:
+		d.problem(at.join("job"), "", "job %s is an import, which takes a file; it cannot be scheduled yet", s.Job)
+		return
+	}
+	if job.Unique && s.Overlap == OverlapAllow && d.sure(jobAt, "unique") && d.sure(at, "overlap") {
+		d.problem(at.join("overlap"), "choose skip or queue", "job %s is unique: it has one live run at a time", s.Job)
+	}
+	d.checkScheduleParams(s, job, at)
+}
+
+// checkKnown reports the name of a job that is not there. One that could not be read is.
+func (d *decoder) checkKnown(s *Schedule, at path) {
+	if _, _, found := locate(d.config.root, path{"jobs", s.Job}); found {
+		return
+	}
+	at, hint := at.join("job"), "describe it under jobs"
+	if names := slices.Sorted(maps.Keys(d.config.Jobs)); len(names) > 0 {
+		hint = didYouMean(s.Job, names)
+	}
+	d.problem(at, hint, "%q is not a job", d.shown(at, s.Job))
+}
+
+// checkScheduleParams asks the job whether it takes the params.
+func (d *decoder) checkScheduleParams(s *Schedule, job *Job, at path) {
+	if !d.sure(at, "params") || !d.sure(path{"jobs", job.Name}, "kind", "params") {
+		return
+	}
+	at = at.join("params")
+	given := map[string]value{}
+	if n, pos, found := locate(d.config.root, at); found && n.kind == mapNode {
+		v := value{node: n, at: at, pos: pos}
+		for _, e := range n.entries {
+			given[e.key] = v.entry(e)
+		}
+		if job.Params != nil {
+			s.Params = declaredParams(d, v)
+		}
+	}
+	for _, problem := range paramErrors(job.CheckParams(s.Params)) {
+		v, ok := given[problem.Param]
+		p := slices.IndexFunc(job.Params, func(p Param) bool { return p.Name == problem.Param })
+		if !ok || p < 0 || v.node.kind == nullNode {
+			d.problem(at.join(problem.Param), problem.Hint, "%s", problem.Message)
+			continue
+		}
+		// The message of problem shows the value, which may be secret.
+		d.checkParam(v, job.Params[p].Type, paramValue(d, v))
+	}
+}
+
+// declaredParams is the object v in JSON for a job that says what its values are.
+func declaredParams(d *decoder, v value) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, e := range v.node.entries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		writeString(&b, e.key)
+		b.WriteByte(':')
+		b.Write(paramValue(d, v.entry(e)))
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// paramErrors takes the error of [Job.CheckParams] apart.
+func paramErrors(err error) []*ParamError {
+	var one *ParamError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*ParamError
+		for _, err := range joined.Unwrap() {
+			all = append(all, paramErrors(err)...)
+		}
+		return all
+	}
+	if errors.As(err, &one) {
+		return []*ParamError{one}
+	}
+	return nil
+}

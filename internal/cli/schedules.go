@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/periodic"
+)
+
+func (m *Main) schedulesCmd() *cobra.Command {
+	cmd := asGroup(&cobra.Command{Use: "schedules", Short: "Show and steer schedules"})
+	var n int
+	next := &cobra.Command{
+		Use: "next [SCHEDULE]", Short: "Show when schedules are due next", Args: args(0, 1),
+		Example: `  tidemill schedules next -n 5
+  tidemill schedules next daily-report -n 10`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
+				return m.nextTicks(ctx, board, args, n)
+			})
+		},
+	}
+	next.Flags().IntVarP(&n, "number", "n", 10, "how many")
+	var h int
+	history := &cobra.Command{
+		Use: "history [SCHEDULE]", Short: "Show what became of ticks, the newest first", Args: args(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
+				return m.tickHistory(ctx, board, first(args), h)
+			})
+		},
+	}
+	history.Flags().IntVarP(&h, "number", "n", 20, "how many")
+	var wait bool
+	trigger := &cobra.Command{
+		Use: "trigger SCHEDULE", Short: "Start the job of a schedule now", Args: args(1, 1),
+		Long: `Starts the job of a schedule now, beside its ticks, also while it is paused, and prints the run's id.
+
+Asked again within a minute it prints the same id.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			app, err := m.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			id, err := periodic.NewBoard(app.Pool, app.Schema).Trigger(cmd.Context(), args[0], "cli")
+			switch {
+			case err != nil:
+				return explainSchedule(err)
+			case wait:
+				return m.follow(cmd.Context(), app, id, newProgress(m.Stderr))
+			case m.json:
+				return m.printJSON(map[string]any{"id": id})
+			}
+			_, err = fmt.Fprintln(m.Stdout, id)
+			return err
+		},
+	}
+	trigger.Flags().BoolVar(&wait, "wait", false, "show the run until it has ended")
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "list", Short: "List schedules", Args: args(0, 0),
+			RunE: func(cmd *cobra.Command, _ []string) error { return m.withBoard(cmd.Context(), m.listSchedules) },
+		},
+		next, history, trigger,
+		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Board).Pause),
+		m.scheduleVerb("resume", "End a pause; what was left out is not made up for", "resumed", (*periodic.Board).Resume),
+	)
+	return cmd
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (m *Main) withBoard(ctx context.Context, fn func(context.Context, *periodic.Board) error) error {
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	return explainSchedule(fn(ctx, periodic.NewBoard(app.Pool, app.Schema)))
+}
+
+func explainSchedule(err error) error {
+	if errors.Is(err, periodic.ErrNoSchedule) {
+		return withHint(err, "tidemill schedules list; schedules come into the database with: tidemill migrate up")
+	}
+	return err
+}
+
+func (m *Main) scheduleVerb(verb, short, done string, do func(*periodic.Board, context.Context, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " SCHEDULE", Short: short, Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
+				if err := do(board, ctx, args[0]); err != nil {
+					return err
+				}
+				if m.json {
+					return m.printJSON(map[string]any{"schedule": args[0], done: true})
+				}
+				_, err := fmt.Fprintf(m.Stdout, "%s %s\n", args[0], done)
+				return err
+			})
+		},
+	}
+}
+
+func (m *Main) listSchedules(ctx context.Context, board *periodic.Board) error {
+	all, err := board.List(ctx)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		if all == nil {
+			all = []*periodic.Status{}
+		}
+		return m.printJSON(all)
+	}
+	rows := [][]string{}
+	for _, s := range all {
+		next := "never"
+		if s.NextTickAt != nil {
+			next = when(*s.NextTickAt)
+		}
+		if s.PausedAt != nil {
+			next = paint(m.Stdout, yellow, "paused")
+		}
+		last := ""
+		if s.LastTick != nil {
+			last = s.LastTick.Outcome + " " + ago(s.LastTick.DueAt)
+		}
+		rows = append(rows, []string{s.Name, s.Job, s.Description, next, last})
+	}
+	return m.table("no schedules", []string{"SCHEDULE", "JOB", "WHEN", "NEXT", "LAST TICK"}, rows)
+}
+
+// tickTime writes a time with its zone: a day has two of some hours.
+const tickTime = "Mon 2006-01-02 15:04:05 -0700"
+
+func (m *Main) nextTicks(ctx context.Context, board *periodic.Board, args []string, n int) error {
+	if n < 1 || n > 10_000 {
+		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
+	}
+	all, err := board.List(ctx)
+	if len(args) > 0 {
+		var one *periodic.Status
+		one, err = board.Get(ctx, args[0])
+		all = []*periodic.Status{one}
+	}
+	if err != nil {
+		return err
+	}
+	type tick struct {
+		Schedule string    `json:"schedule"`
+		DueAt    time.Time `json:"due_at"`
+	}
+	ticks := []tick{}
+	for _, s := range all {
+		for _, at := range s.Next(time.Now(), n) {
+			ticks = append(ticks, tick{s.Name, at})
+		}
+	}
+	if m.json {
+		return m.printJSON(ticks)
+	}
+	rows := [][]string{}
+	for _, t := range ticks {
+		rows = append(rows, []string{t.Schedule, t.DueAt.Format(tickTime), when(t.DueAt)})
+	}
+	return m.table("no schedules", []string{"SCHEDULE", "DUE", ""}, rows)
+}
+
+func (m *Main) tickHistory(ctx context.Context, board *periodic.Board, name string, n int) error {
+	if n < 1 || n > 10_000 {
+		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
+	}
+	ticks, err := board.History(ctx, name, n)
+	if err != nil {
+		return err
+	}
+	if len(ticks) == 0 && name != "" {
+		if _, err := board.Get(ctx, name); err != nil {
+			return err
+		}
+	}
+	if m.json {
+		if ticks == nil {
+			ticks = []*periodic.Tick{}
+		}
+		return m.printJSON(ticks)
+	}
+	rows := [][]string{}
+	for _, t := range ticks {
+		run, reason, late := "", "", ""
+		if t.Run != nil {
+			run = strconv.FormatInt(*t.Run, 10)
+			late = span(max(0, t.At.Sub(t.DueAt)))
+		}
+		if t.Reason != nil {
+			reason = *t.Reason
+		}
+		if t.Ticks > 1 {
+			reason += fmt.Sprintf(" (%s ticks)", grouped(int64(t.Ticks)))
+		}
+		rows = append(rows, []string{t.Schedule, t.DueAt.Local().Format(tickTime), t.Outcome, run, late, reason})
+	}
+	return m.table("no ticks yet", []string{"SCHEDULE", "DUE", "OUTCOME", "RUN", "LATE", "REASON"}, rows)
+}
