@@ -47,13 +47,17 @@ func (d *decoder) checkSchedule(s *Schedule, at path) {
 	d.checkScheduleParams(s, job, at)
 }
 
+// maxSuggested jobs are compared with a name that is none of them: a hint is one line, and a file may hold thousands of
+// jobs and of wrong names.
+const maxSuggested = 100
+
 // checkKnown reports the name of a job that is not there. One that could not be read is.
 func (d *decoder) checkKnown(s *Schedule, at path) {
 	if _, _, found := locate(d.config.root, path{"jobs", s.Job}); found {
 		return
 	}
 	at, hint := at.join("job"), "describe it under jobs"
-	if names := slices.Sorted(maps.Keys(d.config.Jobs)); len(names) > 0 {
+	if names := slices.Sorted(maps.Keys(d.config.Jobs)); len(names) > 0 && len(names) <= maxSuggested {
 		hint = didYouMean(s.Job, names)
 	}
 	d.problem(at, hint, "%q is not a job", d.shown(at, s.Job))

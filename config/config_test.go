@@ -61,6 +61,10 @@ storage: {url: "file:///srv/files"}
 mail: {url: "smtps://u:${PASSWORD}@h:465?tls=none", from: "Tidemill <jobs@example.com>", templates: ./mail}
 timezone: Asia/Tokyo
 metrics: {listen: "[::1]:80"}
+server:
+  listen: ":8080"
+  cron_secret: ["${SECRET}", another-secret-of-vercel]
+  tokens: [{name: ops, role: admin, token: "${TOKEN}"}, {name: eye_1, role: viewer, token: abcdefghijklmnop}]
 queues: {one: 3, two: {workers: 10000}}
 retry: {max_attempts: 4, backoff: linear, delay: 1500ms, max_delay: 1d12h, jitter: 0.25}
 retention: {succeeded: 1h, failed: 30d, cancelled: forever, runs: 60d, rejects: 1d12h}
@@ -89,7 +93,17 @@ jobs:
     kind: billing.invoice
     queue: one
     args: {since: 2026-01-01, n: [1, -2.50, 1e400, true, null, ~], s: "<é>", sub: {}}
-`), lookup(map[string]string{"DATABASE_URL": "postgres://u:p@h/db", "PASSWORD": "p%40"}))
+    schedule:
+      cron: "0 9 * * mon-fri"
+      timezone: Europe/Berlin
+      catch_up: all
+      catch_up_window: 7d
+      overlap: queue
+      jitter: 1m30s
+      params: {n: 1, b: [x], a: }
+schedules:
+  more: {job: invoice, every: 1d12h}
+`), lookup(map[string]string{"SECRET": "0123456789abcdef", "TOKEN": "fedcba9876543210", "DATABASE_URL": "postgres://u:p@h/db", "PASSWORD": "p%40"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +113,22 @@ jobs:
 	kept := Retention{Succeeded: time.Hour, Failed: 30 * day, Cancelled: Forever, Runs: 60 * day, Rejects: 36 * time.Hour}
 	ownKept := kept
 	ownKept.Failed, ownKept.Runs, ownKept.Rejects = Forever, day, day
+	weekdays := &Schedule{
+		Name: "invoice", Job: "invoice", Cron: "0 9 * * mon-fri", Timezone: "Europe/Berlin", CatchUp: CatchUpAll, CatchUpWindow: 7 * day,
+		Overlap: OverlapQueue, Jitter: 90 * time.Second, Params: []byte(`{"n":1,"b":["x"],"a":null}`),
+	}
 	want := &Config{
-		File:         "all.yaml",
-		Database:     Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
-		Storage:      Storage{URL: "file:///srv/files"},
-		Mail:         Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
+		File:     "all.yaml",
+		Database: Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
+		Storage:  Storage{URL: "file:///srv/files"},
+		Mail:     Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
+		Server: Server{
+			Listen:      ":8080",
+			CronSecrets: []string{"0123456789abcdef", "another-secret-of-vercel"},
+			Tokens: []Token{
+				{Name: "ops", Role: RoleAdmin, Token: "fedcba9876543210"}, {Name: "eye_1", Role: RoleViewer, Token: "abcdefghijklmnop"},
+			},
+		},
 		Metrics:      Metrics{Listen: "[::1]:80"},
 		Queues:       map[string]Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
 		Retry:        top,
@@ -126,7 +151,14 @@ jobs:
 			},
 			"invoice": {
 				Name: "invoice", Kind: "billing.invoice", Queue: "one", Priority: 1, Retry: top, Retention: kept, Stall: 10 * time.Minute,
-				Args: []byte(`{"since":"2026-01-01","n":[1,-2.50,1e400,true,null,null],"s":"<é>","sub":{}}`),
+				Args: []byte(`{"since":"2026-01-01","n":[1,-2.50,1e400,true,null,null],"s":"<é>","sub":{}}`), Schedule: weekdays,
+			},
+		},
+		Schedules: map[string]*Schedule{
+			"invoice": weekdays,
+			"more": {
+				Name: "more", Job: "invoice", Every: 36 * time.Hour, Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: day,
+				Overlap: OverlapSkip,
 			},
 		},
 	}
@@ -139,6 +171,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	want := &Config{
 		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill", Notify: true},
+		Server:       Server{Listen: "127.0.0.1:8080"},
 		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
 		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
@@ -146,12 +179,13 @@ func TestDefaults(t *testing.T) {
 		DrainTimeout: 30 * time.Second,
 		Timezone:     "UTC",
 		Jobs:         map[string]*Job{},
+		Schedules:    map[string]*Schedule{},
 	}
 	if diff := cmp.Diff(want, Default(), ignoreTree); diff != "" {
 		t.Errorf("Default (-want +got):\n%s", diff)
 	}
 	want.File = "tidemill.yaml"
-	empty := mustParse(t, "jobs:\nqueues:\nretry:\ndatabase: {}\n")
+	empty := mustParse(t, "jobs:\nqueues:\nretry:\ndatabase: {}\nschedules:\nserver: {tokens: }\n")
 	if diff := cmp.Diff(want, empty, ignoreTree); diff != "" {
 		t.Errorf("empty sections (-want +got):\n%s", diff)
 	}

@@ -31,7 +31,7 @@ func configFields() object[Config] {
 			func(c *Config) *Retention { return &c.Retention }),
 		row("drain_timeout", duration{0, day}, "30s", "How long running jobs may go on after a stop signal.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
-		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone in which a moment becomes a date where nothing else says: `Asia/Tokyo`.",
+		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
 			func(c *Config) *string { return &c.Timezone }),
 		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),

@@ -145,8 +145,26 @@ func TestConfigHash(t *testing.T) {
 		}
 	}
 	seen := map[string]string{}
+	if hash(jobs+"server: {listen: '', cron_secret: '${B}', tokens: [{name: a, role: admin, token: '${A}'}]}\n") != hash(jobs) {
+		t.Error("hash depends on who may use the server")
+	}
+	const own, when = "{kind: own, schedule: {every: 1h, params: {a: 1, b: 2}}}", "schedules: {o: {job: o, every: 60m, timezone: UTC, overlap: skip, params: {b: 2, a: 1}}}\n"
+	if hash(strings.Replace(jobs, "{kind: own}", own, 1)) != hash(jobs+when) {
+		t.Error("hash depends on where a schedule stands")
+	}
 	for _, other := range []string{
 		"jobs:\n",
+		jobs + when,
+		jobs + strings.Replace(when, "{o:", "{p:", 1),
+		jobs + strings.Replace(when, "job: o", "job: h", 1),
+		jobs + strings.Replace(when, "60m", "61m", 1),
+		jobs + strings.Replace(when, "every: 60m", "cron: 0 * * * *", 1),
+		jobs + strings.Replace(when, "UTC", "Asia/Tokyo", 1),
+		jobs + strings.Replace(when, "skip", "queue", 1),
+		jobs + strings.Replace(when, "a: 1", "a: '1'", 1),
+		jobs + strings.Replace(when, "overlap", "catch_up: all, overlap", 1),
+		jobs + strings.Replace(when, "overlap", "catch_up_window: 1h, overlap", 1),
+		jobs + strings.Replace(when, "overlap", "jitter: 1s, overlap", 1),
 		jobs,
 		strings.Replace(jobs, "o: {", "o2: {", 1),
 		strings.Replace(jobs, "kind: own", "kind: own, queue: low", 1),

@@ -52,7 +52,7 @@ func defaultWords(f info) string {
 		return f.inherits
 	case f.def != "":
 		return "`" + f.def + "`"
-	case len(f.shape.fields) > 0 && f.shape.keys == "":
+	case len(f.shape.fields) > 0 && f.shape.keys == "" && f.shape.optional:
 		return "those of its fields"
 	default:
 		return "none"

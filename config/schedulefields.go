@@ -20,9 +20,9 @@ func scheduleFields() object[Schedule] {
 // tickFields are the fields of a schedule in its job.
 func tickFields() object[Schedule] {
 	return object[Schedule]{
-		row("cron", cronText(), "", "Times of day: `\"0 9 * * *\"`. Give this or `every`.",
+		row("cron", cronText(), "", "When it is due: `\"0 9 * * *\"` is every day at 9:00. Give this or `every`.",
 			func(s *Schedule) *string { return &s.Cron }),
-		row("every", interval{}, "", "Distance from one tick to the next, in whole seconds. Ticks are the multiples of it since 1970 in UTC, so that a restart does not shift them: with `1h`, each full hour.",
+		row("every", interval{}, "", "Distance from one tick to the next. Ticks are the multiples of it since 1970 in UTC, so that a restart does not shift them: with `1h`, each full hour.",
 			func(s *Schedule) *time.Duration { return &s.Every }),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Time zone of `cron`.",
 			func(s *Schedule) *string { return &s.Timezone }).from("the top-level `timezone`"),
@@ -32,7 +32,7 @@ func tickFields() object[Schedule] {
 			func(s *Schedule) *time.Duration { return &s.CatchUpWindow }),
 		row("overlap", choice{OverlapSkip, OverlapQueue, OverlapAllow}, OverlapSkip, "What a tick does while a run of its job is live, whoever started it; one that is paused or waits for a retry is live: nothing, wait for the end of the run (one tick may wait), or start another. A job that is `unique` cannot have `allow`.",
 			func(s *Schedule) *string { return &s.Overlap }),
-		row("jitter", duration{0, day}, "0s", "Each run begins up to this much after its tick, so that what is due at one instant does not begin at once.",
+		row("jitter", duration{0, day}, "0s", "Each run begins up to this much after its tick, so that those of one instant do not begin together.",
 			func(s *Schedule) *time.Duration { return &s.Jitter }),
 		row("params", args{}, "", "What each run is given; the job says what it takes.",
 			func(s *Schedule) *json.RawMessage { return &s.Params }),

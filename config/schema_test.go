@@ -175,6 +175,9 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 		`jobs: {a: {kind: import, table: t, header: false, columns: {a: 1, b: {field: 2}}, delimiter: tab, quote: "'"}}`,
 		`jobs: {a: {kind: import, table: t, columns: {a, b: x}, match: , set: , delimiter: "\t"}}`,
 		`jobs: {a: {kind: import, table: t, delimiter: '\t', max_record: 1.5MiB, reject_limit: {ratio: 0.01}}}`,
+		"schedules:\nserver: {tokens: }\njobs: {a: {kind: own, schedule: 0 9 * * *}, b: {kind: own, schedule: {every: 1h, params: {a: [1]}}}}",
+		`schedules: {"b": {job: "${J:-a}", every: "${E:-1d}", timezone: "${Z:-UTC}", catch_up: "${C:-all}", overlap: "${O:-allow}", jitter: "${S:-1s}"}}` + "\njobs: {a: {kind: own}}",
+		"server: {cron_secret: [0123456789abcdef], tokens: [{name: a, role: operator, token: fedcba9876543210}]}",
 		`jobs: {a: {kind: import, table: "${T:-t}", header: "${H:-true}", max_record: "${R:-1MiB}"}}`,
 	} {
 		if got := messages(t, src, exampleEnv()); got != nil {
@@ -190,7 +193,9 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 	t.Parallel()
 	check, instance := setupSchema(t)
 	for _, src := range []string{
-		"job: {}", "queues: {a: 0}", "queues: {A: 1}", "queues: {a: {worker: 1}}", "queues: {}", "retry: {delay: 30}", "retry: {delay: 1w}",
+		"job: {}", "queues: {a: 0}", "schedules: {a: 0 9 * * *}", "schedules: {a: {every: 1h}}", "schedules: {A: {job: a, every: 1h}}", "schedules: {a: {job: a, every: 1h, overlap: no}}",
+		"jobs: {a: {kind: own, schedule: }}", "jobs: {a: {kind: own, schedule: 5}}", "jobs: {a: {kind: own, schedule: {job: a, every: 1h}}}", "jobs: {a: {kind: import, table: t, schedule: 0 9 * * *}}",
+		"server: {cron_secret: []}", "server: {tokens: {}}", "server: {tokens: [{name: a, role: root, token: fedcba9876543210}]}", "server: {tokens: [{name: a}]}", "queues: {A: 1}", "queues: {a: {worker: 1}}", "queues: {}", "retry: {delay: 30}", "retry: {delay: 1w}",
 		"retry: {jitter: 1}", "retry: {backoff: none}", "retry: {max_attempts: 1.5}", "retention: {failed: never}", "retention: {run: 1d}", "jobs: {a: {kind: own, retention: {runs: 90}}}", "drain_timeout: soon", "database: {schema: A-b}",
 		"jobs: {A: {kind: own}}", "jobs: {a: {}}", "jobs: {a: own}", "jobs: {a: {kind: sync}}", "jobs: {a: {kind: tidemill.x}}", "jobs: {a: {kind: own, table: x}}",
 		"jobs: {a: {kind: own, args: [1]}}", "jobs: {a: {kind: import}}", "jobs: {a: {kind: import, table: t, args: {}}}",

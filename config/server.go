@@ -10,7 +10,7 @@ type Server struct {
 // What the bearer of a [Token] may do; each role may do what those before it may.
 const (
 	RoleViewer   = "viewer"   // look
-	RoleOperator = "operator" // start, pause, cancel and retry what is configured
+	RoleOperator = "operator" // start, pause, cancel and retry
 	RoleAdmin    = "admin"    // everything
 )
 

@@ -25,7 +25,7 @@ func layers() map[string][]string {
 			"retry", "workers",
 		},
 		"internal/cli": {
-			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/storage", "metrics", "migrations", "periodic",
+			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/server", "internal/storage", "metrics", "migrations", "periodic",
 			"rescue", "retry", "workers",
 		},
 
