@@ -43,6 +43,16 @@ func (a *App) forCLI() *cli.App {
 		Client: a.Client, Config: a.Config, Pool: a.Pool, Ledger: a.Ledger, Schema: a.schema,
 		Close:   a.Close,
 		Migrate: a.Migrate,
+		Apply: func(ctx context.Context) (*cli.Applied, error) {
+			applied, err := a.Apply(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &cli.Applied{
+				Jobs: applied.Jobs, RemovedJobs: applied.Removed, Kinds: applied.Kinds,
+				AddedSchedules: applied.Schedules.Added, ChangedSchedules: applied.Schedules.Changed, RemovedSchedules: applied.Schedules.Removed,
+			}, nil
+		},
 		Import: func(ctx context.Context, job, name string, r io.Reader, o cli.ImportOpts) (int64, bool, error) {
 			started, err := a.ImportFile(ctx, job, name, r, ImportOpts{Force: o.Force, Trigger: "cli", Progress: o.Progress})
 			if err != nil {

@@ -29,7 +29,7 @@ type worker struct {
 
 // worker start|up NAME [FLAG…] starts a worker process (by tidemill worker, or up) and waits until it works. worker plain
 // starts one without the race detector.
-// worker term|kill NAME sends a signal. worker wait NAME waits for its end, which must be in order unless it was killed.
+// worker term|kill|hup NAME sends a signal. worker wait NAME waits for its end, which must be in order unless it was killed.
 // worker stop NAME is term and wait. worker fails NAME waits for an end with exit code 1. worker memory NAME MIB allows it that much more memory, at its peak, than it had idle.
 func cmdWorker(ts *testscript.TestScript, args []string) error {
 	w, name := worldOf(ts), args[1]
@@ -48,6 +48,8 @@ func cmdWorker(ts *testscript.TestScript, args []string) error {
 		return fmt.Errorf("there is no worker %s", name)
 	}
 	switch args[0] {
+	case "hup":
+		return running.cmd.Process.Signal(syscall.SIGHUP)
 	case "term":
 		return running.cmd.Process.Signal(syscall.SIGTERM)
 	case "kill":

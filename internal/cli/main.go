@@ -41,12 +41,24 @@ type App struct {
 
 	Close   func()
 	Migrate func(ctx context.Context) ([]migrations.Step, error)
+	// Apply writes the configuration into the database, whatever else is alive.
+	Apply func(ctx context.Context) (*Applied, error)
 	// Import stores a file and starts a run; existing says that an earlier run of the same content is returned.
 	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
 	// Start starts a configured job; existing says that the live run of a unique job is returned.
 	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
+}
+
+// Applied is what applying the configuration has changed, by name.
+type Applied struct {
+	Jobs             []string `json:"jobs"`
+	RemovedJobs      []string `json:"removed_jobs"`
+	Kinds            []string `json:"kinds"`
+	AddedSchedules   []string `json:"added_schedules"`
+	ChangedSchedules []string `json:"changed_schedules"`
+	RemovedSchedules []string `json:"removed_schedules"`
 }
 
 // ImportOpts is passed through to the program's import.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/server"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
@@ -46,22 +45,23 @@ func (m *Main) serverCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			return serve(ctx, app, cfg, logger)
+			listener, err := net.Listen("tcp", cfg.Server.Listen)
+			if err != nil {
+				return fmt.Errorf("server.listen: %w", err)
+			}
+			return serve(ctx, listener, app, logger)
 		},
 	}
 }
 
-// serve serves until ctx ends; requests then have some seconds to finish.
-func serve(ctx context.Context, app *App, cfg *config.Config, logger *slog.Logger) error {
-	listener, err := net.Listen("tcp", cfg.Server.Listen)
-	if err != nil {
-		return fmt.Errorf("server.listen: %w", err)
-	}
-	if len(cfg.Server.CronSecrets) == 0 {
+// serve serves until ctx ends; requests then have some seconds to finish. It closes the listener.
+func serve(ctx context.Context, listener net.Listener, app *App, logger *slog.Logger) error {
+	secrets := app.Config.Server.CronSecrets
+	if len(secrets) == 0 {
 		logger.WarnContext(ctx, "server.cron_secret is not set, so /api/cron is closed")
 	}
 	httpServer := server.HTTP(server.New(server.Opts{
-		Board: periodic.NewBoard(app.Pool, app.Schema), Ledger: app.Ledger, CronSecrets: cfg.Server.CronSecrets, Logger: logger,
+		Board: periodic.NewBoard(app.Pool, app.Schema), Ledger: app.Ledger, CronSecrets: secrets, Logger: logger,
 		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.Schema) },
 	}))
 	httpServer.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)

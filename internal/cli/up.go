@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -17,7 +18,7 @@ func (m *Main) upCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "up",
 		Short: "Start all that is needed on this machine",
-		Long: `Migrates the database and works jobs until Ctrl-C.
+		Long: `Migrates the database, works jobs, fires schedules and serves HTTP (see "server --help") until Ctrl-C.
 
 Without a configured database (database.url, DATABASE_URL) it starts a PostgreSQL of its own, whose data stays in the
 folder .tidemill. Without storage.url, files are kept there too. Other commands run in the same folder find both by
@@ -80,18 +81,35 @@ func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
-	app, err := m.Open(ctx, cfg, m.logger(slog.LevelDebug))
-	if err != nil {
-		return err
-	}
-	defer app.Close()
-	applied, err := app.Migrate(ctx)
-	if err != nil {
-		return err
-	}
-	if len(applied) > 0 {
-		fmt.Fprintf(m.Stderr, "applied %s\n", count(int64(len(applied)), "migration", "migrations"))
-	}
 	collectEarly()
-	return app.Work(ctx, nil)
+	return m.work(ctx, cfg, nil, func(ctx context.Context, app *App) error {
+		applied, err := app.Migrate(ctx)
+		if err != nil {
+			return err
+		}
+		if len(applied) > 0 {
+			fmt.Fprintf(m.Stderr, "applied %s\n", count(int64(len(applied)), "migration", "migrations"))
+		}
+		m.serveBeside(ctx, app)
+		return nil
+	})
+}
+
+// serveBeside serves for as long as the worker works. Its address may be taken, by another up for example, which is no reason
+// not to work.
+func (m *Main) serveBeside(ctx context.Context, app *App) {
+	if app.Config.Server.Listen == "" {
+		return
+	}
+	logger := m.logger(slog.LevelDebug)
+	listener, err := net.Listen("tcp", app.Config.Server.Listen)
+	if err != nil {
+		logger.WarnContext(ctx, "there is no server; give server.listen another address, or \"\" for none", "error", err)
+		return
+	}
+	go func() {
+		if err := serve(ctx, listener, app, logger); err != nil {
+			logger.ErrorContext(ctx, "serve", "error", err)
+		}
+	}()
 }

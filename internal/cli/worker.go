@@ -26,7 +26,9 @@ func (m *Main) workerCmd() *cobra.Command {
 		Long: `Works the jobs of the configured queues until it is told to end.
 
 SIGTERM or Ctrl-C: takes no more jobs, lets the running ones go on for drain_timeout, then ends. A second signal ends at
-once; the jobs are given to other workers within seconds. The log goes to standard error, one JSON object a line.`,
+once; the jobs are given to other workers within seconds. SIGHUP: reads the configuration again, applies it, and, when
+the running jobs have ended or drain_timeout is over, goes on with it; one with a mistake is refused, and nothing changes.
+The log goes to standard error, one JSON object a line.`,
 		Example: `  tidemill worker
   tidemill worker --queues critical,default`,
 		Args: args(0, 0),
@@ -40,13 +42,8 @@ once; the jobs are given to other workers within seconds. The log goes to standa
 			}
 			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
 			defer stop()
-			app, err := m.Open(ctx, cfg, m.logger(slog.LevelDebug))
-			if err != nil {
-				return err
-			}
-			defer app.Close()
 			collectEarly()
-			return app.Work(ctx, queues)
+			return m.work(ctx, cfg, queues, nil)
 		},
 	}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "only these of the configured queues, separated by commas")

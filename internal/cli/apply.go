@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (m *Main) applyCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "apply", Short: "Write the configuration's schedules, jobs and kinds into the database", Args: args(0, 0),
+		Long: `Writes into the database what the configuration says: the schedules, and the jobs and kinds that SQL can start.
+
+"migrate up" and "up" do it too, and so does a worker when it starts, unless workers with another configuration are alive.
+Workers learn of changed jobs when they start, or by SIGHUP. A schedule whose times have changed begins with the next tick
+from now.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			app, err := m.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			applied, err := app.Apply(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return m.showApplied(applied)
+		},
+	}
+}
+
+func (m *Main) showApplied(applied *Applied) error {
+	groups := []struct {
+		what  string
+		names *[]string
+	}{
+		{"jobs added or changed", &applied.Jobs}, {"jobs removed", &applied.RemovedJobs}, {"kinds added or changed", &applied.Kinds},
+		{"schedules added", &applied.AddedSchedules}, {"schedules changed", &applied.ChangedSchedules}, {"schedules removed", &applied.RemovedSchedules},
+	}
+	for _, group := range groups {
+		if *group.names == nil {
+			*group.names = []string{} // in JSON a list, not null
+		}
+	}
+	if m.json {
+		return m.printJSON(applied)
+	}
+	nothing := true
+	for _, group := range groups {
+		if len(*group.names) > 0 {
+			nothing = false
+			fmt.Fprintf(m.Stdout, "%s: %s\n", group.what, strings.Join(*group.names, ", "))
+		}
+	}
+	if nothing {
+		fmt.Fprintln(m.Stdout, "nothing has changed")
+	}
+	return nil
+}
