@@ -7,6 +7,7 @@
 //	go run ./bench throughput what a whole worker costs per job, beside bare River
 //	go run ./bench idle       what idle workers cost, beside bare River
 //	go run ./bench insert     transactions per second that insert a job each, beside bare River
+//	go run ./bench schedules  what 10 and 10,000 schedules cost that are not due
 //	go run ./bench abandon    how long a killed worker's jobs wait with bare River: an hour
 //
 // It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
@@ -46,10 +47,10 @@ func run(ctx context.Context, args []string) error {
 	benches := map[string]func(context.Context, *bench) error{
 		"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency,
 		"throughput": benchThroughput, "idle": benchIdle, "insert": benchInsert,
-		"abandon": benchAbandon,
+		"abandon": benchAbandon, "schedules": benchSchedules,
 	}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION]")
+		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert|schedules|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)

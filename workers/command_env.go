@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/riverqueue/river"
 
@@ -19,15 +18,6 @@ import (
 // maxVariable is the longest value that goes into the environment; Linux takes 128 KiB with the name.
 const maxVariable = 100 << 10
 
-// commandInput is what a command reads from its standard input.
-type commandInput struct {
-	ID           string         `json:"id"` // of the run; the same for all attempts
-	Job          string         `json:"job"`
-	Params       map[string]any `json:"params"`
-	Attempt      int            `json:"attempt"`
-	ScheduledFor string         `json:"scheduled_for"` // RFC 3339
-}
-
 // command is the definition as a program to run, with what belongs to this attempt.
 func (w *CommandWorker) command(job *river.Job[CommandArgs], def *config.Job) (*childproc.Command, error) {
 	due := job.Args.Due(job.JobRow, w.opts.Location)
@@ -35,12 +25,7 @@ func (w *CommandWorker) command(job *river.Job[CommandArgs], def *config.Job) (*
 	if err != nil {
 		return nil, err
 	}
-	if params == nil {
-		params = map[string]any{}
-	}
-	input := commandInput{
-		ID: strconv.FormatInt(job.ID, 10), Job: def.Name, Params: params, Attempt: job.Attempt, ScheduledFor: due.Format(time.RFC3339),
-	}
+	input := job.Args.handover(job.JobRow, params, due)
 	stdin, err := json.Marshal(input)
 	if err != nil {
 		return nil, fmt.Errorf("encode the input: %w", err)
@@ -58,7 +43,7 @@ func (w *CommandWorker) command(job *river.Job[CommandArgs], def *config.Job) (*
 
 // commandEnv is the environment of a command: the worker's own, for what cron and systemd jobs get from it, then the
 // definition's, then what is said of the attempt.
-func commandEnv(own []string, defined map[string]string, input commandInput) ([]string, error) {
+func commandEnv(own []string, defined map[string]string, input handover) ([]string, error) {
 	var env []string
 	for _, variable := range own {
 		// The worker may itself have been started by a command, whose params are none of ours.

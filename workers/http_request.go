@@ -27,15 +27,6 @@ const AttemptHeader = "Tidemill-Attempt"
 
 const maxRedirects = 5
 
-// httpBody is the body of a request.
-type httpBody struct {
-	ID           string         `json:"id"` // of the run; the same for all attempts
-	Job          string         `json:"job"`
-	Params       map[string]any `json:"params"`
-	Attempt      int            `json:"attempt"`
-	ScheduledFor string         `json:"scheduled_for"` // RFC 3339
-}
-
 // httpCall is the request of one attempt.
 type httpCall struct {
 	// transport and not a client: a client has redirects, cookies and error texts of its own.
@@ -86,9 +77,7 @@ func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCa
 		if err != nil {
 			return nil, retry.Permanent(err)
 		}
-		c.body, err = json.Marshal(httpBody{
-			ID: id, Job: def.Name, Params: params, Attempt: job.Attempt, ScheduledFor: due.Format(time.RFC3339),
-		})
+		c.body, err = json.Marshal(job.Args.handover(job.JobRow, params, due))
 		if err != nil {
 			return nil, retry.Permanent(fmt.Errorf("encode the params: %w", err))
 		}

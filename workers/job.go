@@ -3,6 +3,7 @@ package workers
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -18,6 +19,35 @@ type JobArgs struct {
 	Params json.RawMessage `json:"params,omitempty"` // an object
 	// ScheduledFor is when the run was due, in the time zone in which that was said; absent: when it was started.
 	ScheduledFor *time.Time `json:"scheduled_for,omitempty"`
+	// Previous is the tick of the schedule before that, whatever became of it.
+	Previous *time.Time `json:"previous,omitempty"`
+	// CaughtUp tells that the run was started late, because nobody was there in time.
+	CaughtUp bool `json:"caught_up,omitempty"`
+}
+
+// handover is what a program of the user's is told, as a request's body or on a command's standard input.
+type handover struct {
+	ID           string         `json:"id"` // of the run; the same for all attempts
+	Job          string         `json:"job"`
+	Params       map[string]any `json:"params"`
+	Attempt      int            `json:"attempt"`
+	ScheduledFor string         `json:"scheduled_for"`      // RFC 3339
+	Previous     string         `json:"previous,omitempty"` // RFC 3339
+	CaughtUp     bool           `json:"caught_up,omitempty"`
+}
+
+func (a JobArgs) handover(row *rivertype.JobRow, params map[string]any, due time.Time) handover {
+	h := handover{
+		ID: strconv.FormatInt(row.ID, 10), Job: a.Job, Params: params, Attempt: row.Attempt, ScheduledFor: due.Format(time.RFC3339),
+		CaughtUp: a.CaughtUp,
+	}
+	if h.Params == nil {
+		h.Params = map[string]any{}
+	}
+	if a.Previous != nil {
+		h.Previous = a.Previous.Format(time.RFC3339)
+	}
+	return h
 }
 
 // Jobs finds the definition of a configured job.
