@@ -116,6 +116,27 @@ type jobRow struct {
 	Alone       bool            `json:"alone"`
 	Params      []paramRow      `json:"params"`
 	Refusal     *string         `json:"refusal"`
+	Follows     *followRow      `json:"follows"`
+}
+
+// followRow is what follows the runs of a job, as the database reads it.
+type followRow struct {
+	Success []nextRow `json:"success,omitempty"`
+	Failure []nextRow `json:"failure,omitempty"`
+	Always  []nextRow `json:"always,omitempty"`
+}
+
+type nextRow struct {
+	Job    string          `json:"job"`
+	Params json.RawMessage `json:"params,omitempty"`
+}
+
+func nextRows(nexts []config.Next) []nextRow {
+	var rows []nextRow
+	for _, next := range nexts {
+		rows = append(rows, nextRow{Job: next.Job, Params: next.Params})
+	}
+	return rows
 }
 
 // paramRow is a declared param as resolve_params reads it.
@@ -135,16 +156,16 @@ func (a *App) applyJobs(ctx context.Context, tx pgx.Tx, applied *Applied) error 
 		jobs = append(jobs, row)
 	}
 	rows, err := tx.Query(ctx, a.schema.SQL(`
-		INSERT INTO {tidemill}.job AS j (name, kind, args, nests, queue, priority, max_attempts, alone, params, refusal)
-		SELECT name, kind, args, nests, queue, priority, max_attempts, alone, nullif(params, 'null'), refusal
+		INSERT INTO {tidemill}.job AS j (name, kind, args, nests, queue, priority, max_attempts, alone, params, refusal, follows)
+		SELECT name, kind, args, nests, queue, priority, max_attempts, alone, nullif(params, 'null'), refusal, nullif(follows, 'null')
 		  FROM jsonb_to_recordset($1) r (name text, kind text, args jsonb, nests boolean, queue text, priority smallint,
-			max_attempts smallint, alone boolean, params jsonb, refusal text) ORDER BY name
-		ON CONFLICT (name) DO UPDATE SET (kind, args, nests, queue, priority, max_attempts, alone, params, refusal, updated_at) =
+			max_attempts smallint, alone boolean, params jsonb, refusal text, follows jsonb) ORDER BY name
+		ON CONFLICT (name) DO UPDATE SET (kind, args, nests, queue, priority, max_attempts, alone, params, refusal, follows, updated_at) =
 			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
-			 excluded.alone, excluded.params, excluded.refusal, now())
-		WHERE (j.kind, j.args, j.nests, j.queue, j.priority, j.max_attempts, j.alone, j.params, j.refusal) IS DISTINCT FROM
+			 excluded.alone, excluded.params, excluded.refusal, excluded.follows, now())
+		WHERE (j.kind, j.args, j.nests, j.queue, j.priority, j.max_attempts, j.alone, j.params, j.refusal, j.follows) IS DISTINCT FROM
 			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
-			 excluded.alone, excluded.params, excluded.refusal)
+			 excluded.alone, excluded.params, excluded.refusal, excluded.follows)
 		RETURNING name`), jobs)
 	if err != nil {
 		return err
@@ -184,6 +205,9 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 	}
 	if def.Params != nil {
 		row.Params = paramRows(def)
+	}
+	if len(def.Then.All()) > 0 {
+		row.Follows = &followRow{Success: nextRows(def.Then.Success), Failure: nextRows(def.Then.Failure), Always: nextRows(def.Then.Always)}
 	}
 	if def.Import != nil {
 		why := "an import takes a file: tidemill import " + def.Name + " FILE"

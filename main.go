@@ -54,7 +54,7 @@ func (a *App) forCLI() *cli.App {
 			}, nil
 		},
 		Import: func(ctx context.Context, job, name string, r io.Reader, o cli.ImportOpts) (int64, bool, error) {
-			started, err := a.ImportFile(ctx, job, name, r, ImportOpts{Force: o.Force, Trigger: "cli", Progress: o.Progress})
+			started, err := a.ImportFile(ctx, job, name, r, ImportOpts{Force: o.Force, Trigger: "cli", Progress: o.Progress, RejectsOf: o.RejectsOf})
 			if err != nil {
 				return 0, false, err
 			}

@@ -106,6 +106,8 @@ type ImportOpts struct {
 	Force    bool        // import again what was imported before
 	Trigger  string      // who asks, for the ledger; default go
 	Progress func(int64) // told the bytes stored so far
+	// RejectsOf is the run whose rejects, written by WriteRejects and mended, this file holds; 0: none.
+	RejectsOf int64
 }
 
 // ImportFile stores r under name and starts an import job for it. If the same content was imported by the same
@@ -120,6 +122,9 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	if def.Import == nil {
 		return nil, fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
 	}
+	if err := a.checkRejectsOf(ctx, job, opts.RejectsOf); err != nil {
+		return nil, err
+	}
 	bucket, err := a.Storage(ctx)
 	if err != nil {
 		return nil, err
@@ -130,10 +135,15 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	}
 	args := workers.ImportArgs{
 		Job: job, Object: object.Key, Name: name, Size: object.Size, SHA256: object.SHA256, Definition: def.Hash(),
+		RejectsOf: opts.RejectsOf,
+	}
+	params := map[string]any{"file": name, "size": object.Size, "sha256": object.SHA256}
+	if opts.RejectsOf != 0 {
+		params["rejects_of"] = opts.RejectsOf
 	}
 	started, err := a.Ledger.Start(ctx, args, batch.StartOpts{
 		Job: job, Trigger: opts.Trigger, Unit: "bytes", Total: &object.Size,
-		Params:   map[string]any{"file": name, "size": object.Size, "sha256": object.SHA256},
+		Params:   params,
 		Identity: workers.ImportIdentity(def, object.SHA256), Once: !opts.Force,
 		Alone: def.Unique, Insert: insertOpts(def),
 	})
@@ -143,6 +153,22 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 		}
 	}
 	return started, err
+}
+
+func (a *App) checkRejectsOf(ctx context.Context, job string, id int64) error {
+	if id == 0 {
+		return nil
+	}
+	run, err := a.Ledger.Get(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case run.Job != job:
+		return fmt.Errorf("run %d is of job %s, not %s", id, run.Job, job)
+	case !run.Status.Final():
+		return fmt.Errorf("run %d has not ended: it is %s", id, run.Status)
+	}
+	return nil
 }
 
 // refused reports whether a start has certainly not happened. An end of the context or of the connection may have come in

@@ -133,6 +133,20 @@ func (r *Run) SetTotal(ctx context.Context, total int64, unit string) error {
 	return nil
 }
 
+// Note adds fields to the run's metadata, for people and for what comes after the run to read.
+func (r *Run) Note(ctx context.Context, fields map[string]any) error {
+	tag, err := r.engine.opts.Pool.Exec(ctx, r.engine.sql(
+		`UPDATE {tidemill}.run SET metadata = metadata || $3, updated_at = now() WHERE id = $1 AND lease = $2`),
+		r.ID(), r.lease, fields)
+	if err != nil {
+		return fmt.Errorf("run %d: note: %w", r.ID(), err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
 // stop says whether the run should end here, and how.
 func (r *Run) stop() error {
 	if r.final {

@@ -35,6 +35,7 @@ func (d *decoder) check() {
 		}
 	}
 	d.checkSchedules()
+	d.checkThen()
 	d.checkServer()
 }
 

@@ -35,6 +35,7 @@ type jobMeaning struct {
 	Stall      time.Duration
 	AnyParams  bool
 	Limits     []any // of the kind, in a fixed order
+	Then       *Then `json:",omitempty"`
 }
 
 // scheduleMeaning has the params in place of their text.
@@ -55,8 +56,12 @@ func (c *Config) Hash() string {
 		Schedules: make(map[string]scheduleMeaning, len(c.Schedules)),
 	}
 	for name, j := range c.Jobs {
+		var then *Then
+		if len(j.Then.All()) > 0 {
+			then = &j.Then
+		}
 		m.Jobs[name] = jobMeaning{
-			Definition: j.Hash(), Queue: j.Queue, Priority: j.Priority, Retry: j.Retry, OwnDelays: j.OwnDelays,
+			Then: then, Definition: j.Hash(), Queue: j.Queue, Priority: j.Priority, Retry: j.Retry, OwnDelays: j.OwnDelays,
 			Retention: j.Retention, Unique: j.Unique, Stall: j.Stall, AnyParams: j.Params == nil, Limits: j.limits(),
 		}
 	}

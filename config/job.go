@@ -30,6 +30,8 @@ type Job struct {
 	// but not nil: none. See ResolveParams.
 	Params []Param
 
+	Then Then // what follows its runs
+
 	// Of these, the one of the job's kind is set.
 	Import  *Import
 	HTTP    *HTTP

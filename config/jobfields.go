@@ -25,6 +25,8 @@ func jobFields() object[Job] {
 			func(j *Job) *[]Param { return &j.Params }).notOf(KindImport),
 		row("schedule", newJobSchedule(), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. Not for kind `import`, which takes a file.",
 			func(j *Job) **Schedule { return &j.Schedule }).notOf(KindImport).because("an import takes a file; it cannot be scheduled yet"),
+		row("then", section[Then]{thenFields()}, "", "What follows a run that has ended, whoever started it. A circle is refused.",
+			func(j *Job) *Then { return &j.Then }),
 		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For kind `import` and kinds of your own program.",
 			func(j *Job) *time.Duration { return &j.Stall }).notOf(KindHTTP, KindCommand, KindEmail, KindSQL),
 	}

@@ -27,6 +27,8 @@ type Opts struct {
 	Poll time.Duration
 	// OnTick, if set, is told of each tick that this process has dealt with.
 	OnTick func(Tick)
+	// OnFailure, if set, is told of each try to fire a schedule that failed, and why. It is tried again.
+	OnFailure func(schedule, problem string)
 	// Clock replaces the database's, for tests. Nothing else decides what is due.
 	Clock func() time.Time
 }
@@ -52,7 +54,7 @@ const (
 	Missed   = "missed"    // left out: it was too late
 )
 
-// Scheduler fires what is due. Any number of processes may run one on the same database, and none of them leads: each
+// Scheduler fires what is due, and starts what follows runs that have ended. Any number of processes may run one on the same database, and none of them leads: each
 // looks for what is due, and the database lets one of them deal with a tick.
 type Scheduler struct {
 	opts Opts
@@ -137,6 +139,11 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 			return 0, fmt.Errorf("start what waited: %w", err)
 		}
 	}
+	if due.Ended {
+		if err := s.follow(ctx); err != nil {
+			return 0, fmt.Errorf("start what follows runs: %w", err)
+		}
+	}
 	// Several processes see the same; in an order of its own each finds something to do.
 	rand.Shuffle(len(due.Rows), func(i, k int) { due.Rows[i], due.Rows[k] = due.Rows[k], due.Rows[i] })
 	for rows := due.Rows; len(rows) > 0; rows = rows[min(firedAtOnce, len(rows)):] {
@@ -168,6 +175,7 @@ type dueNow struct {
 	Now     time.Time
 	Next    *time.Time // the first that is not due yet
 	Waiting bool       // whether ticks wait for runs to end
+	Ended   bool       // whether runs have ended that something follows
 	Rows    []dueRow
 }
 
@@ -191,10 +199,11 @@ func (s *Scheduler) due(ctx context.Context) (*dueNow, error) {
 		WITH clock AS MATERIALIZED (SELECT coalesce($1, clock_timestamp()) AS now)
 		SELECT now, (SELECT min(next_tick_at) FROM {tidemill}.schedule WHERE next_tick_at > now),
 		       EXISTS (SELECT FROM {tidemill}.tick WHERE outcome = 'waiting'),
+		       EXISTS (SELECT FROM {tidemill}.event WHERE next_at <= clock_timestamp()),
 		       (SELECT coalesce(jsonb_agg(d), '[]') FROM (
 				SELECT name, spec, catch_up, extract(epoch FROM catch_up_for) AS window, next_tick_at FROM {tidemill}.schedule
 				 WHERE next_tick_at <= now AND name <> ALL ($2) ORDER BY next_tick_at LIMIT 1000) d)
-		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Rows)
+		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Rows)
 	if err != nil {
 		return nil, fmt.Errorf("look for what is due: %w", err)
 	}
@@ -220,6 +229,9 @@ func (s *Scheduler) fail(ctx context.Context, name, problem string) {
 	}
 	f.wait = max(250*time.Millisecond, min(2*f.wait, time.Minute))
 	f.until = time.Now().Add(f.wait)
+	if s.opts.OnFailure != nil {
+		s.opts.OnFailure(name, problem)
+	}
 	s.opts.Logger.WarnContext(ctx, "fire a schedule; its tick stays due", "schedule", name, "error", problem, "again_in", f.wait.String())
 }
 
@@ -237,6 +249,21 @@ func (s *Scheduler) schedule(spec json.RawMessage) (*Schedule, error) {
 	}
 	s.parsed[string(spec)] = parsed
 	return parsed, nil
+}
+
+// follow starts what follows the runs that have ended.
+func (s *Scheduler) follow(ctx context.Context) error {
+	rows, err := s.conn.Query(ctx, s.opts.Schema.SQL(`SELECT run, problem FROM {tidemill}.follow_events()`))
+	if err != nil {
+		return err
+	}
+	var run int64
+	var problem string
+	_, err = pgx.ForEachRow(rows, []any{&run, &problem}, func() error {
+		s.opts.Logger.WarnContext(ctx, "start what follows a run; to be tried again", "run", run, "error", problem)
+		return nil
+	})
+	return err
 }
 
 // report runs one of the functions that deal with ticks, and tells what they did.

@@ -25,6 +25,8 @@ type ImportArgs struct {
 	Name   string `json:"name"`   // of the file as the user knows it
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+	// RejectsOf is the run whose mended rejects this file holds, with the field _error at the end of each record; 0: none.
+	RejectsOf int64 `json:"rejects_of,omitempty"`
 	// Definition is the hash of the job's definition when the run was started; a run never changes its meaning midway.
 	Definition string `json:"definition"`
 }

@@ -26,6 +26,7 @@ type importRun struct {
 	run  *batch.Run
 
 	cursor importCursor
+	file   fileNote
 	plan   *importPlan
 	writer *bulk.Writer
 }
@@ -55,6 +56,9 @@ func (im *importRun) work(ctx context.Context) error {
 		if err := im.run.SetTotal(ctx, im.args.Size, "bytes"); err != nil {
 			return err
 		}
+		if err := im.run.Note(ctx, map[string]any{fileKey: im.file}); err != nil {
+			return err
+		}
 	}
 	im.writer.SetStaged(im.cursor.Staged)
 	return im.pipeline(ctx)
@@ -82,9 +86,18 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	if err != nil {
 		return importCursor{}, err
 	}
+	if im.args.RejectsOf != 0 && len(head) > 1 {
+		head = head[:len(head)-1] // _error
+	}
+	im.file = fileNote{
+		Fields: head, Header: im.def.Header, Delimiter: string(im.def.Delimiter), Quote: string(im.def.Quote), MaxRecord: im.def.MaxRecord,
+	}
 	im.plan, err = planImport(im.def, table, head)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)
+	}
+	if im.args.RejectsOf != 0 {
+		im.plan.width++
 	}
 	im.writer, err = bulk.NewWriter(table, im.plan.spec)
 	if err != nil {
@@ -127,6 +140,9 @@ func (im *importRun) head(ctx context.Context) ([]string, importCursor, error) {
 	}
 	for i, field := range record.Fields {
 		names[i] = strings.TrimSpace(string(field.Value))
+	}
+	if last := names[len(names)-1]; im.args.RejectsOf != 0 && last != errorField {
+		return nil, first, retry.Permanent(fmt.Errorf("%s: the last field of the header is %q, not %s, so this is no file of rejects", im.args.Name, last, errorField))
 	}
 	return names, importCursor{Offset: record.End, Line: record.NextLine}, nil
 }

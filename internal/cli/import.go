@@ -21,6 +21,7 @@ import (
 
 func (m *Main) importCmd() *cobra.Command {
 	var force, detach bool
+	var rejectsOf int64
 	cmd := &cobra.Command{
 		Use:   "import JOB FILE",
 		Short: "Load a file into a table, and watch",
@@ -32,20 +33,23 @@ The same content is imported once: if the job's definition has not changed eithe
 Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected.`,
 		Example: `  tidemill import import-users users.csv
   zcat users.csv.gz | tidemill import import-users -
-  tidemill import import-users users.csv --detach --json`,
+  tidemill import import-users users.csv --detach --json
+  tidemill runs rejects 17 -o bad.csv                    mend bad.csv, then
+  tidemill import import-users bad.csv --rejects-of 17`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return m.importFile(ctx, args[0], args[1], force, detach)
+			return m.importFile(ctx, args[0], args[1], ImportOpts{Force: force, RejectsOf: rejectsOf}, detach)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "import again what was imported before")
+	cmd.Flags().Int64Var(&rejectsOf, "rejects-of", 0, "the file holds the mended rejects of this `run`, as \"runs rejects -o\" writes them; the field _error is left out")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the run's id and do not wait")
 	return cmd
 }
 
-func (m *Main) importFile(ctx context.Context, job, path string, force, detach bool) error {
+func (m *Main) importFile(ctx context.Context, job, path string, opts ImportOpts, detach bool) error {
 	// The file before the database: a mistyped name should not need a connection to be noticed.
 	file, name, total, err := m.openInput(path)
 	if err != nil {
@@ -59,9 +63,8 @@ func (m *Main) importFile(ctx context.Context, job, path string, force, detach b
 	defer app.Close()
 
 	bar := newProgress(m.Stderr)
-	id, existing, err := app.Import(ctx, job, name, file, ImportOpts{
-		Force: force, Progress: func(done int64) { bar.stored(done, total) },
-	})
+	opts.Progress = func(done int64) { bar.stored(done, total) }
+	id, existing, err := app.Import(ctx, job, name, file, opts)
 	bar.clear()
 	if err != nil {
 		return m.explainImport(app, job, err)

@@ -63,8 +63,9 @@ type Applied struct {
 
 // ImportOpts is passed through to the program's import.
 type ImportOpts struct {
-	Force    bool
-	Progress func(bytes int64)
+	Force     bool
+	Progress  func(bytes int64)
+	RejectsOf int64
 }
 
 // Main is one invocation of the command.
@@ -118,7 +119,7 @@ Exit codes of all commands:
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.checkLogLevel() }
 	asGroup(root)
-	root.AddCommand(m.configCmd(), m.convertCmd(), m.demoCmd(), m.enqueueCmd(), m.execCmd(), m.importCmd(), m.jobsCmd(), m.mailCmd(), m.migrateCmd(),
+	root.AddCommand(m.configCmd(), m.convertCmd(), m.demoCmd(), m.enqueueCmd(), m.execCmd(), m.healthcheckCmd(), m.importCmd(), m.jobsCmd(), m.mailCmd(), m.migrateCmd(),
 		m.processesCmd(), m.queuesCmd(), m.runsCmd(), m.schedulesCmd(), m.serverCmd(), m.startCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
 	return root
 }

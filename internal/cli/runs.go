@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/workers"
 )
 
 func (m *Main) runsCmd() *cobra.Command {
@@ -219,10 +222,18 @@ func (m *Main) said(ctx context.Context, app *App, id int64, done string) error 
 
 func (m *Main) runsRejectsCmd() *cobra.Command {
 	var limit int
+	var out string
 	cmd := &cobra.Command{
 		Use: "rejects RUN", Short: "Show the rows that a run put aside, and why", Args: args(1, 1),
+		Long: `Shows the rows that a run put aside, and why. With -o FILE (- for standard output) it writes all of them as a file of the
+same form with one more field, _error. Mend it and give it back: tidemill import JOB FILE --rejects-of RUN`,
+		Example: `  tidemill runs rejects 17
+  tidemill runs rejects 17 -o bad.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				if out != "" {
+					return m.saveRejects(ctx, app, id, out)
+				}
 				info, err := app.Ledger.Get(ctx, id)
 				if err != nil {
 					return err
@@ -249,7 +260,32 @@ func (m *Main) runsRejectsCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "how many at most")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write all of them to `FILE`, to be mended")
 	return cmd
+}
+
+// saveRejects writes the file under another name first, so that one that is there is replaced as a whole or not at all.
+func (m *Main) saveRejects(ctx context.Context, app *App, id int64, path string) error {
+	opts := workers.RejectsOpts{Ledger: app.Ledger, Run: id, Out: m.Stdout}
+	if path == "-" {
+		_, err := workers.WriteRejects(ctx, opts)
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	opts.Out = file
+	n, err := workers.WriteRejects(ctx, opts)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	fmt.Fprintf(m.Stderr, "%s written to %s; mend them, then: tidemill import JOB %s --rejects-of %d\n", count(n, "row", "rows"), path, path, id)
+	return nil
 }
 
 type rejectJSON struct {
