@@ -26,7 +26,7 @@ func (a *App) retries() *retry.Plugin {
 }
 
 // sweeper deletes what the configuration keeps no longer, through a session of conn.
-func (a *App) sweeper(conn *pgx.ConnConfig) *retention.Sweeper {
+func (a *App) sweeper(conn *pgx.ConnConfig, onSwept func(retention.Deleted)) *retention.Sweeper {
 	common := retention.Limits(a.Config.Retention)
 	jobs := map[string]retention.Limits{}
 	for name, job := range a.Config.Jobs {
@@ -34,5 +34,5 @@ func (a *App) sweeper(conn *pgx.ConnConfig) *retention.Sweeper {
 			jobs[name] = own
 		}
 	}
-	return retention.New(retention.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, Limits: common, Jobs: jobs})
+	return retention.New(retention.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, Limits: common, Jobs: jobs, OnSwept: onSwept})
 }

@@ -171,7 +171,7 @@ jobs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	sweeper := app.sweeper(poolConfig.ConnConfig)
+	sweeper := app.sweeper(poolConfig.ConnConfig, nil)
 	defer sweeper.Close()
 	if _, err := sweeper.Sweep(t.Context()); err != nil {
 		t.Fatal(err)

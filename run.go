@@ -63,6 +63,7 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, rescue.ErrFenced), errors.Is(err, rescue.ErrSilent):
+			watch.restarted(err)
 			a.logger.WarnContext(ctx, "starting again under a new process id", "reason", err)
 		case started && batch.Classify(err) == batch.Transient:
 			// A process that was fenced because it had lost the database must not give up because it still has.
@@ -104,7 +105,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	}
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
-		Replaces: a.processID(),
+		Replaces: a.processID(), OnMoved: watch.moved, OnFenced: watch.fenced,
 	})
 	if err != nil {
 		return err
@@ -122,6 +123,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	}
 	// A connection stuck in a job that ignores its context must not hold the process.
 	defer func() { go pool.Close() }()
+	watch.metrics.SetPool("work", pool)
 
 	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
 	client, err := a.workingClient(pool, process, queues, watch.metrics, engine)
@@ -136,8 +138,8 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 
 	sweeping, stopSweep := context.WithCancel(ctx)
 	var sweep sync.WaitGroup
-	sweep.Go(func() { a.sweeper(poolConfig.ConnConfig).Run(sweeping) })
-	sweep.Go(func() { a.scheduler(poolConfig.ConnConfig).Run(sweeping) })
+	sweep.Go(func() { a.sweeper(poolConfig.ConnConfig, watch.swept).Run(sweeping) })
+	sweep.Go(func() { a.scheduler(poolConfig.ConnConfig, watch).Run(sweeping) })
 	defer sweep.Wait()
 	defer stopSweep()
 
@@ -153,7 +155,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 		fenced = true
 	}
 	if !fenced {
-		watch.health.Drain()
+		watch.drain()
 	}
 	a.stop(ctx, client, engine, process, fenced)
 	stopBeat()

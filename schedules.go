@@ -76,6 +76,6 @@ func mergeRaw(base, over json.RawMessage) (json.RawMessage, error) {
 func (a *App) Board() *periodic.Board { return periodic.NewBoard(a.Pool, a.schema) }
 
 // scheduler fires what is due, through a session of conn.
-func (a *App) scheduler(conn *pgx.ConnConfig) *periodic.Scheduler {
-	return periodic.New(periodic.Opts{Conn: conn, Schema: a.schema, Logger: a.logger})
+func (a *App) scheduler(conn *pgx.ConnConfig, watch *watch) *periodic.Scheduler {
+	return periodic.New(periodic.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, OnTick: watch.tick, OnFailure: watch.tickFailed})
 }

@@ -7,11 +7,15 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/tidemill/tidemill/internal/retention"
 	"github.com/tidemill/tidemill/metrics"
+	"github.com/tidemill/tidemill/periodic"
+	"github.com/tidemill/tidemill/rescue"
 )
 
 // watch is what a worker shows of itself: metrics and probes.
@@ -19,21 +23,30 @@ type watch struct {
 	health  *metrics.Health
 	metrics *metrics.Metrics
 
+	report    func() // on the whole cluster, until close
 	startOnce sync.Once
 	startedCh chan struct{}
 	cancel    context.CancelFunc
 	wait      sync.WaitGroup
 }
 
-// observe starts the listener and the report on the whole cluster. Both outlive ctx, so that probes are answered while
-// the process drains; close ends them.
+// observe starts the listener; started starts the report on the whole cluster. Both outlive ctx, so that probes are
+// answered while the process drains; close ends them.
 func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m, err := metrics.New(metrics.Opts{Registerer: registry, Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues})
+	schedules, err := a.definitions()
+	if err != nil {
+		return nil, err
+	}
+	m, err := metrics.New(metrics.Opts{
+		Registerer: registry, Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
+		Schedules: scheduleNames(schedules), SessionName: a.sessionName,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	m.SetPool("app", a.Pool)
 	poolConfig, err := a.poolConfig()
 	if err != nil {
 		return nil, err
@@ -59,16 +72,74 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 		})
 		a.logger.InfoContext(ctx, "metrics and probes", "address", listener.Addr().String())
 	}
-	w.wait.Go(func() {
+	w.report = func() {
 		if err := m.Report(ctx, poolConfig.ConnConfig); err != nil {
 			a.logger.ErrorContext(ctx, "metrics report", "error", err)
 		}
-	})
+	}
 	return w, nil
 }
 
-// started says that the client works; after a fenced process started again it is said already.
-func (w *watch) started() { w.startOnce.Do(func() { close(w.startedCh) }) }
+// started says that the client works; after a fenced process started again it is said already. The report begins now that
+// the process has an id by which its session can be found and ended.
+func (w *watch) started() {
+	w.startOnce.Do(func() {
+		close(w.startedCh)
+		w.wait.Go(w.report)
+	})
+}
+
+// drain says that the process takes no new jobs.
+func (w *watch) drain() {
+	w.health.Drain()
+	w.metrics.SetDraining(true)
+}
+
+// restarted says that the process begins again under a new id, because of err.
+func (w *watch) restarted(err error) {
+	reason := metrics.RestartFenced
+	if errors.Is(err, rescue.ErrSilent) {
+		reason = metrics.RestartSilent
+	}
+	w.metrics.ObserveRestart(reason)
+}
+
+func (w *watch) tick(t periodic.Tick) {
+	var late time.Duration
+	if t.At != nil {
+		late = t.At.Sub(t.DueAt)
+	}
+	w.metrics.ObserveTick(t.Schedule, t.Outcome, late)
+}
+
+func (w *watch) tickFailed(schedule, _ string) { w.metrics.ObserveScheduleFailure(schedule) }
+
+func (w *watch) moved(m rescue.Moved) { w.metrics.ObserveRescued(m.Queue, m.Kind, m.Result, m.Jobs) }
+
+func (w *watch) fenced(string) { w.metrics.ObserveFenced() }
+
+func (w *watch) swept(d retention.Deleted) {
+	w.metrics.ObserveDeleted("jobs", d.Jobs)
+	w.metrics.ObserveDeleted("runs", d.Runs)
+	w.metrics.ObserveDeleted("rejects", d.Rejects)
+	w.metrics.ObserveDeleted("messages", d.Messages)
+}
+
+func scheduleNames(defs []periodic.Definition) []string {
+	names := make([]string, 0, len(defs))
+	for _, def := range defs {
+		names = append(names, def.Name)
+	}
+	return names
+}
+
+// sessionName is what the sessions of the present process id are called, "" before it has one.
+func (a *App) sessionName() string {
+	if id := a.processID(); id != "" {
+		return rescue.SessionName(id)
+	}
+	return ""
+}
 
 func (w *watch) close() {
 	w.cancel()

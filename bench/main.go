@@ -8,6 +8,7 @@
 //	go run ./bench idle       what idle workers cost, beside bare River
 //	go run ./bench insert     transactions per second that insert a job each, beside bare River
 //	go run ./bench schedules  what 10 and 10,000 schedules cost that are not due
+//	go run ./bench scrape     what metrics cost at 1, 5 and 10 million jobs
 //	go run ./bench abandon    how long a killed worker's jobs wait with bare River: an hour
 //
 // It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
@@ -47,10 +48,10 @@ func run(ctx context.Context, args []string) error {
 	benches := map[string]func(context.Context, *bench) error{
 		"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency,
 		"throughput": benchThroughput, "idle": benchIdle, "insert": benchInsert,
-		"abandon": benchAbandon, "schedules": benchSchedules,
+		"abandon": benchAbandon, "schedules": benchSchedules, "scrape": benchScrape,
 	}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert|schedules|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION]")
+		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert|schedules|scrape|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION] [-scrape] [-sizes N,…]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -58,6 +59,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&b.rounds, "rounds", 0, "pairs; default 5 for import and insert, 10 for triggers and throughput")
 	flags.IntVar(&b.jobs, "jobs", 0, "jobs of a drain; default 40,000 for triggers, 100,000 for throughput")
 	flags.DurationVar(&b.window, "for", 0, "length of one measurement; default 20s for idle, 5s for insert")
+	flags.BoolVar(&b.scrape, "scrape", false, "throughput: scrape the metrics every second")
+	flags.StringVar(&b.sizes, "sizes", "1,5,10", "millions of jobs for scrape")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -82,6 +85,8 @@ func run(ctx context.Context, args []string) error {
 type bench struct {
 	rows, rounds, jobs int           // the last two 0: the bench's own default
 	window             time.Duration // of one measurement; 0: the bench's own default
+	scrape             bool          // while measuring
+	sizes              string        // millions of jobs
 	dir                string
 	db                 *devdb.DB
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,12 +47,22 @@ func benchThroughput(ctx context.Context, b *bench) error {
 	}}
 	ours := &drainSide{name: "Tidemill worker", url: oursURL, schema: migrations.DefaultSchema, start: func(ctx context.Context, worker *noopWorker) (func() error, error) {
 		// Each drain is a worker's whole life.
-		app, err := newApp(ctx, oursURL, baseConfig+"queues: {default: 1000}\n")
+		text, stopScrape := baseConfig, func() error { return nil }
+		if b.scrape {
+			address, err := freeAddress(ctx)
+			if err != nil {
+				return nil, err
+			}
+			text = strings.Replace(text, `listen: ""`, `listen: "`+address+`"`, 1)
+			stopScrape = scrapeEverySecond(ctx, "http://"+address+"/metrics")
+		}
+		app, err := newApp(ctx, oursURL, text+"queues: {default: 1000}\n")
 		if err != nil {
 			return nil, err
 		}
 		river.AddWorker(app.Workers, worker)
-		return runApp(ctx, app), nil
+		stop := runApp(ctx, app)
+		return func() error { return errors.Join(stopScrape(), stop()) }, nil
 	}}
 	return b.compareDrains(ctx, bare, ours)
 }

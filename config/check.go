@@ -58,7 +58,7 @@ func (d *decoder) checkImport(i *Import, at path) {
 	if d.sure(at, "header", "columns") {
 		d.checkFields(i, at)
 	}
-	if i.Delimiter == i.Quote && d.sure(at, "delimiter", "quote") {
+	if i.Delimiter != 0 && i.Delimiter == i.Quote && d.sure(at, "delimiter", "quote") {
 		field := "delimiter"
 		if _, _, given := locate(d.config.root, at.join(field)); !given {
 			field = "quote"
@@ -77,6 +77,9 @@ func (d *decoder) checkFields(i *Import, at path) {
 	if !i.Header && len(i.Columns) == 0 {
 		d.problem(at.join("header"), "add columns: with a field number each, or in the order of the fields", "without header the columns must be given")
 		return
+	}
+	if i.Format == NDJSON {
+		i.Header = true // its members have names
 	}
 	inOrder := !slices.ContainsFunc(i.Columns, func(c Column) bool { return c.Field != "" || c.Number != 0 })
 	for n := range i.Columns {

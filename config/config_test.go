@@ -139,7 +139,7 @@ schedules:
 			"load": {
 				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour,
 				Import: &Import{
-					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'',
+					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'', Ragged: RaggedReject,
 					Columns: []Column{
 						{Target: "id", Number: 2},
 						{Target: "name", Number: 1, Trim: true, NullIf: []string{"", "null"}},
@@ -193,7 +193,7 @@ func TestDefaults(t *testing.T) {
 	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
 	wantJob := map[string]*Job{
 		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Import: &Import{
-			Table: Table{Name: "t"}, Format: "csv", Header: true, Delimiter: ',', Quote: '"', OnConflict: Reject,
+			Table: Table{Name: "t"}, Format: "csv", Header: true, Ragged: RaggedReject, OnConflict: Reject,
 			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20,
 		}},
 		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Args: []byte(`{}`)},

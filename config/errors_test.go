@@ -38,7 +38,7 @@ jobs:
     set: {x: now on update}
     reject_limit: {rows: -1, ratio: 150%}
     max_record: 8M
-    format: ndjson
+    format: json
     on_conflict: skip
   g: {kind: invoice, table: 5, quue: a}
 `
@@ -79,7 +79,7 @@ jobs:
 		`27:20: jobs.e.reject_limit.rows: "-1" is not from 0 to 1000000000000000`,
 		`27:30: jobs.e.reject_limit.ratio: "150%" is not a ratio (write it from 0% to 100%, or as a number below 1)`,
 		`28:5: jobs.e.max_record: "8M" is not a size (write it with a unit: B, KB, MB, GB, KiB, MiB or GiB)`,
-		`29:5: jobs.e.format: "ndjson" is not csv, the only one so far`,
+		`29:5: jobs.e.format: "json" is not one of csv, ndjson`,
 		`30:5: jobs.e.on_conflict: defined twice; first at line 20 (remove one of them)`,
 		`31:22: jobs.g.table: is a field of kind import, and this job is of kind invoice`,
 		`31:32: jobs.g.quue: unknown field (did you mean queue?)`,
@@ -123,8 +123,8 @@ func TestImportRules(t *testing.T) {
 		"header, number":               {"columns: {x: {field: 1}}", []string{"columns.x: field 1 is a number, and the file has a header (put it in quotes if the header has this name, or say header: false)"}},
 		"empty field":                  {`columns: {x: ""}`, []string{"columns.x: an empty text names no field (give the name of a field)"}},
 		"long column name":             {"columns: {" + strings.Repeat("x", 64) + ": y}", []string{"columns." + strings.Repeat("x", 64) + `: "` + strings.Repeat("x", 59) + `…" is longer than the 63 bytes of a PostgreSQL name`}},
-		"delimiter is quote":           {`delimiter: '"'`, []string{"delimiter: delimiter and quote are the same character"}},
-		"quote is delimiter":           {`quote: ","`, []string{"quote: delimiter and quote are the same character"}},
+		"delimiter is quote":           {`delimiter: '"', quote: '"'`, []string{"delimiter: delimiter and quote are the same character"}},
+		"quote is delimiter":           {`delimiter: ",", quote: ","`, []string{"delimiter: delimiter and quote are the same character"}},
 		"delimiter written as escape":  {`delimiter: '\t'`, nil},
 		"delimiter tab":                {`delimiter: "\t"`, nil},
 		"delimiter too long":           {`delimiter: "::"`, []string{`delimiter: "::" is not one ASCII character (for a tab write tab or "\t")`}},
@@ -150,7 +150,7 @@ func TestImportRules(t *testing.T) {
 		"field with NUL":               {`columns: {a: "x\0"}`, []string{"columns.a: holds a NUL character"}},
 		"unknown field of reject":      {"reject_limit: {row: 1}", []string{"reject_limit.row: unknown field (did you mean rows?)"}},
 		"camel case":                   {"onConflict: skip", []string{"onConflict: unknown field (did you mean on_conflict?)"}},
-		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, unique, then, stall, table, format, header, delimiter, quote, columns, set, match, on_conflict, reject_limit, max_record)"}},
+		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, unique, then, stall, table, format, encoding, compression, header, delimiter, quote, comment, ragged, columns, set, match, on_conflict, reject_limit, max_record)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,10 @@ type importDefinition struct {
 	Format           string
 	Header           bool
 	Delimiter, Quote byte
+	Encoding         string `json:",omitempty"`
+	Compression      string `json:",omitempty"`
+	Comment          byte   `json:",omitempty"`
+	Ragged           string `json:",omitempty"`
 	Columns          []Column
 	Set              []SetRule
 	Match            []string
@@ -73,12 +77,16 @@ func (j *Job) Hash() string {
 	if i := j.Import; i != nil {
 		def.Import = &importDefinition{
 			Table: i.Table, Format: i.Format, Header: i.Header, Delimiter: i.Delimiter, Quote: i.Quote,
+			Encoding: i.Encoding, Compression: i.Compression, Comment: i.Comment,
 			Columns: sortedColumns(i.Columns),
 			Set: slices.SortedFunc(slices.Values(i.Set), func(a, b SetRule) int {
 				return cmp.Compare(a.Column, b.Column)
 			}),
 			Match:      slices.Sorted(slices.Values(i.Match)),
 			OnConflict: i.OnConflict,
+		}
+		if i.Ragged != RaggedReject {
+			def.Import.Ragged = i.Ragged
 		}
 	}
 	if h := j.HTTP; h != nil {

@@ -44,6 +44,18 @@ type Job struct {
 // KindImport is the kind that loads a file into a table.
 const KindImport = "import"
 
+// The formats of a file.
+const (
+	CSV    = "csv"
+	NDJSON = "ndjson"
+)
+
+// The ways to treat a record of a wrong number of fields.
+const (
+	RaggedReject = "reject" // put it aside
+	RaggedPad    = "pad"    // missing fields are empty, empty ones at its end are left out
+)
+
 // The ways to treat a row whose match columns equal those of a row in the table.
 const (
 	Skip   = "skip"   // leave the row of the table
@@ -54,10 +66,14 @@ const (
 // Import is what a job of kind import does.
 type Import struct {
 	Table       Table
-	Format      string // csv
-	Header      bool   // the first record names the fields
-	Delimiter   byte
-	Quote       byte
+	Format      string   // CSV or NDJSON
+	Encoding    string   // empty: found out
+	Compression string   // empty: found out
+	Header      bool     // the first record names the fields; of CSV
+	Delimiter   byte     // 0: found out
+	Quote       byte     // 0: found out
+	Comment     byte     // begins lines that are skipped; 0: none
+	Ragged      string   // RaggedReject or RaggedPad
 	Columns     []Column // in the order of the file; empty: the names in the header
 	Set         []SetRule
 	Match       []string // rows are the same when these columns are equal; empty: plain insert

@@ -44,6 +44,10 @@ func (m *Metrics) attemptSeries(key attemptKey) *attemptSeries {
 	for _, o := range allOutcomes {
 		s.outcomes[o] = m.outcomes.WithLabelValues(key.queue, key.kind, key.job, string(o))
 	}
+	// What is worked here may have to be rescued here.
+	for _, result := range rescueResults {
+		m.rescued.WithLabelValues(key.queue, key.kind, result)
+	}
 	// Two that race here made the same series.
 	m.attempts.Store(key, s)
 	return s

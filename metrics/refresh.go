@@ -20,10 +20,20 @@ const (
 type state struct {
 	readAt    time.Time
 	took      time.Duration
+	tables    tables
 	queues    []queueState
+	workers   map[string]int64 // by queue
 	runs      []labelled
 	processes []labelled
+	schedules schedules
+	successes map[string]time.Time // by configured job; zero if none is known
+
+	events      int64
+	oldestEvent *time.Time
 }
+
+// tables tells which of Tidemill's own tables there are, beside River's.
+type tables struct{ runs, process, schedule, job, event bool }
 
 type queueState struct {
 	name            string
@@ -59,7 +69,8 @@ const waitingQueues = `
 		  FROM waiting w WHERE w.queue IS NOT NULL AND n < 100)
 	SELECT queue FROM waiting WHERE queue IS NOT NULL`
 
-const tables = `SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL`
+const whichTables = `SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL, to_regclass($3) IS NOT NULL, to_regclass($4) IS NOT NULL,
+	to_regclass($5) IS NOT NULL`
 
 // queueJobs reads one queue from river_job_prioritized_fetching_index alone, at most jobLimit+1 entries a state. That
 // index is ordered by time only within a priority, of which there are four.
@@ -89,6 +100,13 @@ const processStates = `
 	                         WHEN draining THEN 'draining' ELSE 'alive' END AS state FROM {tidemill}.process) p USING (state)
 	 GROUP BY l.state, l.no ORDER BY l.no`
 
+// A process without queues has registered null.
+const queueWorkers = `
+	SELECT q.key, sum(q.value::bigint)::bigint
+	  FROM {tidemill}.process p, jsonb_each_text(CASE jsonb_typeof(p.queues) WHEN 'object' THEN p.queues ELSE '{}' END) q
+	 WHERE p.fenced_at IS NULL AND NOT p.draining AND p.beat_at >= clock_timestamp() - interval '15 s'
+	 GROUP BY q.key LIMIT 1000`
+
 // read reads the state of the cluster in one read-only transaction. Each statement sees the database anew, so no old
 // row version is kept alive for it.
 func (m *Metrics) read(ctx context.Context, conn *pgx.Conn) (*state, error) {
@@ -98,11 +116,10 @@ func (m *Metrics) read(ctx context.Context, conn *pgx.Conn) (*state, error) {
 		if _, err := tx.Exec(ctx, settings); err != nil {
 			return fmt.Errorf("limit the statements: %w", err)
 		}
-		found, err := m.find(ctx, tx)
-		if err != nil {
+		if err := m.find(ctx, tx, s); err != nil {
 			return err
 		}
-		return m.count(ctx, tx, found, s)
+		return m.count(ctx, tx, s)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the cluster: %w", err)
@@ -112,21 +129,16 @@ func (m *Metrics) read(ctx context.Context, conn *pgx.Conn) (*state, error) {
 	return s, nil
 }
 
-// found is what there is to be counted.
-type found struct {
-	queues             []queueState
-	runs, processTable bool
-}
-
-func (m *Metrics) find(ctx context.Context, tx pgx.Tx) (found, error) {
-	var f found
+// find looks for what there is to be counted.
+func (m *Metrics) find(ctx context.Context, tx pgx.Tx, s *state) error {
 	paused := map[string]bool{}
 	var registered, waiting []string
 
 	batch := &pgx.Batch{}
-	batch.Queue(m.sql(tables), m.sql("{tidemill}.runs"), m.sql("{tidemill}.process")).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&f.runs, &f.processTable)
-	})
+	batch.Queue(m.sql(whichTables), m.sql("{tidemill}.runs"), m.sql("{tidemill}.process"), m.sql("{tidemill}.schedule"), m.sql("{tidemill}.job"), m.sql("{tidemill}.event")).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&s.tables.runs, &s.tables.process, &s.tables.schedule, &s.tables.job, &s.tables.event)
+		})
 	batch.Queue(m.sql(registeredQueues)).Query(func(rows pgx.Rows) error {
 		var name string
 		var isPaused bool
@@ -142,33 +154,48 @@ func (m *Metrics) find(ctx context.Context, tx pgx.Tx) (found, error) {
 		return err
 	})
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return f, fmt.Errorf("look for the queues: %w", err)
+		return fmt.Errorf("look for the queues: %w", err)
 	}
 
 	seen := map[string]bool{}
 	for _, name := range slices.Concat(slices.Sorted(maps.Keys(m.opts.Queues)), registered, waiting) {
-		if seen[name] || len(f.queues) == maxQueues {
+		if seen[name] || len(s.queues) == maxQueues {
 			continue
 		}
 		seen[name] = true
-		f.queues = append(f.queues, queueState{name: name, paused: paused[name]})
+		s.queues = append(s.queues, queueState{name: name, paused: paused[name]})
 	}
-	return f, nil
+	return nil
 }
 
 // count counts each queue in a statement of its own, so that the time limit is one for each queue.
-func (m *Metrics) count(ctx context.Context, tx pgx.Tx, f found, s *state) error {
-	s.queues = f.queues
+func (m *Metrics) count(ctx context.Context, tx pgx.Tx, s *state) error {
 	batch := &pgx.Batch{}
 	for i := range s.queues {
 		q := &s.queues[i]
 		batch.Queue(m.sql(queueJobs), q.name, jobLimit+1).Query(q.scan)
 	}
-	if f.runs {
+	if s.tables.runs {
 		batch.Queue(m.sql(liveRuns), runLimit).Query(scanLabelled(&s.runs))
 	}
-	if f.processTable {
+	if s.tables.process {
 		batch.Queue(m.sql(processStates)).Query(scanLabelled(&s.processes))
+		batch.Queue(m.sql(queueWorkers)).Query(func(rows pgx.Rows) error {
+			s.workers = map[string]int64{}
+			return scanPairs(rows, s.workers)
+		})
+	}
+	if s.tables.event {
+		batch.Queue(m.sql(waitingEvents), runLimit).QueryRow(func(row pgx.Row) error { return row.Scan(&s.events, &s.oldestEvent) })
+	}
+	if s.tables.schedule {
+		s.schedules.queue(batch, m.sql)
+	}
+	if s.tables.job && s.tables.runs {
+		batch.Queue(m.sql(lastSuccesses), maxNames, lookBack).Query(func(rows pgx.Rows) error {
+			s.successes = map[string]time.Time{}
+			return scanSuccesses(rows, s.successes)
+		})
 	}
 	if batch.Len() == 0 {
 		return nil
@@ -208,6 +235,16 @@ func scanLabelled(into *[]labelled) func(pgx.Rows) error {
 		})
 		return err
 	}
+}
+
+func scanPairs(rows pgx.Rows, into map[string]int64) error {
+	var name string
+	var n int64
+	_, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		into[name] = n
+		return nil
+	})
+	return err
 }
 
 func (m *Metrics) sql(query string) string { return m.opts.Schema.SQL(query) }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,67 @@ func TestOneReporter(t *testing.T) {
 	eventually(t, "the first is connected again", func() bool { return session(t, first, "first") })
 	if reports(t, first) || !reports(t, second) {
 		t.Error("the first took the lock back from a living reporter")
+	}
+}
+
+// The reporter's session is killed: what it knew is gone at once, and another tells within 15 s although it reads no more
+// often than that.
+func TestKilledReporterIsReplaced(t *testing.T) {
+	t.Parallel()
+	first := setup(t, Opts{})
+	second := first.second(t, Opts{})
+	report(t, first.metrics, connConfig(t, first.url, "first"))
+	eventually(t, "the first reports", func() bool { return reports(t, first) && elected(t, first) })
+	report(t, second.metrics, connConfig(t, first.url, "second"))
+	eventually(t, "the second has tried", func() bool { return session(t, first, "second") })
+
+	killed := time.Now()
+	kill(t, first, "first")
+	eventually(t, "the first fell silent", func() bool { return !reports(t, first) })
+	if took := time.Since(killed); took > 2*time.Second {
+		t.Errorf("the first told what it no longer knew for %s", took)
+	}
+	if got := gather(t, first.reg, "jobs{", "queue_", "processes", "metrics_refresh_d"); len(got.positive()) != 0 {
+		t.Errorf("frozen: %v", got)
+	}
+	eventually(t, "the second took over", func() bool { return reports(t, second) })
+	if took := time.Since(killed); took > 15*time.Second {
+		t.Errorf("nobody told for %s", took)
+	}
+	if elected(t, first) || !elected(t, second) {
+		t.Error("metrics_reporter does not say who reports")
+	}
+}
+
+func elected(t *testing.T, b *bundle) bool {
+	return gather(t, b.reg, "metrics_reporter")["metrics_reporter"] == 1
+}
+
+// A session that bears a process's name ends with that process, wherever the name comes from.
+func TestSessionName(t *testing.T) {
+	t.Parallel()
+	var name atomic.Value
+	name.Store("")
+	b := setup(t, Opts{Interval: 20 * time.Millisecond, SessionName: func() string { return name.Load().(string) }})
+	report(t, b.metrics, connConfig(t, b.url, "configured"))
+	eventually(t, "the first refresh", func() bool { return reports(t, b) })
+	named := func(want string) bool {
+		var got string
+		err := b.pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(a.application_name, ','), '') FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+			WHERE a.datname = current_database() AND l.locktype = 'advisory'`).Scan(&got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got == want
+	}
+	if !named("configured") {
+		t.Error("a process without a name has changed its session's")
+	}
+	for _, want := range []string{"tidemill:one", "tidemill:two"} {
+		name.Store(want)
+		eventually(t, "the session is "+want, func() bool { return named(want) })
+		kill(t, b, want)
+		eventually(t, "the session is "+want+" again", func() bool { return named(want) })
 	}
 }
 

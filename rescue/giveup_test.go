@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tidemill/tidemill/rescue"
 )
 
@@ -38,14 +40,17 @@ func TestJobThatKillsItsProcesses(t *testing.T) {
 
 	ctx := context.Background()
 	b := setup(t)
-	sweeper, err := rescue.Register(ctx, b.quick(t))
+	opts := b.quick(t)
+	moved := map[rescue.Moved]int{}
+	opts.OnMoved = func(m rescue.Moved) { moved[m]++ }
+	sweeper, err := rescue.Register(ctx, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- sweeper.Run(running) }()
-	defer func() { stop(); <-ended }()
+	defer stop()
 
 	id := b.insert(t, 1)
 	for n := range 4 {
@@ -75,5 +80,17 @@ func TestJobThatKillsItsProcesses(t *testing.T) {
 	}
 	if want := "the process that ran it died 5 times in a row without progress; perhaps the job is what kills it"; reason != want {
 		t.Error(reason)
+	}
+
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	want := map[rescue.Moved]int{
+		{Queue: "default", Kind: "wait", Result: "available", Jobs: 1}: 8,
+		{Queue: "default", Kind: "wait", Result: "discarded", Jobs: 1}: 1,
+	}
+	if diff := cmp.Diff(want, moved); diff != "" {
+		t.Errorf("told of moved jobs: %s", diff)
 	}
 }

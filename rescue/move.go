@@ -20,8 +20,7 @@ const never = 1 << 30
 //
 // which selects the jobs from river_job j; its parameters begin at $3.
 func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, which string, args ...any) (int, error) {
-	var moved int
-	err := conn.QueryRow(ctx, p.sql(`
+	rows, err := conn.Query(ctx, p.sql(`
 		WITH stuck AS (
 			SELECT j.id, j.queue, j.metadata ? 'cancel_attempted_at' AS cancelled, j.metadata->'tidemill_rescue' AS last,
 			       jsonb_build_object('attempt', j.attempt, 'errors', coalesce(array_length(j.errors, 1), 0),
@@ -40,13 +39,25 @@ func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, whic
 			           'the process that ran it died %s times in a row without progress; perhaps the job is what kills it', times)))
 			           ELSE j.errors END
 			  FROM judged WHERE j.id = judged.id
-			RETURNING j.queue),
+			RETURNING j.queue, j.kind, j.state),
 		told AS (
 			SELECT pg_notify($1, json_build_object('queue', queue)::text) FROM (SELECT DISTINCT queue FROM moved) q)
-		SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told)`),
-		append([]any{p.opts.Schema.River + ".river_insert", giveUp}, args...)...).Scan(&moved, new(int))
+		SELECT queue, kind, state::text, count(*), (SELECT count(*) FROM told) FROM moved GROUP BY queue, kind, state`),
+		append([]any{p.opts.Schema.River + ".river_insert", giveUp}, args...)...)
 	if err != nil {
 		return 0, fmt.Errorf("give jobs back: %w", err)
 	}
-	return moved, nil
+	var all int
+	var moved Moved
+	_, err = pgx.ForEachRow(rows, []any{&moved.Queue, &moved.Kind, &moved.Result, &moved.Jobs, new(int)}, func() error {
+		all += moved.Jobs
+		if p.opts.OnMoved != nil {
+			p.opts.OnMoved(moved)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("give jobs back: %w", err)
+	}
+	return all, nil
 }

@@ -57,6 +57,19 @@ type Opts struct {
 	// DeadAfterLostLock is as DeadAfter for a process whose lock session has ended, as it does when a process is killed;
 	// default 5 s.
 	DeadAfterLostLock time.Duration
+
+	// OnMoved, if set, is told of jobs that were moved. It must not block.
+	OnMoved func(Moved)
+	// OnFenced, if set, is told of each other process that this one has declared dead, by its id. It must not block.
+	OnFenced func(id string)
+}
+
+// Moved counts jobs that this process took from one that had ended or died, itself included.
+type Moved struct {
+	Queue  string
+	Kind   string
+	Result string // their new state: available, cancelled or discarded
+	Jobs   int
 }
 
 // ErrFenced is returned by Run when another process took this one for dead: its jobs are elsewhere by now. Stop the River
@@ -155,10 +168,11 @@ func TagSessions(config *pgx.ConnConfig, id string) {
 	if config.RuntimeParams == nil {
 		config.RuntimeParams = map[string]string{}
 	}
-	config.RuntimeParams["application_name"] = sessionName(id)
+	config.RuntimeParams["application_name"] = SessionName(id)
 }
 
-func sessionName(id string) string { return "tidemill:" + id }
+// SessionName is the application_name of the sessions that end with the process of that id.
+func SessionName(id string) string { return "tidemill:" + id }
 
 const lockKey = `hashtextextended('tidemill process ' || $1, 0)`
 

@@ -193,10 +193,15 @@ func TestFencedProcessWritesNothing(t *testing.T) {
 		t.Fatalf("%+v", j)
 	}
 
-	other := b.join(t, b.quick(t))
+	opts, dead := b.quick(t), make(chan string, 10)
+	opts.OnFenced = func(id string) { dead <- id }
+	other := b.join(t, opts)
 	other.beat(t)
 	if n := <-other.worker.began; n != 1 {
 		t.Fatalf("job %d", n)
+	}
+	if id := <-dead; id != frozen.process.ID() || len(dead) > 0 {
+		t.Errorf("told that %s is dead, and of %d more", id, len(dead))
 	}
 	j := b.job(t, id)
 	if j.State != "running" || j.Owner != other.process.ID() || j.Attempt != 1 || j.Errors != 0 {

@@ -159,6 +159,9 @@ func (p *Process) fence(ctx context.Context, conn *pgx.Conn, dead peer) (bool, e
 		return false, fmt.Errorf("fence process %s: %w", dead.id, err)
 	}
 	if tag.RowsAffected() > 0 {
+		if p.opts.OnFenced != nil {
+			p.opts.OnFenced(dead.id)
+		}
 		p.opts.Logger.WarnContext(ctx, "process is dead; its jobs go back to their queues", "dead", dead.id, "found_by", p.id)
 	}
 	return tag.RowsAffected() > 0, nil

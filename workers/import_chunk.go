@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
+	"github.com/tidemill/tidemill/internal/textin"
 	"github.com/tidemill/tidemill/retry"
 )
 
@@ -28,6 +29,8 @@ type importChunk struct {
 	kept    int          // bytes of rejects
 	end     importCursor // behind the last record
 	last    bool
+	// consumed is how far the file, as it is stored, had been read.
+	consumed int64
 }
 
 type importRow struct {
@@ -52,7 +55,10 @@ func (c *importChunk) rowRaw(i int) []byte {
 
 // importParser turns records into rows of a chunk.
 type importParser struct {
-	csv        *rowio.CSV
+	records    scanner
+	stream     *textin.Stream
+	source     *importSource
+	broken     error // what the file ends with, to be told when all before it is written
 	ordinal    int64
 	plan       *importPlan
 	maxRejects int64
@@ -62,10 +68,18 @@ type importParser struct {
 // fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
 func (p *importParser) fill(c *importChunk) error {
 	c.reset()
+	if p.broken != nil {
+		return p.broken
+	}
+	defer func() { c.consumed = p.stream.Consumed() }()
 	for len(c.rows) < chunkRows && c.batch.Size() < chunkBytes && len(c.raw)+c.kept < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
-		record, err := p.csv.Next()
+		record, err := p.records.Next()
 		if errors.Is(err, io.EOF) {
 			c.last = true
+			return nil
+		}
+		if err != nil && len(c.rows)+len(c.rejects) > 0 {
+			p.broken = err
 			return nil
 		}
 		if err != nil {
@@ -83,10 +97,6 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 		p.reject(c, record, record.Err.Code, "", record.Err.Message)
 		return
 	}
-	if len(record.Fields) != p.plan.width {
-		p.reject(c, record, "field_count", "", fmt.Sprintf("%d fields where %d are expected", len(record.Fields), p.plan.width))
-		return
-	}
 	p.values = p.plan.values(p.values[:0], record.Fields)
 	if bad := c.batch.Append(p.values); bad != nil {
 		p.reject(c, record, bad.Code, bad.Column, bad.Message)
@@ -98,7 +108,7 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 
 func (p *importParser) reject(c *importChunk, record *rowio.Record, code, column, reason string) {
 	x := cut(batch.Reject{
-		Ordinal: p.ordinal, Offset: record.Offset, Line: record.Line, Raw: record.Raw, Code: code, Column: column, Reason: reason,
+		Ordinal: p.ordinal, Offset: record.Offset, Line: record.Line, Raw: p.source.clean(record.Raw), Code: code, Column: column, Reason: reason,
 	})
 	x.Raw = bytes.Clone(x.Raw)
 	c.kept += len(x.Raw)

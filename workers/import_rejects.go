@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/rowio"
 )
 
@@ -19,11 +20,15 @@ const errorField = "_error"
 
 // fileNote is what a run keeps of its file's form in its metadata, so that its rejects can be written as such a file.
 type fileNote struct {
-	Fields    []string `json:"fields"` // names in the header, or empty texts
-	Header    bool     `json:"header"`
-	Delimiter string   `json:"delimiter"`
-	Quote     string   `json:"quote"`
-	MaxRecord int      `json:"max_record"`
+	Format      string   `json:"format"`
+	Fields      []string `json:"fields"` // names in the header, or empty texts
+	Header      bool     `json:"header"`
+	Delimiter   string   `json:"delimiter"`
+	Quote       string   `json:"quote"`
+	MaxRecord   int      `json:"max_record"`
+	Encoding    string   `json:"encoding"`
+	Compression string   `json:"compression"`
+	Found       string   `json:"found,omitempty"` // what was found out, and why
 }
 
 const fileKey = "file"
@@ -50,11 +55,11 @@ func WriteRejects(ctx context.Context, opts RejectsOpts) (int64, error) {
 		return 0, fmt.Errorf("run %d: metadata: %w", opts.Run, err)
 	}
 	file := metadata.File
-	if file == nil || len(file.Delimiter) != 1 || len(file.Quote) != 1 {
+	if file == nil || file.Format != config.NDJSON && (len(file.Delimiter) != 1 || len(file.Quote) != 1) {
 		return 0, fmt.Errorf("run %d kept nothing of the form of its file; its rejects can only be listed", opts.Run)
 	}
 	w := &rejectWriter{out: bufio.NewWriterSize(opts.Out, 64<<10), file: file}
-	if file.Header {
+	if file.Header && file.Format != config.NDJSON {
 		var head []rowio.Field
 		for _, name := range file.Fields {
 			head = append(head, rowio.Field{Value: []byte(name)})
@@ -86,6 +91,10 @@ type rejectWriter struct {
 
 func (w *rejectWriter) reject(r batch.Reject) {
 	why := r.Reason + " (" + r.Code + ")"
+	if w.file.Format == config.NDJSON {
+		w.object(r, why)
+		return
+	}
 	fields, ok := w.split(r.Raw)
 	if !ok {
 		fields = make([]rowio.Field, len(w.file.Fields))
@@ -96,6 +105,22 @@ func (w *rejectWriter) reject(r batch.Reject) {
 		why += "; only its beginning was kept"
 	}
 	w.record(fields, why)
+}
+
+// object writes a reject of NDJSON: its line with one more member, or, if it is no object, one with the line as a text.
+func (w *rejectWriter) object(r batch.Reject, why string) {
+	reason, _ := json.Marshal(strings.ToValidUTF8(why, "\uFFFD")) // a string always marshals
+	if line := bytes.TrimSpace(r.Raw); json.Valid(line) && line[0] == '{' && len(r.Raw) < maxRejectRaw {
+		line = bytes.TrimSpace(line[:len(line)-1])
+		_, _ = w.out.Write(line)
+		if len(line) > 1 {
+			_ = w.out.WriteByte(',')
+		}
+		_, _ = fmt.Fprintf(w.out, "%q:%s}\n", errorField, reason)
+		return
+	}
+	raw, _ := json.Marshal(strings.ToValidUTF8(string(r.Raw), "\uFFFD"))
+	_, _ = fmt.Fprintf(w.out, "{\"_line\":%s,%q:%s}\n", raw, errorField, reason)
 }
 
 // split returns the fields of a record that has no more than the file; those that it lacks are empty.

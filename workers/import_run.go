@@ -1,12 +1,9 @@
 package workers
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -14,7 +11,6 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
-	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/retry"
 )
 
@@ -26,6 +22,7 @@ type importRun struct {
 	run  *batch.Run
 
 	cursor importCursor
+	source *importSource
 	file   fileNote
 	plan   *importPlan
 	writer *bulk.Writer
@@ -82,73 +79,43 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		return importCursor{}, retry.Permanent(fmt.Errorf("the stored file %s has %d bytes, but had %d when it was uploaded; upload it again",
 			im.args.Object, size, im.args.Size))
 	}
-	head, first, err := im.head(ctx)
+	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx))
 	if err != nil {
 		return importCursor{}, err
 	}
-	if im.args.RejectsOf != 0 && len(head) > 1 {
-		head = head[:len(head)-1] // _error
+	head, err := im.headNames()
+	if err != nil {
+		return importCursor{}, err
 	}
-	im.file = fileNote{
-		Fields: head, Header: im.def.Header, Delimiter: string(im.def.Delimiter), Quote: string(im.def.Quote), MaxRecord: im.def.MaxRecord,
-	}
+	im.file = im.source.note(head)
 	im.plan, err = planImport(im.def, table, head)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)
 	}
-	if im.args.RejectsOf != 0 {
-		im.plan.width++
-	}
+	im.plan.width = len(im.source.names)
 	im.writer, err = bulk.NewWriter(table, im.plan.spec)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)
 	}
-	return first, nil
+	return im.source.first, nil
 }
 
-func (im *importRun) csvOpts(from importCursor) *rowio.CSVOpts {
-	return &rowio.CSVOpts{Comma: im.def.Delimiter, Quote: im.def.Quote, MaxRecord: im.def.MaxRecord, Offset: from.Offset, Line: from.Line}
+// headNames are the names that the plan may use: of a file of rejects without the field that says why.
+func (im *importRun) headNames() ([]string, error) {
+	names := im.source.names
+	last := len(names) - 1
+	switch {
+	case im.args.RejectsOf == 0:
+		return names, nil
+	case im.def.Format == config.NDJSON:
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == errorField }), nil
+	case im.def.Header && names[last] != errorField:
+		return nil, im.source.fail("the last field of the header is %q, not %s, so this is no file of rejects", names[last], errorField)
+	case last == 0:
+		return names, nil
+	}
+	return names[:last], nil
 }
-
-// head reads the header, or the width of the first record if there is none, after a look for files that no row can be
-// got from.
-func (im *importRun) head(ctx context.Context) ([]string, importCursor, error) {
-	first := importCursor{Line: 1}
-	object, err := im.opts.Storage.Reader(ctx, im.args.Object, 0)
-	if err != nil {
-		return nil, first, permanentStorage(err)
-	}
-	defer object.Close()
-	content := bufio.NewReaderSize(object, sampleBytes)
-	sample, err := content.Peek(sampleBytes)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, first, fmt.Errorf("read %s: %w", im.args.Name, err)
-	}
-	if code, message, bad := rowio.Explain(sample, im.csvOpts(first)); bad {
-		return nil, first, retry.Permanent(fmt.Errorf("%s: %s (%s)", im.args.Name, message, code))
-	}
-	record, err := rowio.NewCSV(content, im.csvOpts(first)).Next()
-	if err != nil {
-		return nil, first, retry.Permanent(fmt.Errorf("%s: read the first record: %w", im.args.Name, err))
-	}
-	if record.Err != nil && im.def.Header {
-		return nil, first, retry.Permanent(fmt.Errorf("%s: the header cannot be read: %w", im.args.Name, record.Err))
-	}
-	names := make([]string, len(record.Fields))
-	if !im.def.Header {
-		return names, first, nil
-	}
-	for i, field := range record.Fields {
-		names[i] = strings.TrimSpace(string(field.Value))
-	}
-	if last := names[len(names)-1]; im.args.RejectsOf != 0 && last != errorField {
-		return nil, first, retry.Permanent(fmt.Errorf("%s: the last field of the header is %q, not %s, so this is no file of rejects", im.args.Name, last, errorField))
-	}
-	return names, importCursor{Offset: record.End, Line: record.NextLine}, nil
-}
-
-// sampleBytes of a file are enough to tell what it is.
-const sampleBytes = 64 << 10
 
 // importResult is what a run that ended well says besides its counters.
 func importResult(total batch.Counters) any {
@@ -160,19 +127,19 @@ func importResult(total batch.Counters) any {
 
 // pipeline parses ahead by one chunk. Two buffers go round, so memory does not depend on the file.
 func (im *importRun) pipeline(ctx context.Context) error {
-	object, err := im.opts.Storage.Reader(ctx, im.args.Object, im.cursor.Offset)
+	stream, err := im.source.text(im.cursor.Offset)
 	if err != nil {
-		return permanentStorage(err)
+		return err
 	}
-	defer object.Close()
+	defer stream.Close()
 
 	free, full := make(chan *importChunk, 2), make(chan *importChunk)
 	for range cap(free) {
 		free <- newImportChunk(im.writer)
 	}
 	parser := &importParser{
-		csv: rowio.NewCSV(object, im.csvOpts(im.cursor)), ordinal: im.cursor.Ordinal, plan: im.plan,
-		maxRejects: im.def.RejectLimit.Rows,
+		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
+		plan: im.plan, maxRejects: im.def.RejectLimit.Rows,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -185,7 +152,7 @@ func (im *importRun) pipeline(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			if err := parser.fill(chunk); err != nil {
-				return fmt.Errorf("%s: %w", im.args.Name, err)
+				return im.source.damaged(err)
 			}
 			select {
 			case full <- chunk:
@@ -224,10 +191,7 @@ func (im *importRun) write(ctx context.Context, chunk *importChunk) error {
 			if err := im.run.Reject(ctx, tx, part.rejects); err != nil {
 				return batch.Step{}, err
 			}
-			step := batch.Step{Cursor: part.cursor, Counters: part.counters, Done: part.cursor.Offset - im.cursor.Offset}
-			if im.run.Done() == 0 {
-				step.Done = part.cursor.Offset // the header's bytes count as done too
-			}
+			step := batch.Step{Cursor: part.cursor, Counters: part.counters, Done: im.progress(chunk, part) - im.run.Done()}
 			total := im.run.Counters().Plus(part.counters)
 			if part.end && chunk.last && im.overLimit(total) == nil {
 				step.Finish = &batch.Finish{Result: importResult(total)}
@@ -252,6 +216,20 @@ func (im *importRun) write(ctx context.Context, chunk *importChunk) error {
 		}
 		row, rejected = part.nextRow, part.nextReject
 	}
+}
+
+// progress is how many bytes of the file are done: up to the cursor, or, where offsets are those of another text, up to what
+// had been read when the chunk was full.
+func (im *importRun) progress(chunk *importChunk, part importPart) int64 {
+	switch {
+	case im.source.seeks():
+		return part.cursor.Offset // the header's bytes count as done too
+	case !part.end:
+		return im.run.Done()
+	case chunk.last:
+		return im.args.Size
+	}
+	return max(im.run.Done(), min(chunk.consumed, im.args.Size))
 }
 
 // overLimit returns a permanent error when more rows were put aside than the definition allows.

@@ -294,8 +294,8 @@ func TestImportThatCannotBegin(t *testing.T) {
 		{"field twice", table, "table: people\ncolumns: {id: id}", "id,id\n1,1\n", `twice`},
 		{"unknown column", table, "table: people", "id,emial\n1,a\n", `emial`},
 		{"empty", table, "table: people", "", "empty"},
-		{"gzip", table, "table: people", "\x1f\x8b\x08\x00", "gzip"},
-		{"wrong delimiter", table, "table: people", "id;email\n1;a\n2;b\n", `delimiter`},
+		{"broken gzip", table, "table: people", "\x1f\x8b\x08\x00", "gzip"},
+		{"wrong delimiter", table, "table: people\ndelimiter: \",\"", "id;email\n1;a\n2;b\n", `delimiter`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

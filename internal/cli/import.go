@@ -20,7 +20,7 @@ import (
 )
 
 func (m *Main) importCmd() *cobra.Command {
-	var force, detach bool
+	var force, detach, dryRun bool
 	var rejectsOf int64
 	cmd := &cobra.Command{
 		Use:   "import JOB FILE",
@@ -33,6 +33,7 @@ The same content is imported once: if the job's definition has not changed eithe
 Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected.`,
 		Example: `  tidemill import import-users users.csv
   zcat users.csv.gz | tidemill import import-users -
+  tidemill import import-users users.csv --dry-run
   tidemill import import-users users.csv --detach --json
   tidemill runs rejects 17 -o bad.csv                    mend bad.csv, then
   tidemill import import-users bad.csv --rejects-of 17`,
@@ -40,11 +41,15 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if dryRun {
+				return m.previewImport(ctx, args[0], args[1])
+			}
 			return m.importFile(ctx, args[0], args[1], ImportOpts{Force: force, RejectsOf: rejectsOf}, detach)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "import again what was imported before")
 	cmd.Flags().Int64Var(&rejectsOf, "rejects-of", 0, "the file holds the mended rejects of this `run`, as \"runs rejects -o\" writes them; the field _error is left out")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would happen to the first rows, and write nothing")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the run's id and do not wait")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,13 +119,14 @@ func TestTwoSweepers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wait sync.WaitGroup
+	var told atomic.Int64
 	for range 2 {
-		s := b.sweeper(retention.Opts{Limits: limits, Every: 5 * time.Millisecond, Batch: 100})
+		s := b.sweeper(retention.Opts{Limits: limits, Every: 5 * time.Millisecond, Batch: 100, OnSwept: func(d retention.Deleted) { told.Add(d.Jobs) }})
 		wait.Go(func() { s.Run(ctx) })
 	}
-	for left := jobs; left > 0; {
+	for left := jobs; left > 0 || told.Load() < jobs; {
 		if ctx.Err() != nil {
-			t.Fatalf("%d jobs are left", left)
+			t.Fatalf("%d jobs are left, and %d were told of", left, told.Load())
 		}
 		if err := b.pool.QueryRow(t.Context(), "SELECT count(*) FROM tidemill.river_job").Scan(&left); err != nil {
 			t.Fatal(err)
@@ -132,6 +134,9 @@ func TestTwoSweepers(t *testing.T) {
 	}
 	cancel()
 	wait.Wait()
+	if got := told.Load(); got != jobs {
+		t.Errorf("told of %d deleted jobs, want %d", got, jobs)
+	}
 	// Both have ended their sessions: nobody holds the lock.
 	if got := b.takeOver(b.sweeper(retention.Opts{Limits: limits})); got != (retention.Deleted{}) {
 		t.Errorf("%+v is deleted where nothing was left", got)

@@ -54,6 +54,8 @@ type Opts struct {
 	Batch int
 	// Pause is the least time between two statements that delete; it grows with the time that they take. Default 50 ms.
 	Pause time.Duration
+	// OnSwept, if set, is told by Run after each sweep what that has deleted. It must not block.
+	OnSwept func(Deleted)
 }
 
 // Deleted counts the rows that a sweep deleted, and the runs of outside code that it took for lost.
@@ -103,6 +105,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 		}
 		began := time.Now()
 		deleted, err := s.Sweep(ctx)
+		if s.opts.OnSwept != nil {
+			s.opts.OnSwept(deleted)
+		}
 		if deleted != (Deleted{}) {
 			s.opts.Logger.InfoContext(ctx, "deleted what was kept long enough", "jobs", deleted.Jobs, "runs", deleted.Runs,
 				"rejects", deleted.Rejects, "messages", deleted.Messages, "lost", deleted.Lost, "seconds", time.Since(began).Seconds())

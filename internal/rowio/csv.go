@@ -23,6 +23,14 @@ type CSVOpts struct {
 	// Comma separates fields; default ','. It must differ from Quote, CR and LF.
 	Comma byte
 
+	// Comment begins lines that are skipped, but counted; default: there are none. It
+	// counts only where a record may begin, so not inside of quotes.
+	Comment byte
+
+	// Invalid finds bytes that are no text in a record: where, -1 for none, and what is
+	// wrong. A record with some is malformed. Default: bytes are not looked at.
+	Invalid func(text []byte) (at int, why string)
+
 	// Line is the physical line of Offset, from 1; default 1.
 	Line int64
 
@@ -36,25 +44,49 @@ type CSVOpts struct {
 
 	// Quote encloses fields; default '"'. It must differ from Comma, CR and LF.
 	Quote byte
+
+	// Ragged says what to do with a record of more or fewer fields than Width;
+	// default [RaggedReject].
+	Ragged Ragged
+
+	// Width is how many fields a record has; default: any number is good.
+	Width int
 }
 
 // Field is one field of a record.
 type Field struct {
-	// Value has its quotes removed and doubled quotes made single.
+	// Value has its quotes removed and what they protect made plain.
 	Value []byte
 
 	// Quoted tells "" (true) from an empty field (false), which stands for NULL.
 	Quoted bool
+
+	// Kind says more about the value where the format does; always KindText in CSV.
+	Kind Kind
 }
 
+// Kind is what a field is in its format.
+type Kind uint8
+
+// The kinds. A field of CSV is KindText, one of NDJSON any of the others.
+const (
+	KindText    Kind = iota
+	KindString       // Quoted; Value has its escapes resolved
+	KindNumber       // Value as it stands in the file, no digit lost
+	KindBool         // Value is true or false
+	KindNull         // no value
+	KindMissing      // the record does not have the field; no value
+	KindJSON         // an array or object; Value as it stands in the file
+)
+
 // Record is one record of a stream. It and everything in it are valid until
-// the next call of [CSV.Next].
+// the next call of Next.
 type Record struct {
 	// Fields are the fields in order; empty when Err is set, otherwise at least one.
 	Fields []Field
 
 	// Raw is the record as it stands in the stream, without its line end. Of a
-	// malformed record it is the first physical line, cut at MaxRecord bytes.
+	// record that cannot be taken apart it is the first physical line, cut at MaxRecord bytes.
 	Raw []byte
 
 	// Offset is the stream offset of the first byte, a byte order mark counted.
@@ -80,6 +112,9 @@ const (
 	CodeTextAfterQuote = "text_after_quote" // a character between a closing quote and the delimiter
 	CodeUnclosedQuote  = "unclosed_quote"   // the stream ends inside of a quoted field
 	CodeRecordTooLong  = "record_too_long"  // the record has more than MaxRecord bytes
+	CodeFieldCount     = "field_count"      // the record has more or fewer fields than Width
+	CodeInvalidText    = "invalid_text"     // bytes that are no text in the encoding of the file
+	CodeInvalidJSON    = "invalid_json"     // the line is no JSON object
 )
 
 // RecordError says why a record is malformed and where.
@@ -96,16 +131,12 @@ func (e *RecordError) Error() string {
 
 // CSV scans records out of a stream. It is not safe for concurrent use.
 type CSV struct {
+	scanner
 	comma, quote byte
-	max          int
-	line         int64 // physical line of win.start
-	err          error // final: bad options, or what Next ended with
-	fresh        bool  // a byte order mark may come
+	ragged       Ragged
+	width        int
 
-	win     window
 	special [256]bool // bytes that end the plain part of an unquoted field
-
-	rec     Record
 	bounds  []bound
 	scratch []byte // fields with doubled quotes, unescaped
 }
@@ -121,11 +152,17 @@ func newCSV(r io.Reader, opts *CSVOpts, buffer int) *CSV {
 		opts = &CSVOpts{}
 	}
 	c := &CSV{
-		comma: cmp.Or(opts.Comma, defaultComma),
-		quote: cmp.Or(opts.Quote, defaultQuote),
-		max:   cmp.Or(opts.MaxRecord, defaultMaxRecord),
-		line:  cmp.Or(opts.Line, 1),
-		fresh: opts.Offset == 0,
+		scanner: scanner{
+			comment: opts.Comment,
+			fresh:   opts.Offset == 0,
+			invalid: opts.Invalid,
+			line:    cmp.Or(opts.Line, 1),
+			max:     cmp.Or(opts.MaxRecord, defaultMaxRecord),
+		},
+		comma:  cmp.Or(opts.Comma, defaultComma),
+		quote:  cmp.Or(opts.Quote, defaultQuote),
+		ragged: opts.Ragged,
+		width:  opts.Width,
 	}
 	c.err = c.check(opts)
 	c.win = newWindow(r, opts.Offset, buffer, c.max, c.quote)
@@ -144,10 +181,13 @@ func (c *CSV) check(opts *CSVOpts) error {
 		return errors.New("csv: the quote is a line end; choose another byte")
 	case c.comma == c.quote:
 		return fmt.Errorf("csv: delimiter and quote are both %q; choose two bytes", c.comma)
-	case c.max < 0 || c.max > largestMaxRecord:
-		return fmt.Errorf("csv: record limit of %d bytes; choose 1 to %d", c.max, largestMaxRecord)
-	case opts.Offset < 0 || opts.Line < 0:
-		return fmt.Errorf("csv: offset %d, line %d: neither can be negative", opts.Offset, opts.Line)
+	case c.comment != 0 && (isLineEnd(c.comment) || c.comment == c.comma || c.comment == c.quote):
+		return fmt.Errorf("csv: the comment sign %q is also delimiter, quote or line end; choose another byte", c.comment)
+	case c.width < 0:
+		return fmt.Errorf("csv: %d fields in a record; choose 1 or more, or 0 for any number", c.width)
+	}
+	if err := checkPlace(c.max, opts.Offset, opts.Line); err != nil {
+		return fmt.Errorf("csv: %w", err)
 	}
 	return nil
 }
@@ -163,41 +203,17 @@ func (c *CSV) Next() (*Record, error) {
 		c.err = err
 		return nil, err
 	}
-	if c.plain() {
-		return &c.rec, nil
+	if !c.plain() {
+		if err := c.scan(); err != nil {
+			c.err = err
+			return nil, err
+		}
 	}
-	if err := c.scan(); err != nil {
-		c.err = err
-		return nil, err
+	c.validate()
+	if c.width > 0 && c.rec.Err == nil && len(c.rec.Fields) != c.width {
+		c.fit()
 	}
 	return &c.rec, nil
-}
-
-// skipToRecord passes the byte order mark and blank lines.
-func (c *CSV) skipToRecord() error {
-	w := &c.win
-	if c.fresh {
-		c.fresh = false
-		for w.end-w.start < len(bom) && w.fill() {
-		}
-		if bytes.HasPrefix(w.bytes(), bom) {
-			w.advance(len(bom))
-		}
-	}
-	for {
-		if w.start == w.end && !w.fill() {
-			return w.failure()
-		}
-		if b := w.buf[w.start]; b != '\n' && b != '\r' {
-			return nil
-		}
-		width, ok := w.lineEnd(0)
-		if !ok {
-			return w.failure()
-		}
-		w.advance(width)
-		c.line++
-	}
 }
 
 // plain takes a record that lies in the window with its line end and has no
@@ -233,21 +249,4 @@ func (c *CSV) plain() bool {
 	}
 	c.emit(fields, raw, width, 1, nil)
 	return true
-}
-
-// emit fills the record that Next returns and moves behind it: raw, and
-// `after` bytes more. lines is how many line ends that passes.
-func (c *CSV) emit(fields []Field, raw []byte, after int, lines int64, err *RecordError) {
-	offset := c.win.off
-	c.win.advance(len(raw) + after)
-	c.rec = Record{
-		Fields:   fields,
-		Raw:      raw,
-		Offset:   offset,
-		End:      c.win.off,
-		Line:     c.line,
-		NextLine: c.line + lines,
-		Err:      err,
-	}
-	c.line += lines
 }

@@ -27,15 +27,26 @@
 //   - Inside of quotes every byte is data: CRLF stays CRLF, where encoding/csv makes it LF.
 //   - Lines of no bytes at all are skipped but counted. A line of spaces, or of "", is a record.
 //   - The last record needs no line end. A UTF-8 byte order mark at offset 0 is skipped.
-//   - Nothing is trimmed, the number of fields is not checked, and bytes are not validated:
-//     UTF-8 and NUL are for the caller to judge.
+//   - Nothing is trimmed. The number of fields is checked, and bytes are validated, when
+//     [CSVOpts] asks for it; NUL is for the caller to judge.
+//   - Comments are lines that begin with [CSVOpts].Comment where a record may begin.
+//
+// [DetectDialect] finds delimiter, quote and header by the first records.
+//
+// # What counts as NDJSON
+//
+// A JSON object on each line, strictly as RFC 8259 has it; line ends and blank
+// lines are as in CSV, and lines of white space are blank too. Numbers, arrays and objects
+// keep their bytes. Half of a surrogate pair, which encoding/json
+// replaces and PostgreSQL refuses, makes the line malformed. Memory holds one line.
 //
 // # Malformed records
 //
-// A quote inside of an unquoted field, a character behind a closing quote, a
+// In CSV, a quote inside of an unquoted field, a character behind a closing quote, a
 // quote never closed and a record over [CSVOpts].MaxRecord are malformed. Only
 // the first physical line of such a record is returned, with [Record.Err] set,
-// and scanning goes on at the next physical line.
+// and scanning goes on at the next physical line. A record that could be taken
+// apart, but has bytes that are no text or a wrong number of fields, is returned whole.
 //
 // Finding out that a quote is not closed takes a look at up to MaxRecord bytes,
 // which are then scanned again from the second line on. The worst case, a file

@@ -54,16 +54,7 @@ var formats = [...]signature{
 // CodeEncoding and CodeDelimiter, and message says what the file looks like and
 // what to do. A sample that is not bad may still hold malformed records.
 func Explain(sample []byte, o *CSVOpts) (code, message string, bad bool) {
-	if len(sample) == 0 {
-		return CodeEmpty, "the file is empty", true
-	}
-	if s, ok := match(encodings[:], sample); ok {
-		return CodeEncoding, s, true
-	}
-	if s, ok := match(formats[:], sample); ok {
-		return CodeBinary, s, true
-	}
-	if code, message, bad = explainNUL(sample); bad {
+	if code, message, bad = explainBytes(sample); bad {
 		return code, message, true
 	}
 	text := bytes.TrimPrefix(sample, bom)
@@ -75,6 +66,20 @@ func Explain(sample []byte, o *CSVOpts) (code, message string, bad bool) {
 			strconv.Quote(string(rune(comma(o)))), n, strconv.Quote(string(rune(other)))), true
 	}
 	return "", "", false
+}
+
+// explainBytes judges what any text must be.
+func explainBytes(sample []byte) (code, message string, bad bool) {
+	if len(sample) == 0 {
+		return CodeEmpty, "the file is empty", true
+	}
+	if s, ok := match(encodings[:], sample); ok {
+		return CodeEncoding, s, true
+	}
+	if s, ok := match(formats[:], sample); ok {
+		return CodeBinary, s, true
+	}
+	return explainNUL(sample)
 }
 
 func match(signatures []signature, sample []byte) (message string, ok bool) {
@@ -156,4 +161,28 @@ func comma(o *CSVOpts) byte {
 		return defaultComma
 	}
 	return cmp.Or(o.Comma, defaultComma)
+}
+
+// ExplainNDJSON is [Explain] for lines of JSON objects: code is one of CodeEmpty,
+// CodeBinary, CodeEncoding and CodeInvalidJSON.
+func ExplainNDJSON(sample []byte) (code, message string, bad bool) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(sample, bom))
+	if code, message, bad = explainBytes(sample); bad {
+		return code, message, true
+	}
+	first := text
+	if i := indexLineEnd(text); i >= 0 {
+		first = bytes.TrimSpace(text[:i])
+	}
+	switch {
+	case len(text) == 0:
+		return CodeEmpty, "the file has blank lines only", true
+	case text[0] == '[':
+		return CodeInvalidJSON, "looks like one JSON array; each line must be an object: convert it with jq -c '.[]'", true
+	case len(first) < len(text) && text[0] == '{' && !bytes.HasSuffix(first, []byte("}")):
+		return CodeInvalidJSON, "looks like JSON over several lines; each line must be an object: convert it with jq -c .", true
+	case text[0] != '{':
+		return CodeInvalidJSON, fmt.Sprintf("begins with %s; each line must be a JSON object (is it CSV?)", describe(text, 0)), true
+	}
+	return "", "", false
 }

@@ -8,53 +8,7 @@ import (
 
 // malformed returns the first physical line of the current record as a
 // malformed one and leaves the scanner on the next line.
-func (c *CSV) malformed(f *fault) error {
-	e := c.recordError(f)
-	for {
-		n := c.win.firstLine()
-		if b := c.view(); n >= len(b) {
-			// The line end is not in sight.
-			switch c.more(len(b)) {
-			case extentMore:
-				continue
-			case extentFull:
-				return c.overlong(e)
-			case extentFailed:
-				return c.win.failure()
-			case extentEnd:
-				n = len(b)
-			}
-		}
-
-		width, ok := c.win.lineEnd(n)
-		if !ok {
-			return c.win.failure()
-		}
-		c.emit(c.rec.Fields[:0], c.win.bytes()[:n:n], width, int64(min(width, 1)), e)
-		return nil
-	}
-}
-
-// overlong returns the first MaxRecord bytes of a line that has more, and
-// reads the rest of the line away through the room behind them.
-func (c *CSV) overlong(e *RecordError) error {
-	w := &c.win
-	w.slide()
-	if len(w.buf) < w.limit {
-		w.grow(w.limit)
-	}
-	skipped, lines, ok := w.skipLine(c.max)
-	if !ok {
-		return w.failure()
-	}
-
-	// skipLine left start behind the line; emit counts from its first byte.
-	raw := w.buf[:c.max:c.max]
-	next := w.start
-	c.emit(c.rec.Fields[:0], raw, skipped, lines, e)
-	w.start = next
-	return nil
-}
+func (c *CSV) malformed(f *fault) error { return c.takeLine(c.recordError(f), nil) }
 
 // firstLine is the length of the line at start without its line end, or of
 // the window when no line end is in it.
@@ -112,7 +66,7 @@ func (c *CSV) recordError(f *fault) *RecordError {
 	e := &RecordError{
 		Code:   f.code,
 		Line:   c.line + countLineEnds(before),
-		Column: len(before) - (bytes.LastIndexAny(before, "\r\n") + 1) + 1,
+		Column: columnOf(before),
 	}
 	switch f.code {
 	case CodeBareQuote:

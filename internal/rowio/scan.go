@@ -1,9 +1,6 @@
 package rowio
 
-import (
-	"bytes"
-	"io"
-)
+import "bytes"
 
 // bound is where a field lies, relative to the start of its record, quotes
 // not included. Slices would not survive the window moving.
@@ -17,36 +14,6 @@ type bound struct {
 type fault struct {
 	code string
 	at   int // relative to the start of the record
-}
-
-// extent is the answer to a wish for more bytes of the current record.
-type extent int
-
-const (
-	extentMore   extent = iota // there are more
-	extentEnd                  // the stream ends here
-	extentFull                 // the record is longer than MaxRecord
-	extentFailed               // the reader failed
-)
-
-// view is what the scan may see of the current record: one byte beyond
-// MaxRecord, so that the verdict never depends on how much was read ahead.
-func (c *CSV) view() []byte {
-	w := &c.win
-	return w.buf[w.start:min(w.end, w.start+c.max+1)]
-}
-
-// more extends a view of n bytes.
-func (c *CSV) more(n int) extent {
-	switch {
-	case n > c.max:
-		return extentFull
-	case c.win.fill():
-		return extentMore
-	case c.win.err == io.EOF:
-		return extentEnd
-	}
-	return extentFailed
 }
 
 // scan takes any record: with quotes, over several lines, cut by the end of

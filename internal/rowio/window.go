@@ -126,7 +126,7 @@ func (w *window) failure() error {
 	if w.err == io.EOF {
 		return io.EOF
 	}
-	return fmt.Errorf("csv: read the record at byte %d: %w", w.off, w.err)
+	return fmt.Errorf("read the record at byte %d: %w", w.off, w.err)
 }
 
 // mark remembers where the next b is, so that a byte that is rare or absent is

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tidemill/tidemill/workers"
+)
+
+// previewImport shows what an import would do.
+func (m *Main) previewImport(ctx context.Context, job, path string) error {
+	if path == "-" {
+		return &usageError{err: fmt.Errorf("--dry-run reads the file more than once; give it a file, not standard input")}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	def, ok := app.Config.Jobs[job]
+	if !ok {
+		return m.explainImport(app, job, fmt.Errorf("job %q is not in the configuration", job))
+	}
+	if def.Import == nil {
+		return fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
+	}
+	preview, err := workers.PreviewImport(ctx, app.Pool, def.Import, workers.PreviewOpts{
+		Name: filepath.Base(path), Size: info.Size(),
+		Open: func(offset int64) (io.ReadCloser, error) {
+			file, err := os.Open(path)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := file.Seek(offset, io.SeekStart); err != nil {
+				_ = file.Close()
+				return nil, err
+			}
+			return file, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(preview)
+	}
+	return m.showPreview(preview)
+}
+
+func (m *Main) showPreview(p *workers.ImportPreview) error {
+	about := []string{p.Format, p.Encoding}
+	if p.Compression != "none" {
+		about = append(about, p.Compression)
+	}
+	if p.Delimiter != "" {
+		about = append(about, "delimiter "+strconv.Quote(p.Delimiter))
+	}
+	rows := count(p.Rows, "row", "rows")
+	if !p.Whole {
+		rows = "about " + rows
+	}
+	fmt.Fprintf(m.Stdout, "%s; %s\n", strings.Join(about, ", "), rows)
+	if p.Found != "" {
+		fmt.Fprintf(m.Stdout, "found: %s\n", printable(p.Found))
+	}
+	fmt.Fprintln(m.Stdout)
+	table := [][]string{}
+	for _, f := range p.Fields {
+		table = append(table, []string{printable(f.Field), f.Column, f.Type, clip(oneLine(printable(f.First)), 40)})
+	}
+	if err := m.table("no fields", []string{"FIELD", "COLUMN", "TYPE", "FIRST VALUE"}, table); err != nil {
+		return err
+	}
+	if len(p.Unused) > 0 {
+		fmt.Fprintf(m.Stdout, "not imported: %s\n", printable(strings.Join(p.Unused, ", ")))
+	}
+	c := p.Counters
+	fmt.Fprintf(m.Stdout, "\nof the first %s: %s inserted, %s updated, %s unchanged, %s duplicates, %s rejected; nothing was written\n",
+		count(c.Read, "row", "rows"), grouped(c.Inserted), grouped(c.Updated), grouped(c.Unchanged), grouped(c.Duplicate), grouped(c.Rejected))
+	if len(p.Rejects) == 0 {
+		return nil
+	}
+	rejects := [][]string{}
+	for _, r := range p.Rejects[:min(10, len(p.Rejects))] {
+		rejects = append(rejects, []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(string(r.Raw)), 60)})
+	}
+	fmt.Fprintln(m.Stdout)
+	return m.table("", []string{"LINE", "CODE", "REASON", "ROW"}, rejects)
+}

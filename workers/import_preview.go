@@ -1,0 +1,176 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/textin"
+)
+
+// ImportPreview is what an import of a file would do.
+type ImportPreview struct {
+	Format      string         `json:"format"`
+	Encoding    string         `json:"encoding"`
+	Compression string         `json:"compression"`
+	Delimiter   string         `json:"delimiter,omitempty"`
+	Found       string         `json:"found,omitempty"` // what was found out about the file, and why
+	Fields      []PreviewField `json:"fields"`
+	Unused      []string       `json:"unused"` // fields of the file that go nowhere
+	// Counters are those of the first rows, as many as Counters.Read says, had they been written.
+	Counters batch.Counters `json:"counters"`
+	Rejects  []batch.Reject `json:"rejects"`
+	// Rows is how many the file has; an estimate unless Whole.
+	Rows  int64 `json:"rows"`
+	Whole bool  `json:"whole"`
+}
+
+// PreviewField is where a field of the file goes.
+type PreviewField struct {
+	Field  string `json:"field"`
+	Column string `json:"column"`
+	Type   string `json:"type"`
+	First  string `json:"first"` // its value in the first row
+}
+
+// PreviewOpts names the file of PreviewImport.
+type PreviewOpts struct {
+	Name string
+	Size int64
+	// Open gives the file's bytes from an offset on; it is called more than once.
+	Open func(offset int64) (io.ReadCloser, error)
+	// Rows is how many are tried; default 1,000.
+	Rows int
+}
+
+// PreviewImport reads the head of a file and tries its first rows on the table, in a transaction that is rolled back; only
+// sequences do not go back. The errors are those with which the import would fail at once.
+func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, opts PreviewOpts) (*ImportPreview, error) {
+	if opts.Rows <= 0 {
+		opts.Rows = 1000
+	}
+	table, err := bulk.Describe(ctx, pool, def.Table.Schema, def.Table.Name)
+	if err != nil {
+		return nil, err
+	}
+	source, err := lookAt(opts.Name, def, textin.Source(opts.Open))
+	if err != nil {
+		return nil, err
+	}
+	plan, err := planImport(def, table, source.names)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := bulk.NewWriter(table, plan.spec)
+	if err != nil {
+		return nil, err
+	}
+	note := source.note(source.names)
+	p := &ImportPreview{
+		Format: def.Format, Encoding: note.Encoding, Compression: note.Compression, Delimiter: note.Delimiter, Found: note.Found,
+		Unused: []string{}, Rejects: []batch.Reject{},
+	}
+	stream, err := source.text(source.first.Offset)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	parser := &importParser{
+		records: source.records(stream, source.first, plan.width), stream: stream, source: source, plan: plan, maxRejects: int64(opts.Rows),
+	}
+	chunk := newImportChunk(writer)
+	first, err := p.read(parser, chunk, opts)
+	if err != nil {
+		return nil, source.damaged(err)
+	}
+	p.mapping(plan, table, source, first)
+	return p, p.try(ctx, pool, writer, chunk, source.first)
+}
+
+// read parses the first rows, and returns the fields of the first good one.
+func (p *ImportPreview) read(parser *importParser, chunk *importChunk, opts PreviewOpts) (first []string, err error) {
+	for parser.ordinal < int64(opts.Rows) {
+		record, err := parser.records.Next()
+		if errors.Is(err, io.EOF) {
+			p.Whole = true
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		parser.ordinal++
+		if first == nil && record.Err == nil {
+			for _, field := range record.Fields {
+				first = append(first, string(field.Value))
+			}
+		}
+		parser.add(chunk, record)
+		chunk.end = importCursor{Offset: record.End, Line: record.NextLine, Ordinal: parser.ordinal}
+	}
+	p.Rows = parser.ordinal
+	if !p.Whole && chunk.end.Offset > 0 {
+		read := chunk.end.Offset
+		if !parser.source.seeks() {
+			read = parser.stream.Consumed()
+		}
+		p.Rows = max(p.Rows, int64(float64(parser.ordinal)*float64(opts.Size)/float64(max(read, 1))))
+	}
+	return first, nil
+}
+
+func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *importSource, first []string) {
+	used := map[int]bool{}
+	for i, column := range plan.columns {
+		field := PreviewField{Field: source.names[column.field], Column: plan.spec.Columns[i]}
+		if field.Field == "" {
+			field.Field = fmt.Sprint(column.field + 1)
+		}
+		if column := table.Column(field.Column); column != nil {
+			field.Type = column.TypeName
+		}
+		if column.field < len(first) {
+			field.First = first[column.field]
+		}
+		used[column.field] = true
+		p.Fields = append(p.Fields, field)
+	}
+	for i, name := range source.names {
+		if !used[i] && name != "" {
+			p.Unused = append(p.Unused, name)
+		}
+	}
+}
+
+// try writes the rows and takes it back.
+func (p *ImportPreview) try(ctx context.Context, pool *pgxpool.Pool, writer *bulk.Writer, chunk *importChunk, from importCursor) error {
+	undo := errors.New("undone")
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'"); err != nil {
+			return err
+		}
+		for row, rejected := 0, 0; ; {
+			result, err := writer.Write(ctx, tx, chunk.batch, row)
+			if err != nil {
+				return configError(err)
+			}
+			part := chunk.part(from, row, rejected, result)
+			p.Counters = p.Counters.Plus(part.counters)
+			p.Rejects = append(p.Rejects, part.rejects...)
+			if part.end {
+				return undo
+			}
+			from, row, rejected = part.cursor, part.nextRow, part.nextReject
+		}
+	})
+	if errors.Is(err, undo) {
+		return nil
+	}
+	return err
+}
