@@ -19,7 +19,9 @@ type verdictArgs struct {
 
 func (verdictArgs) Kind() string { return "verdict" }
 
-type verdictWorker struct{ river.WorkerDefaults[verdictArgs] }
+type verdictWorker struct {
+	river.WorkerDefaults[verdictArgs]
+}
 
 func (*verdictWorker) Work(_ context.Context, job *river.Job[verdictArgs]) error {
 	if job.Args.Fail {
