@@ -45,10 +45,13 @@ type letterWorker struct {
 func (*letterWorker) Work(context.Context, *river.Job[letterArgs]) error { return nil }
 
 // pointerArgs are registered as a pointer, and their options do not like the zero value.
-type pointerArgs struct{ next *pointerArgs }
+type pointerArgs struct {
+	next  *pointerArgs
+	queue string
+}
 
 func (*pointerArgs) Kind() string                   { return "pointer" }
-func (p *pointerArgs) InsertOpts() river.InsertOpts { return p.next.InsertOpts() }
+func (p *pointerArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: p.next.queue} }
 
 type pointerWorker struct {
 	river.WorkerDefaults[*pointerArgs]

@@ -44,15 +44,6 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
-// add appends an entry unless the key is taken.
-func (n *node) add(e entry) bool {
-	if n.get(e.key) != nil {
-		return false
-	}
-	n.entries = append(n.entries, e)
-	return true
-}
-
 // symbol is the text of a scalar, without the colon of a Ruby symbol.
 func (n *node) symbol() string {
 	if n.quoted {
