@@ -201,7 +201,7 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 	}
 	row := jobRow{
 		Name: def.Name, Kind: riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
-		MaxAttempts: def.Retry.MaxAttempts, Alone: def.Unique,
+		MaxAttempts: maxAttempts(def), Alone: def.Unique,
 	}
 	if def.Params != nil {
 		row.Params = paramRows(def)

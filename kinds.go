@@ -2,6 +2,7 @@ package tidemill
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/riverqueue/river"
@@ -45,6 +46,31 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 		config.KindSQL: func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewSQLWorker(workers.SQLOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool}))
 		},
+		config.KindExport: func() error {
+			bucket, err := a.Storage(ctx)
+			if err != nil {
+				return err
+			}
+			return river.AddWorkerSafely(a.Workers, workers.NewExportWorker(workers.ExportOpts{
+				Jobs: jobs, Location: zone, Logger: a.logger, OnChunk: m.ObserveChunk, Pool: a.Pool, Schema: a.schema, Storage: bucket,
+			}))
+		},
+		config.KindEach: func() error {
+			return river.AddWorkerSafely(a.Workers, workers.NewEachWorker(workers.EachOpts{
+				Jobs: jobs, Child: a.child, Location: zone, Logger: a.logger, Notify: a.Config.Database.Notify, OnChunk: m.ObserveChunk,
+				Pool: a.Pool, Schema: a.schema,
+			}))
+		},
+	}
+	add[config.KindCleanup] = func() error {
+		opts := workers.CleanupOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
+		if archives(a.Config) {
+			var err error
+			if opts.Storage, err = a.Storage(ctx); err != nil {
+				return err
+			}
+		}
+		return river.AddWorkerSafely(a.Workers, workers.NewCleanupWorker(opts))
 	}
 	used := map[string]bool{}
 	for _, job := range a.Config.Jobs {
@@ -60,6 +86,37 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	}
 	// River refuses to start without any worker; a process may be there for its schedules and its metrics only.
 	return river.AddWorkerSafely(a.Workers, &noopWorker{})
+}
+
+// child says how a job of kind each inserts those of the job with that name: as a start of it would.
+func (a *App) child(name string) (workers.EachChild, error) {
+	def, err := a.job(name)
+	if err != nil {
+		return workers.EachChild{}, err
+	}
+	row, err := a.jobRow(def)
+	if err != nil {
+		return workers.EachChild{}, err
+	}
+	child := workers.EachChild{
+		Job: row.Name, Kind: row.Kind, Args: row.Args, Nests: row.Nests, Queue: row.Queue, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
+	}
+	if !row.Nests && row.Params != nil {
+		if child.Declared, err = json.Marshal(row.Params); err != nil {
+			return workers.EachChild{}, fmt.Errorf("params of job %s: %w", name, err)
+		}
+	}
+	return child, nil
+}
+
+// archives tells whether a job writes what it deletes to the storage.
+func archives(cfg *config.Config) bool {
+	for _, job := range cfg.Jobs {
+		if job.Cleanup != nil && job.Cleanup.Archive != config.ArchiveNone {
+			return true
+		}
+	}
+	return false
 }
 
 type noopArgs struct{}

@@ -73,6 +73,10 @@ func (a *App) forCLI() *cli.App {
 			}
 			return started.ID, started.Existing, nil
 		},
+		Download: func(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error {
+			_, err := a.Download(ctx, run, w, progress)
+			return err
+		},
 		Work: func(ctx context.Context, queues []string) error { return a.Run(ctx, &RunOpts{Queues: queues}) },
 	}
 }

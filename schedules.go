@@ -41,7 +41,7 @@ func (a *App) definition(s *config.Schedule) (periodic.Definition, error) {
 	def := periodic.Definition{
 		Name: s.Name, Spec: periodic.Spec{Cron: s.Cron, Every: s.Every, Timezone: s.Timezone},
 		CatchUp: s.CatchUp, CatchUpWindow: s.CatchUpWindow, Overlap: s.Overlap, Jitter: s.Jitter,
-		Job: job.Name, Kind: riverKind(job), Queue: job.Queue, Priority: job.Priority, MaxAttempts: job.Retry.MaxAttempts,
+		Job: job.Name, Kind: riverKind(job), Queue: job.Queue, Priority: job.Priority, MaxAttempts: maxAttempts(job),
 		Params: s.Params, Unique: job.Unique,
 	}
 	if builtIn(job) {

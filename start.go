@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 		return nil, err
 	}
 	insert := insertOpts(def)
-	insert.MaxAttempts = def.Retry.MaxAttempts
+	insert.MaxAttempts = maxAttempts(def)
 	insert.Priority = cmp.Or(opts.Priority, insert.Priority)
 	insert.Queue = cmp.Or(opts.Queue, insert.Queue)
 	insert.ScheduledAt = opts.At
@@ -220,7 +221,15 @@ func (a configuredArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
 
 // builtIn reports whether the job is of a built-in kind whose arguments name it and nest its params.
 func builtIn(def *config.Job) bool {
-	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil
+	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil || def.Each != nil || def.Cleanup != nil || def.Export != nil
+}
+
+// maxAttempts is River's limit of attempts. Kinds that work in chunks count those without progress themselves.
+func maxAttempts(def *config.Job) int {
+	if def.Each != nil || def.Cleanup != nil || def.Export != nil {
+		return math.MaxInt16
+	}
+	return def.Retry.MaxAttempts
 }
 
 // startArgs are the arguments of the River job that a start inserts; the SQL function start makes the same ones.

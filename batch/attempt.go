@@ -24,6 +24,8 @@ type AttemptOpts struct {
 	Retry retry.Policy
 	// Stall is how long an attempt may go without committing a chunk; default 10 minutes, negative = no limit.
 	Stall time.Duration
+	// HasChildren says that the run enqueues jobs of its own: what follows the run waits for the last of them. See Step.Children.
+	HasChildren bool
 }
 
 // Chunked is embedded in a River worker whose work goes in chunks. Its zero value is ready.

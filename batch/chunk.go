@@ -20,6 +20,10 @@ type Step struct {
 	Counters Counters
 	// Done is added to the run's progress, in its unit.
 	Done int64
+	// Children is how many jobs with ChildMetadata of this run the chunk has inserted, by a worker with HasChildren.
+	Children int64
+	// Tentative chunks are undone when the attempt fails, so that they do not end a row of failed attempts.
+	Tentative bool
 	// Finish, if set, makes this the run's last chunk.
 	Finish *Finish
 }
@@ -177,11 +181,12 @@ func (r *Run) record(ctx context.Context, tx pgx.Tx, step Step) (*update, error)
 	}
 
 	err = tx.QueryRow(ctx, r.engine.sql(`
-		UPDATE {tidemill}.run r SET seq = seq + 1, cursor = $4, counters = $5, done = $6, rate = $7, failures = 0,
-			outcome = $8, result = coalesce($9, result), updated_at = clock_timestamp()
+		UPDATE {tidemill}.run r SET seq = seq + 1, cursor = $4, counters = $5, done = $6, rate = $7, failures = CASE WHEN $12 THEN failures ELSE 0 END,
+			outcome = $8, result = coalesce($9, result), updated_at = clock_timestamp(),
+			children = CASE WHEN $10 THEN coalesce(children, 0) + $11 ELSE children END
 		 WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL
 		RETURNING (SELECT array_agg(intent) FROM {tidemill}.run_intent i WHERE i.run = r.id)`),
-		r.ID(), r.lease, r.seq, cursor, u.counters, u.done, u.rate, outcome, result).Scan(&u.intents)
+		r.ID(), r.lease, r.seq, cursor, u.counters, u.done, u.rate, outcome, result, r.opts.HasChildren, step.Children, step.Tentative).Scan(&u.intents)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrLeaseLost
 	}

@@ -116,15 +116,21 @@ func (l *Ledger) Resume(ctx context.Context, id int64) error {
 
 // Cancel ends a run: at once if it is not running, otherwise as soon as its worker notices. What is committed is kept.
 // Cancelling a cancelled run does nothing. A run of outside code ends in the ledger only.
+//
+// Children of the run that wait are cancelled with it, also when the run itself has ended; those that run are left to end.
+// Nothing follows a run that was cancelled, or whose children were.
 func (l *Ledger) Cancel(ctx context.Context, id int64) error {
 	if done, err := l.cancelOutside(ctx, id); err != nil || done {
 		return err
 	}
-	return l.control(ctx, id, "cancel", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
-		if run.Status == Cancelled {
-			return nil
-		}
+	parent := false
+	err := l.control(ctx, id, "cancel", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+		parent = run.Children != nil
 		if run.Status.Final() {
+			some, err := l.giveUpChildren(ctx, tx, id)
+			if err != nil || some || run.Status == Cancelled {
+				return err
+			}
 			return &StateError{ID: id, Status: run.Status, Asked: "cancel"}
 		}
 		if state == rivertype.JobStateRunning {
@@ -137,6 +143,10 @@ func (l *Ledger) Cancel(ctx context.Context, id int64) error {
 		}
 		return nil
 	})
+	if err != nil || !parent {
+		return err
+	}
+	return l.cancelChildren(ctx, id)
 }
 
 // cancelOutside ends the run of outside code in the ledger only.

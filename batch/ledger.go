@@ -48,6 +48,7 @@ type Info struct {
 	StartedAt  *time.Time      `json:"started_at"`
 	FinishedAt *time.Time      `json:"finished_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
+	Children   *Children       `json:"children,omitempty"` // nil: the run enqueues none
 }
 
 // Status is where a run stands.
@@ -93,7 +94,7 @@ func (i *Info) ETA() (time.Duration, bool) {
 var ErrNoRun = errors.New("no such run")
 
 const infoColumns = `id, job, kind, trigger, status, params, metadata, retry_of, counters, unit, total, done, rate,
-	error, result, seq, enqueued_at, started_at, finished_at, updated_at`
+	error, result, seq, enqueued_at, started_at, finished_at, updated_at, ` + childrenColumn
 
 // Get returns one run.
 func (l *Ledger) Get(ctx context.Context, id int64) (*Info, error) {

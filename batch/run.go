@@ -92,19 +92,23 @@ func (e *Engine) begin(ctx context.Context, job *rivertype.JobRow, opts AttemptO
 func (r *Run) takeLease(ctx context.Context) error {
 	query := r.engine.sql(`
 		WITH j AS (SELECT id FROM {river}.river_job WHERE ` + mine + ` FOR SHARE)
-		UPDATE {tidemill}.run r SET lease = lease + 1, updated_at = now() FROM j WHERE r.id = j.id
+		UPDATE {tidemill}.run r SET lease = lease + 1, unit = coalesce(r.unit, nullif(@unit, '')), updated_at = now() FROM j WHERE r.id = j.id
 		RETURNING r.lease, r.seq, r.cursor, r.counters, r.done, coalesce(r.rate, 0), r.outcome IS NOT NULL,
 			(SELECT array_agg(intent) FROM {tidemill}.run_intent i WHERE i.run = r.id)`)
-	return r.engine.opts.Pool.QueryRow(ctx, query, r.mineArgs()).
+	args := r.mineArgs()
+	args["unit"] = r.opts.Unit
+	return r.engine.opts.Pool.QueryRow(ctx, query, args).
 		Scan(&r.lease, &r.seq, &r.cursor, &r.counters, &r.done, &r.rate, &r.final, &r.intents)
 }
 
-// adopt makes a ledger row for a job that came without one and marks its River row, so that the triggers follow it.
+// adopt makes a ledger row for a job that came without one and marks its River row, so that the triggers follow it. A child
+// of another run stays one.
 func (r *Run) adopt(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, r.engine.opts.Pool, func(tx pgx.Tx) error {
 		args := r.mineArgs()
 		tag, err := tx.Exec(ctx, r.engine.sql(`
-			UPDATE {river}.river_job SET metadata = metadata || '{"tidemill": {}}' WHERE `+mine), args)
+			UPDATE {river}.river_job SET metadata = metadata || jsonb_build_object('tidemill',
+				coalesce(metadata->'tidemill', '{}') || '{"run": true}') WHERE `+mine), args)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

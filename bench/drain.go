@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,10 @@ type drainSide struct {
 	name, url, schema string
 	// start puts a worker of the system to work; it is over when stop returns.
 	start func(ctx context.Context, worker *noopWorker) (stop func() error, err error)
+	// insert, if set, are the statements that make the jobs; otherwise they are plain ones.
+	insert func(jobs int) []string
+	// check, if set, looks at what the drain has left.
+	check func(ctx context.Context, conn *pgx.Conn) error
 }
 
 // drained is what working the jobs took.
@@ -56,7 +61,7 @@ func (b *bench) compareDrains(ctx context.Context, without, with *drainSide) err
 	if b.rounds == 0 {
 		b.rounds = 10
 	}
-	fmt.Printf("%d plain River jobs, %d pairs in turn; µs of CPU per job, client and server; ratio = %s / %s\n\n", b.jobs, b.rounds, with.name, without.name)
+	fmt.Printf("%d River jobs, %d pairs in turn; µs of CPU per job, client and server; ratio = %s / %s\n\n", b.jobs, b.rounds, with.name, without.name)
 	results := map[*drainSide][]drained{}
 	for round := range b.rounds + 1 {
 		// Who goes first changes from pair to pair.
@@ -102,11 +107,11 @@ func (b *bench) drain(ctx context.Context, side *drainSide) (d drained, err erro
 	}
 	defer conn.Close(ctx)
 	table := pgx.Identifier{side.schema, "river_job"}.Sanitize()
-	for _, sql := range []string{
-		"TRUNCATE " + table,
-		"INSERT INTO " + table + " (kind, args) SELECT 'noop', '{}' FROM generate_series(1, " + strconv.Itoa(b.jobs) + ")",
-		"VACUUM ANALYZE " + table, "CHECKPOINT",
-	} {
+	insert := []string{"INSERT INTO " + table + " (kind, args) SELECT 'noop', '{}' FROM generate_series(1, " + strconv.Itoa(b.jobs) + ")"}
+	if side.insert != nil {
+		insert = side.insert(b.jobs)
+	}
+	for _, sql := range slices.Concat([]string{"TRUNCATE " + table}, insert, []string{"VACUUM ANALYZE " + table, "CHECKPOINT"}) {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return d, err
 		}
@@ -131,6 +136,11 @@ func (b *bench) drain(ctx context.Context, side *drainSide) (d drained, err erro
 	}
 	d.cpu = float64((after - before).Microseconds()) / float64(b.jobs)
 	d.rate = float64(b.jobs) / took.Seconds()
+	if side.check != nil {
+		if err := side.check(ctx, conn); err != nil {
+			return d, errors.Join(err, stop())
+		}
+	}
 	return d, stop()
 }
 

@@ -33,7 +33,7 @@ storage: {url: "file://${BENCH_DIR}/storage"}
 metrics: {listen: ""}
 jobs:
   people: {kind: import, table: public.people, match: [email], on_conflict: skip}
-`
+` + exportConfig
 )
 
 var importCases = []importCase{

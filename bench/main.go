@@ -1,6 +1,7 @@
 // Command bench measures Tidemill beside what it is compared with, in the same run on the same machine.
 //
 //	go run ./bench import     imports of 1,000,000 rows beside psql's \copy
+//	go run ./bench export     exports of 1,000,000 rows beside psql's \copy
 //	go run ./bench triggers   what the triggers and the fencing cost plain River jobs
 //	go run ./bench memory     a worker's memory while it imports 1 GB
 //	go run ./bench latency    time from Insert to the worker, beside bare River
@@ -9,6 +10,8 @@
 //	go run ./bench insert     transactions per second that insert a job each, beside bare River
 //	go run ./bench schedules  what 10 and 10,000 schedules cost that are not due
 //	go run ./bench scrape     what metrics cost at 1, 5 and 10 million jobs
+//	go run ./bench each       children enqueued per second, and what counting them costs
+//	go run ./bench cleanup    a tenth of 10,000,000 rows deleted beside 200 writes a second
 //	go run ./bench abandon    how long a killed worker's jobs wait with bare River: an hour
 //
 // It starts a PostgreSQL of its own. Figures of one machine say little; the ratios of pairs, taken in turn, say more.
@@ -46,18 +49,18 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	benches := map[string]func(context.Context, *bench) error{
-		"import": benchImport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency,
+		"import": benchImport, "export": benchExport, "triggers": benchTriggers, "memory": benchMemory, "latency": benchLatency,
 		"throughput": benchThroughput, "idle": benchIdle, "insert": benchInsert,
-		"abandon": benchAbandon, "schedules": benchSchedules, "scrape": benchScrape,
+		"abandon": benchAbandon, "schedules": benchSchedules, "each": benchEach, "cleanup": benchCleanup, "scrape": benchScrape,
 	}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|triggers|memory|latency|throughput|idle|insert|schedules|scrape|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION] [-scrape] [-sizes N,…]")
+		return fmt.Errorf("usage: go run ./bench import|export|triggers|memory|latency|throughput|idle|insert|schedules|each|cleanup|scrape|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION] [-scrape] [-sizes N,…]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.IntVar(&b.rows, "rows", 1_000_000, "rows of imported files")
 	flags.IntVar(&b.rounds, "rounds", 0, "pairs; default 5 for import and insert, 10 for triggers and throughput")
-	flags.IntVar(&b.jobs, "jobs", 0, "jobs of a drain; default 40,000 for triggers, 100,000 for throughput")
+	flags.IntVar(&b.jobs, "jobs", 0, "jobs of a drain; default 40,000 for triggers, 100,000 for throughput, 160,000 for each")
 	flags.DurationVar(&b.window, "for", 0, "length of one measurement; default 20s for idle, 5s for insert")
 	flags.BoolVar(&b.scrape, "scrape", false, "throughput: scrape the metrics every second")
 	flags.StringVar(&b.sizes, "sizes", "1,5,10", "millions of jobs for scrape")

@@ -32,6 +32,12 @@ func (d *decoder) check() {
 			d.checkEmail(job.Email, at)
 		case job.SQL != nil:
 			d.checkSQL(job, at)
+		case job.Each != nil:
+			d.checkEach(job, at)
+		case job.Export != nil:
+			d.checkExport(job, at)
+		case job.Cleanup != nil:
+			d.checkCleanup(job.Cleanup, at)
 		}
 	}
 	d.checkSchedules()

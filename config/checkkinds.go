@@ -34,24 +34,26 @@ func (d *decoder) checkEmail(e *Email, at path) {
 	}
 }
 
-// checkSQL compares the names in the statement with the params of the job.
-func (d *decoder) checkSQL(j *Job, at path) {
-	if !d.sure(at, "statement", "params") {
+func (d *decoder) checkSQL(j *Job, at path) { d.checkBound(j.SQL.Statement, "statement", j, at) }
+
+// checkBound compares the names in the SQL of a field with the params of the job.
+func (d *decoder) checkBound(sql, field string, j *Job, at path) {
+	if !d.sure(at, field, "params") {
 		return
 	}
-	_, names, err := sqlparams.Bind(j.SQL.Statement)
-	if err != nil { // reported with the statement
+	_, names, err := sqlparams.Bind(sql)
+	if err != nil { // reported with the field
 		return
 	}
 	if len(names) > maxParams {
-		d.problem(at.join("statement"), "take one param of type json", "has more than the %d params that a job can have", maxParams)
+		d.problem(at.join(field), "take one param of type json", "has more than the %d params that a job can have", maxParams)
 		return
 	}
 	declared := make([]string, len(j.Params))
 	for i, p := range j.Params {
 		declared[i] = p.Name
 		if !slices.Contains(names, p.Name) {
-			d.problem(at.join("params", p.Name), "write :"+p.Name+" where it belongs, outside of quotes and $$, or remove it", "is not in the statement")
+			d.problem(at.join("params", p.Name), "write :"+p.Name+" where it belongs, outside of quotes and $$, or remove it", "is not in the %s", field)
 		}
 	}
 	for _, name := range names {
@@ -62,6 +64,6 @@ func (d *decoder) checkSQL(j *Job, at path) {
 		if s := suggest(name, declared); s != "" {
 			hint = "did you mean :" + s + "?"
 		}
-		d.problem(at.join("statement"), hint, ":%s is not among params", shorten(name))
+		d.problem(at.join(field), hint, ":%s is not among params", shorten(name))
 	}
 }

@@ -84,6 +84,11 @@ func (j *Job) limits() []any {
 		return []any{j.Email.Timeout}
 	case j.SQL != nil:
 		return []any{j.SQL.Timeout, j.SQL.MaxRows}
+	case j.Export != nil:
+		return []any{j.Export.Ranges, j.Export.Timeout, j.Export.Chunk, j.Export.Expire}
+	case j.Cleanup != nil:
+		c := j.Cleanup
+		return []any{c.Batch, c.MaxBatch, c.Target, c.StatementTimeout, c.LockTimeout, c.Pause, c.AllowSeqScan}
 	}
 	return nil
 }

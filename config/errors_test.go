@@ -61,11 +61,11 @@ jobs:
 		`6:79: retry.jitter: "1" is not a ratio (write it from 0% to 100%, or as a number below 1)`,
 		`7:1: drain_timeout: has no value (give a duration, or remove it)`,
 		`9:3: jobs.Bad: "Bad" is not a job name (lower-case letters, digits, - and _, a letter or digit first, at most 64)`,
-		`12:5: jobs.a.table: is a field of kind import, and this job is of kind imprt (did you mean kind: import?)`,
+		`12:5: jobs.a.table: is a field of kinds import and export, and this job is of kind imprt (did you mean kind: import?)`,
 		`13:12: jobs.a.args.a: "007" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:24: jobs.a.args.b[0]: "+1" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:28: jobs.a.args.b[1]: ".5" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
-		`14:7: jobs.b.kind: kind sync is not built yet (built in: import, http, command, email, sql)`,
+		`14:7: jobs.b.kind: kind sync is not built yet (built in: ` + strings.Join(builtInKinds(), ", ") + `)`,
 		`15:7: jobs.c.kind: "tidemill.x" is not a kind (names that begin with tidemill. are reserved)`,
 		`16:3: jobs.d: kind is missing (add kind:)`,
 		`19:5: jobs.e.table: "App.Users" is not a table name (put a part with capitals, spaces or other characters in double quotes: '"My Schema"."T"')`,
@@ -81,7 +81,7 @@ jobs:
 		`28:5: jobs.e.max_record: "8M" is not a size (write it with a unit: B, KB, MB, GB, KiB, MiB or GiB)`,
 		`29:5: jobs.e.format: "json" is not one of csv, ndjson`,
 		`30:5: jobs.e.on_conflict: defined twice; first at line 20 (remove one of them)`,
-		`31:22: jobs.g.table: is a field of kind import, and this job is of kind invoice`,
+		`31:22: jobs.g.table: is a field of kinds import and export, and this job is of kind invoice`,
 		`31:32: jobs.g.quue: unknown field (did you mean queue?)`,
 	}
 	if diff := cmp.Diff(want, messages(t, src, lookup(nil))); diff != "" {
@@ -216,7 +216,7 @@ func TestValueRules(t *testing.T) {
 func TestReservedKinds(t *testing.T) {
 	t.Parallel()
 	for _, kind := range plannedKinds() {
-		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: import, http, command, email, sql)"}
+		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: " + strings.Join(builtInKinds(), ", ") + ")"}
 		if diff := cmp.Diff(want, messages(t, "jobs: {a: {kind: "+kind+", url: x}}", lookup(nil))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}

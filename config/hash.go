@@ -18,6 +18,9 @@ type definition struct {
 	Command *commandDefinition `json:",omitempty"`
 	Email   *emailDefinition   `json:",omitempty"`
 	SQL     string             `json:",omitempty"`
+	Cleanup *cleanupDefinition `json:",omitempty"`
+	Export  *exportDefinition  `json:",omitempty"`
+	Each    *eachDefinition    `json:",omitempty"`
 	Args    any                `json:",omitempty"`
 	Params  []paramDefinition  `json:",omitempty"`
 }
@@ -57,6 +60,14 @@ type emailDefinition struct {
 	Attach        []string
 }
 
+type eachDefinition struct {
+	Query   string
+	OrderBy []string
+	Batch   int
+	Job     string
+	Params  any
+}
+
 type paramDefinition struct {
 	Name, Type string
 	Default    any
@@ -68,7 +79,7 @@ type paramDefinition struct {
 // (for an import: table, format, header, delimiter, quote, columns, set, match and
 // on_conflict; for a request: url, method and the names of the headers; for a command:
 // argv, dir and the names in env; for a mail: all but timeout; for a statement: the
-// statement; for a kind of the user's own: kind and args; for any: the params with
+// statement; for an export: all but ranges, timeout, chunk and expire; for a clean-up: rules and archive; for kind each: all; for a kind of the user's own: kind and args; for any: the params with
 // type and default), not how the job is run (queue, priority, retry, stall, timeout,
 // limits) and no secret. The order in which columns, rules, params and arguments are
 // written does not matter, nor does the name of the job.
@@ -103,6 +114,15 @@ func (j *Job) Hash() string {
 	}
 	if j.SQL != nil {
 		def.SQL = j.SQL.Statement
+	}
+	if j.Export != nil {
+		def.Export = j.Export.definition()
+	}
+	if c := j.Cleanup; c != nil {
+		def.Cleanup = &cleanupDefinition{Rules: c.Rules, Archive: c.Archive}
+	}
+	if e := j.Each; e != nil {
+		def.Each = &eachDefinition{Query: e.Query, OrderBy: e.OrderBy, Batch: e.Batch, Job: e.Enqueue.Job, Params: plainJSON(e.Enqueue.Params)}
 	}
 	def.Args = plainJSON(j.Args)
 	for _, p := range j.Params {

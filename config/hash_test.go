@@ -26,6 +26,7 @@ func TestHash(t *testing.T) {
 		"kind: command, argv: [a], dir: d, env: {A: b}":                                            "f284335375b0db6a4924709b5e7274bdb50e0cc79cb2769ef79336ce68c5587d",
 		"kind: email, to: a@b.c, subject: s, text: t":                                              "f22fb6ef3e7f764c4892dc8b0b8f2e82a6359c6814fbd59962e0c872242ba222",
 		"kind: sql, statement: SELECT 1":                                                           "7844a482a3e97a9b5941e6fa9cd7d91e1b1174cec47f515ec40f88af270bea82",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}]":                          "c875f9cc9e685c0aa524b394da6daed13cc279bcb7bf241f62877bdc720f6d4b",
 	} {
 		if got := hash(fields); got != want {
 			t.Errorf("hash of %s is %s, want %s", fields, got, want)
@@ -58,6 +59,14 @@ func TestHash(t *testing.T) {
 		"kind: import, table: app.t, columns: {a, b: {null_if: [x]}}",
 		"kind: import, table: app.t, columns: {a, b: {null_if: [y]}}",
 		"kind: import, table: app.t, columns: {a, b: a}",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}]",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 2d}]",
+		"kind: cleanup, rules: [{table: a.t, column: c, expired: true}]",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d, where: x}]",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d, timezone: UTC}]",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}], archive: csv",
+		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}, {table: a.u, column: c, older_than: 1d}]",
+		"kind: cleanup, rules: [{table: a.u, column: c, older_than: 1d}, {table: a.t, column: c, older_than: 1d}]",
 		"kind: import, table: app.t, match: [a]",
 		"kind: import, table: app.t, match: [a], on_conflict: skip",
 		"kind: import, table: app.t, match: [a], on_conflict: update",
@@ -185,6 +194,9 @@ func TestConfigHash(t *testing.T) {
 		strings.Replace(jobs, "kind: own", "kind: command, argv: [x]", 1),
 		strings.Replace(jobs, "kind: own", "kind: command, argv: [x], timeout: 1m", 1),
 		strings.Replace(jobs, "kind: own", "kind: command, argv: [x], max_output: 1KiB", 1),
+		strings.Replace(jobs, "kind: own", "kind: cleanup, rules: [{table: t, column: a, expired: true}]", 1),
+		strings.Replace(jobs, "kind: own", "kind: cleanup, rules: [{table: t, column: a, expired: true}], pause: 0%", 1),
+		strings.Replace(jobs, "kind: own", "kind: cleanup, rules: [{table: t, column: a, expired: true}], allow_seq_scan: true", 1),
 		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1", 1),
 		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1, max_rows: 1", 1),
 		strings.Replace(jobs, "kind: own", "kind: sql, statement: SELECT 1, timeout: 1m", 1),

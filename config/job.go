@@ -38,6 +38,9 @@ type Job struct {
 	Command *Command
 	Email   *Email
 	SQL     *SQL
+	Cleanup *Cleanup
+	Export  *Export
+	Each    *Each
 	Args    json.RawMessage // of a kind of the user's own: a JSON object
 }
 

@@ -21,13 +21,13 @@ func jobFields() object[Job] {
 			func(j *Job) *Retention { return &j.Retention }).from("the top-level `retention`, field by field"),
 		row("unique", boolean{}, "false", "One live run at a time, also while it is paused or waits for a retry: another start returns the live run, and an import of another file is refused. Runs that were started before this was set do not count.",
 			func(j *Job) *bool { return &j.Unique }),
-		row("params", params{section[Param]{paramFields()}}, "", "What a start may give, by name: the type, or the fields below. A name is of lower-case letters, digits and `_`, begins with no digit and has at most 63 characters. Without `params` a start may give anything, except to a job of kind `sql`; `{}` is none. Not for kind `import`.",
-			func(j *Job) *[]Param { return &j.Params }).notOf(KindImport),
+		row("params", params{section[Param]{paramFields()}}, "", "What a start may give, by name: the type, or the fields below. A name is of lower-case letters, digits and `_`, begins with no digit and has at most 63 characters. Without `params` a start may give anything, except to a job of kind `sql`, `export` or `each`; `{}` is none. Not for kinds `import` and `cleanup`.",
+			func(j *Job) *[]Param { return &j.Params }).notOf(KindImport, KindCleanup),
 		row("schedule", newJobSchedule(), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. Not for kind `import`, which takes a file.",
 			func(j *Job) **Schedule { return &j.Schedule }).notOf(KindImport).because("an import takes a file; it cannot be scheduled yet"),
 		row("then", section[Then]{thenFields()}, "", "What follows a run that has ended, whoever started it. A circle is refused.",
 			func(j *Job) *Then { return &j.Then }),
-		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For kind `import` and kinds of your own program.",
+		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For kinds `import`, `export`, `cleanup` and `each` and kinds of your own program.",
 			func(j *Job) *time.Duration { return &j.Stall }).notOf(KindHTTP, KindCommand, KindEmail, KindSQL),
 	}
 }

@@ -42,6 +42,12 @@ func newJobs() jobs {
 				func(j *Job) **Email { return &j.Email }),
 			builtIn(KindSQL, "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.", sqlFields(),
 				func(j *Job) **SQL { return &j.SQL }),
+			builtIn(KindExport, "Writes a table, or the rows of a query, into a file in the storage. `tidemill export JOB -o FILE` fetches it.", exportFields(),
+				func(j *Job) **Export { return &j.Export }),
+			builtIn(KindCleanup, "Deletes rows that are old or expired, in short transactions that leave time to others. It goes on where it was stopped. `tidemill cleanup JOB --dry-run` counts.", cleanupFields(),
+				func(j *Job) **Cleanup { return &j.Cleanup }),
+			builtIn(KindEach, "Enqueues a job for each row of a query, or for each batch of rows. What follows it (`then`) follows the end of the last child: `success` if all have succeeded, `failure` if some failed, were cancelled or deleted.", eachFields(),
+				func(j *Job) **Each { return &j.Each }),
 			programs(),
 		},
 	}
@@ -118,8 +124,11 @@ func (t jobs) job(d *decoder, v value) *Job {
 	t.checkKind(d, v, job, own)
 	t.readCommon(d, v, job, rest.of(own.name))
 	own.read(d, v, job)
-	if job.Kind == KindSQL && job.Params == nil {
+	if (job.Kind == KindSQL || job.Kind == KindExport || job.Kind == KindEach) && job.Params == nil {
 		job.Params = []Param{} // a statement has no place for one that is not declared
+	}
+	if job.Kind == KindCleanup {
+		job.Params = []Param{} // rules have no place for any
 	}
 	return job
 }

@@ -19,12 +19,12 @@ var kindRE = regexp.MustCompile(kindPattern)
 
 // builtInKinds are the kinds that this version runs itself.
 func builtInKinds() []string {
-	return []string{KindImport, KindHTTP, KindCommand, KindEmail, KindSQL}
+	return []string{KindImport, KindHTTP, KindCommand, KindEmail, KindSQL, KindExport, KindCleanup, KindEach}
 }
 
 // plannedKinds have a meaning in later versions, so no program may take them.
 func plannedKinds() []string {
-	return []string{"cleanup", "each", "export", "health", "report", "sync"}
+	return []string{"health", "report", "sync"}
 }
 
 // programKind stands for all kinds that a user's program registers.

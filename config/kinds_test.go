@@ -223,12 +223,12 @@ func TestKindRules(t *testing.T) {
 		"sql: many params":          {sql + "statement: 'SELECT " + many(":p%d,") + "'", []string{".statement: has more than the 100 params that a job can have (take one param of type json)"}},
 		"many params":               {http + "params: {" + many("p%d: text,") + "}", []string{".params: has more than the 100 params that a job can have (take one param of type json)"}},
 		"sql: bounds":               {sql + "statement: SELECT 1, max_rows: 10001, timeout: 1ms", []string{`.max_rows: "10001" is not from 0 to 10000`, `.timeout: "1ms" is not from 1s to 30d`}},
-		"stall of a request":        {http + "stall: 1m", []string{".stall: is a field of kind import and of those that your program registers" + own + "http"}},
-		"params of an import":       {"kind: import, table: t, params: {a: text}", []string{".params: is a field of kinds http, command, email and sql and of those that your program registers" + own + "import"}},
+		"stall of a request":        {http + "stall: 1m", []string{".stall: is a field of kinds import, export, cleanup and each and of those that your program registers" + own + "http"}},
+		"params of an import":       {"kind: import, table: t, params: {a: text}", []string{".params: is a field of kinds http, command, email, sql, export and each and of those that your program registers" + own + "import"}},
 		"fields of other kinds":     {http + "argv: [x], args: {}, to: x", []string{".argv: is a field of kind command" + own + "http", ".args: is a field of a kind that your program registers" + own + "http", ".to: is a field of kind email" + own + "http"}},
-		"field of several kinds":    {"kind: own, timeout: 1m", []string{".timeout: is a field of kinds http, command, email and sql" + own + "own"}},
+		"field of several kinds":    {"kind: own, timeout: 1m", []string{".timeout: is a field of kinds http, command, email, sql and export" + own + "own"}},
 		"misspelled kind":           {"kind: htpp, url: x, args: {}", []string{".url: is a field of kind http" + own + "htpp (did you mean kind: http?)"}},
-		"misspelled field of http":  {http + "header: {}", []string{".header: is a field of kind import" + own + "http (did you mean headers?)"}},
+		"misspelled field of http":  {http + "header: {}", []string{".header: is a field of kinds import and export" + own + "http (did you mean headers?)"}},
 		"misspelled field of email": {email + "text: x, atach: []", []string{".atach: unknown field (did you mean attach?)"}},
 	}
 	for name, tt := range tests {

@@ -106,7 +106,7 @@ func TestJobScheduleRules(t *testing.T) {
 		stats + "schedule: {every: 1h, params: {n: 5}}":                  nil,
 		stats + "schedule: {every: 1h, params: {n: x}}":                  {`.schedule.params.n: "x" is not a whole number (write it like 12 or -5)`},
 		stats + "schedule: 0 9 * * *":                                    {".schedule.params.n: is missing (job a needs it: a whole number)"},
-		"kind: import, table: t, schedule: 0 9 * * *":                    {".schedule: is a field of kinds http, command, email and sql and of those that your program registers, and this job is of kind import (an import takes a file; it cannot be scheduled yet)"},
+		"kind: import, table: t, schedule: 0 9 * * *":                    {".schedule: is a field of kinds http, command, email, sql, export, cleanup and each and of those that your program registers, and this job is of kind import (an import takes a file; it cannot be scheduled yet)"},
 		"kind: own, schedules: {}":                                       {".schedules: unknown field (did you mean schedule?)"},
 	} {
 		var got []string

@@ -293,6 +293,8 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Command":     {len(commandFields()), reflect.TypeFor[Command]().NumField()},
 		"Email":       {len(emailFields()), reflect.TypeFor[Email]().NumField()},
 		"SQL":         {len(sqlFields()), reflect.TypeFor[SQL]().NumField()},
+		"Cleanup":     {len(cleanupFields()), reflect.TypeFor[Cleanup]().NumField()},
+		"CleanupRule": {len(cleanupRuleFields()), reflect.TypeFor[CleanupRule]().NumField()},
 		"Import":      {len(importFields()), reflect.TypeFor[Import]().NumField()},
 		"RejectLimit": {len(rejectLimitFields()), reflect.TypeFor[RejectLimit]().NumField()},
 		"Column":      {len(columnFields()), reflect.TypeFor[Column]().NumField()},

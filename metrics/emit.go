@@ -38,10 +38,10 @@ func (m *Metrics) MetricEmit(_ context.Context, params *rivertype.HookMetricEmit
 // rowSeries are the series of one job, in the order of counts.
 type rowSeries [len(results)]prometheus.Counter
 
-var results = [...]string{"read", "inserted", "updated", "unchanged", "duplicate", "rejected", "filtered", "processed"}
+var results = [...]string{"read", "inserted", "updated", "unchanged", "duplicate", "rejected", "filtered", "processed", "deleted"}
 
 func counts(c batch.Counters) [len(results)]int64 {
-	return [...]int64{c.Read, c.Inserted, c.Updated, c.Unchanged, c.Duplicate, c.Rejected, c.Filtered, c.Processed}
+	return [...]int64{c.Read, c.Inserted, c.Updated, c.Unchanged, c.Duplicate, c.Rejected, c.Filtered, c.Processed, c.Deleted}
 }
 
 // ObserveChunk counts the rows of one chunk of a job. Call it once the chunk is committed, with what the chunk alone did.

@@ -54,7 +54,7 @@ const (
 	Missed   = "missed"    // left out: it was too late
 )
 
-// Scheduler fires what is due, and starts what follows runs that have ended. Any number of processes may run one on the same database, and none of them leads: each
+// Scheduler fires what is due, counts the children of runs, and starts what follows runs that have ended. Any number of processes may run one on the same database, and none of them leads: each
 // looks for what is due, and the database lets one of them deal with a tick.
 type Scheduler struct {
 	opts Opts
@@ -63,6 +63,7 @@ type Scheduler struct {
 	parsed map[string]*Schedule
 	// failing are the schedules that could not be fired, and when to try them again. They hold up no other.
 	failing map[string]*failure
+	counted time.Time // when this process last counted children
 }
 
 type failure struct {
@@ -160,13 +161,16 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 			return 0, fmt.Errorf("fire: %w", err)
 		}
 	}
+	wait, err := s.children(ctx, due)
 	switch {
+	case err != nil:
+		return 0, err
 	case len(due.Rows) > 0:
 		return 0, nil // there may be more, and what others held has to be looked at again
 	case due.Next != nil:
-		return max(time.Millisecond, min(s.opts.Poll, due.Next.Sub(due.Now))), nil
+		return max(time.Millisecond, min(wait, due.Next.Sub(due.Now))), nil
 	default:
-		return s.opts.Poll, nil
+		return wait, nil
 	}
 }
 
@@ -176,6 +180,8 @@ type dueNow struct {
 	Next    *time.Time // the first that is not due yet
 	Waiting bool       // whether ticks wait for runs to end
 	Ended   bool       // whether runs have ended that something follows
+	Counts  bool       // whether children have ended that are not counted yet
+	Cancels bool       // whether children are to be cancelled
 	Rows    []dueRow
 }
 
@@ -200,10 +206,12 @@ func (s *Scheduler) due(ctx context.Context) (*dueNow, error) {
 		SELECT now, (SELECT min(next_tick_at) FROM {tidemill}.schedule WHERE next_tick_at > now),
 		       EXISTS (SELECT FROM {tidemill}.tick WHERE outcome = 'waiting'),
 		       EXISTS (SELECT FROM {tidemill}.event WHERE next_at <= clock_timestamp()),
+		       EXISTS (SELECT FROM {tidemill}.child_delta),
+		       EXISTS (SELECT FROM {tidemill}.child_cancel WHERE next_at <= clock_timestamp()),
 		       (SELECT coalesce(jsonb_agg(d), '[]') FROM (
 				SELECT name, spec, catch_up, extract(epoch FROM catch_up_for) AS window, next_tick_at FROM {tidemill}.schedule
 				 WHERE next_tick_at <= now AND name <> ALL ($2) ORDER BY next_tick_at LIMIT 1000) d)
-		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Rows)
+		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Counts, &d.Cancels, &d.Rows)
 	if err != nil {
 		return nil, fmt.Errorf("look for what is due: %w", err)
 	}

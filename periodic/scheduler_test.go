@@ -299,11 +299,15 @@ func TestAFailingScheduleHoldsUpNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.dueAt(noon)
-	b.run(periodic.Opts{})
+	failures := make(chan string, 1000)
+	b.run(periodic.Opts{OnFailure: func(schedule, problem string) { failures <- schedule + ": " + problem }})
 	b.run(periodic.Opts{})
 	b.until("30", `SELECT count(*)::text FROM tidemill.tick`)
 	b.now.Store(noon.Add(time.Hour).UnixNano())
 	b.until("60", `SELECT count(*)::text FROM tidemill.tick`)
+	if got, bad := <-failures, "bad: no room (P0001)"; got != bad && !strings.HasPrefix(got, "held: ") {
+		t.Errorf("told of the failure %q, want %q or that of held", got, bad)
+	}
 	// Their ticks are not lost: they stay due until they can be dealt with.
 	b.exec(`DROP TRIGGER refuse ON tidemill.river_job`)
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/sqlparams"
@@ -40,6 +37,11 @@ func bindSQL(source string) (*sqlStatement, error) {
 	return &sqlStatement{source: source, text: text, names: names}, nil
 }
 
+// with is the statement with other texts in place of its names, by number from 1.
+func (s *sqlStatement) with(text func(n int) string) (string, error) {
+	return sqlparams.Replace(s.source, text)
+}
+
 // sqlRun is one attempt at a statement.
 type sqlRun struct {
 	def    *config.SQL
@@ -57,12 +59,7 @@ func (r *sqlRun) work(ctx context.Context) (*SQLResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", ended(ctx, err))
 	}
-	defer func() {
-		// The server ends the session also of a client that does not say good-bye.
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), sqlGrace)
-		defer cancel()
-		_ = conn.Close(closing)
-	}()
+	defer closeSession(ctx, conn)
 
 	bounded, cancel := context.WithTimeout(ctx, r.def.Timeout+sqlGrace) // for a server that does not answer any more
 	defer cancel()
@@ -92,37 +89,10 @@ func ended(ctx context.Context, err error) error {
 
 // connect makes the session of the attempt.
 func (r *sqlRun) connect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, sqlConnect)
-	defer cancel()
-	pool := r.opts.Pool.Config()
-	c := pool.ConnConfig
-	if pool.BeforeConnect != nil {
-		if err := pool.BeforeConnect(ctx, c); err != nil {
-			return nil, err
-		}
-	}
-	if c.RuntimeParams == nil {
-		c.RuntimeParams = map[string]string{}
-	}
-	// In milliseconds, of which PostgreSQL's integer holds 24 days; 0 would be no limit.
-	ms := min(max(r.def.Timeout.Milliseconds(), 1), math.MaxInt32)
-	c.RuntimeParams["statement_timeout"] = strconv.FormatInt(ms, 10)
-	c.OnNotice = r.logNotices()
-	// A statement whose run is cancelled is to end on the server, not only here.
-	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: sqlGrace}
-	}
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if pool.AfterConnect != nil {
-		if err := pool.AfterConnect(ctx, conn); err != nil {
-			_ = conn.Close(ctx)
-			return nil, err
-		}
-	}
-	return conn, nil
+	return openSession(ctx, r.opts.Pool, func(c *pgx.ConnConfig) {
+		c.RuntimeParams["statement_timeout"] = milliseconds(r.def.Timeout)
+		c.OnNotice = r.logNotices()
+	})
 }
 
 // maxNotices are written to the log for one attempt.

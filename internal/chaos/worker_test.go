@@ -24,7 +24,10 @@ func runAsWorker() {
 		if err := river.AddWorkerSafely(app.Workers, &holdWorker{pool: app.Pool}); err != nil {
 			return err
 		}
-		return river.AddWorkerSafely(app.Workers, &stepWorker{pool: app.Pool})
+		if err := river.AddWorkerSafely(app.Workers, &stepWorker{pool: app.Pool}); err != nil {
+			return err
+		}
+		return river.AddWorkerSafely(app.Workers, &moodWorker{})
 	})
 }
 

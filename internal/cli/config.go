@@ -83,8 +83,14 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, 
 		switch {
 		case job.Import != nil:
 			found, err = workers.CheckImport(ctx, app.Pool, app.Config, job)
+		case job.Export != nil:
+			found, err = workers.CheckExport(ctx, app.Pool, app.Config, job)
 		case job.SQL != nil:
 			found, err = workers.CheckSQL(ctx, app.Pool, app.Config, job)
+		case job.Cleanup != nil:
+			found, err = workers.CheckCleanup(ctx, app.Pool, app.Config, job)
+		case job.Each != nil:
+			found, err = workers.CheckEach(ctx, app.Pool, app.Config, job)
 		case job.Email != nil:
 			if problem := workers.CheckEmail(app.Config.Mail, []*config.Job{job}); problem != nil {
 				found = append(found, app.Config.Errorf([]string{"jobs", name}, "see it with: tidemill mail preview "+name, "%v", problem))

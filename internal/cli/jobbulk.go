@@ -106,7 +106,7 @@ func (b *jobBulk) next(ctx context.Context, after int64) ([]bulkJob, error) {
 	condition, args := where(b.filter.conditions())
 	args["after"], args["until"], args["size"] = after, b.until, lookSize
 	rows, err := b.app.Pool.Query(ctx, b.app.Schema.SQL(`
-		SELECT id, state::text, metadata ? 'tidemill' FROM {river}.river_job
+		SELECT id, state::text, `+isRun+` FROM {river}.river_job
 		 WHERE id > @after AND id <= @until AND `+condition+` ORDER BY id LIMIT @size`), args)
 	if err != nil {
 		return nil, fmt.Errorf("look for jobs: %w", err)
@@ -201,7 +201,7 @@ func (b *jobBulk) lock(ctx context.Context, tx pgx.Tx, ids []int64) ([]bulkJob, 
 	condition, args := where(b.filter.conditions())
 	args["ids"] = ids
 	rows, err := tx.Query(ctx, b.app.Schema.SQL(`
-		SELECT id, state::text, metadata ? 'tidemill' FROM {river}.river_job
+		SELECT id, state::text, `+isRun+` FROM {river}.river_job
 		 WHERE id = ANY(@ids::bigint[]) AND `+condition+` ORDER BY id FOR UPDATE SKIP LOCKED`), args)
 	if err != nil {
 		return nil, err

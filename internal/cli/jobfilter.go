@@ -20,6 +20,7 @@ type jobFilter struct {
 	kinds     []string
 	states    []string
 	queues    []string
+	parent    int64    // run that enqueued them
 	errorText string   // part of the last error, whatever its case
 	olderThan duration // since the job was made
 }
@@ -30,6 +31,7 @@ func (f *jobFilter) add(cmd *cobra.Command, states []string) {
 	flags.StringSliceVar(&f.kinds, "kind", nil, "only of this `kind`; can be repeated, as --state and --queue can")
 	flags.StringSliceVar(&f.states, "state", nil, "only in this `state`: "+strings.Join(states, ", "))
 	flags.StringSliceVar(&f.queues, "queue", nil, "only of this `queue`")
+	flags.Int64Var(&f.parent, "parent", 0, "only those that this `run` has enqueued")
 	flags.StringVar(&f.errorText, "error", "", "only with this `text` in the last error, upper or lower case")
 	flags.Var(&f.olderThan, "older-than", "only made longer ago than this, for example 12h or 30d")
 }
@@ -40,7 +42,7 @@ func (f *jobFilter) check(cmd *cobra.Command) error {
 	for _, flag := range []struct {
 		name  string
 		empty bool
-	}{{"kind", anyEmpty(f.kinds)}, {"state", anyEmpty(f.states)}, {"queue", anyEmpty(f.queues)}, {"error", f.errorText == ""}} {
+	}{{"kind", anyEmpty(f.kinds)}, {"state", anyEmpty(f.states)}, {"queue", anyEmpty(f.queues)}, {"error", f.errorText == ""}, {"parent", f.parent <= 0}} {
 		if flag.empty && cmd.Flags().Changed(flag.name) {
 			return &usageError{err: fmt.Errorf("--%s is empty", flag.name), hint: "leave it out, or give it a value"}
 		}
@@ -57,7 +59,7 @@ func anyEmpty(values []string) bool { return len(values) == 0 || slices.Contains
 
 // empty reports whether the filter matches every job.
 func (f *jobFilter) empty() bool {
-	return len(f.ids) == 0 && len(f.kinds) == 0 && len(f.states) == 0 && len(f.queues) == 0 && f.errorText == "" && f.olderThan == 0
+	return len(f.ids) == 0 && len(f.kinds) == 0 && len(f.states) == 0 && len(f.queues) == 0 && f.parent == 0 && f.errorText == "" && f.olderThan == 0
 }
 
 // condition is a part of a WHERE clause over river_job with the arguments it names.
@@ -69,8 +71,14 @@ type condition struct {
 // lastError is SQL for the text of a job's last error, NULL if it has none.
 const lastError = `errors[array_upper(errors, 1)]->>'error'`
 
+// isRun is SQL for whether a job has a run. Children of one have none, unless they work in chunks themselves.
+const isRun = `(metadata ? 'tidemill' AND (NOT metadata->'tidemill' ? 'parent' OR metadata->'tidemill' ? 'run'))`
+
 func (f *jobFilter) conditions() []condition {
 	var all []condition
+	if f.parent > 0 {
+		all = append(all, condition{`metadata @> jsonb_build_object('tidemill', jsonb_build_object('parent', @f_parent::bigint))`, pgx.NamedArgs{"f_parent": f.parent}})
+	}
 	if len(f.ids) > 0 {
 		all = append(all, condition{`id = ANY(@f_ids::bigint[])`, pgx.NamedArgs{"f_ids": f.ids}})
 	}

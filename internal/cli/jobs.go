@@ -123,17 +123,18 @@ type jobJSON struct {
 	AttemptedAt *time.Time               `json:"attempted_at"`
 	FinalizedAt *time.Time               `json:"finalized_at"`
 	IsRun       bool                     `json:"is_run"`
-	Run         *batch.Info              `json:"run,omitempty"` // by jobs show only
+	Parent      int64                    `json:"parent,omitempty"` // the run that enqueued it
+	Run         *batch.Info              `json:"run,omitempty"`    // by jobs show only
 }
 
 func newJobJSON(job *rivertype.JobRow) *jobJSON {
-	metadata, isRun := publicMetadata(job.Metadata)
+	metadata, parent, isRun := publicMetadata(job.Metadata)
 	return &jobJSON{
 		ID: job.ID, Kind: job.Kind, State: job.State, Queue: job.Queue, Priority: job.Priority,
 		Attempt: job.Attempt, MaxAttempts: job.MaxAttempts, Args: job.EncodedArgs, Metadata: metadata,
 		Tags: orEmpty(job.Tags), Errors: orEmpty(job.Errors), AttemptedBy: orEmpty(job.AttemptedBy),
 		CreatedAt: job.CreatedAt, ScheduledAt: job.ScheduledAt, AttemptedAt: job.AttemptedAt, FinalizedAt: job.FinalizedAt,
-		IsRun: isRun,
+		IsRun: isRun, Parent: parent,
 	}
 }
 
@@ -145,22 +146,28 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// publicMetadata leaves out the key that marks a job as a run, and reports whether it was there.
-func publicMetadata(raw []byte) (json.RawMessage, bool) {
+// publicMetadata leaves out the key that marks a job as ours, and reports which run enqueued it, 0 if none did, and whether it
+// has one itself.
+func publicMetadata(raw []byte) (public json.RawMessage, parent int64, isRun bool) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
-		return raw, false // not an object: somebody else's, shown as it is
+		return raw, 0, false // not an object: somebody else's, shown as it is
 	}
-	_, isRun := all["tidemill"]
-	if !isRun {
-		return raw, false
+	mark, marked := all["tidemill"]
+	if !marked {
+		return raw, 0, false
 	}
+	var ours struct {
+		Parent int64
+		Run    bool
+	}
+	isRun = json.Unmarshal(mark, &ours) != nil || ours.Parent == 0 || ours.Run
 	delete(all, "tidemill")
 	public, err := json.Marshal(all)
 	if err != nil {
-		return raw, true
+		return raw, ours.Parent, isRun
 	}
-	return public, true
+	return public, ours.Parent, isRun
 }
 
 // job returns one job with its run, if it has one.

@@ -66,6 +66,9 @@ func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
 	if j.Run != nil {
 		line("run", "of %s, %s; see: tidemill runs show %d", j.Run.Job, j.Run.Status, j.ID)
 	}
+	if j.Parent != 0 {
+		line("enqueued by", "run %d; see: tidemill runs show %d", j.Parent, j.Parent)
+	}
 	block(w, "args", j.Args)
 	if string(j.Metadata) != "{}" {
 		block(w, "metadata", j.Metadata)

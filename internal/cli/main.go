@@ -47,6 +47,8 @@ type App struct {
 	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
 	// Start starts a configured job; existing says that the live run of a unique job is returned.
 	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
+	// Download writes the file of a finished export to w, and checks it.
+	Download func(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
 }
@@ -105,7 +107,8 @@ Exit codes of all commands:
   130  interrupted; a run that was only watched goes on`,
 		Example: `  tidemill demo                              see it work, with a database of its own
   tidemill up                                worker with a local database
-  tidemill import import-users users.csv     load a file and watch`,
+  tidemill import import-users users.csv     load a file and watch
+  tidemill export export-users -o users.csv  write one and watch`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -119,7 +122,7 @@ Exit codes of all commands:
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.checkLogLevel() }
 	asGroup(root)
-	root.AddCommand(m.configCmd(), m.convertCmd(), m.demoCmd(), m.enqueueCmd(), m.execCmd(), m.healthcheckCmd(), m.importCmd(), m.jobsCmd(), m.mailCmd(), m.migrateCmd(),
+	root.AddCommand(m.cleanupCmd(), m.configCmd(), m.convertCmd(), m.demoCmd(), m.enqueueCmd(), m.execCmd(), m.exportCmd(), m.healthcheckCmd(), m.importCmd(), m.jobsCmd(), m.mailCmd(), m.migrateCmd(),
 		m.processesCmd(), m.queuesCmd(), m.runsCmd(), m.schedulesCmd(), m.serverCmd(), m.startCmd(), m.upCmd(), m.versionCmd(), m.workerCmd())
 	return root
 }

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // progress shows how a run goes on: a line that is rewritten on a terminal, a plain line now and then elsewhere.
@@ -74,10 +77,13 @@ func (p *progress) line(info *batch.Info) string {
 		if p.terminal {
 			parts = append(parts, bar(percent/100))
 		}
-		parts = append(parts, fmt.Sprintf("%3.0f %%", percent))
+		parts = append(parts, fmt.Sprintf("%s%3.0f %%", about(info), percent))
 	}
 	if info.Counters.Read > 0 {
 		parts = append(parts, count(info.Counters.Read, "row", "rows"))
+	}
+	if info.Children != nil && info.Children.Total > 0 {
+		parts = append(parts, childrenLine(info.Children))
 	}
 	if info.Counters.Rejected > 0 {
 		parts = append(parts, grouped(info.Counters.Rejected)+" rejected")
@@ -93,6 +99,14 @@ func (p *progress) line(info *batch.Info) string {
 		parts = append(parts, "about "+span(eta.Round(time.Second))+" left")
 	}
 	return strings.Join(parts, "  ")
+}
+
+// about is put before a share of a total that the planner has guessed.
+func about(info *batch.Info) string {
+	if !info.Status.Final() && gjson.GetBytes(info.Metadata, "total_estimated").Bool() {
+		return "about "
+	}
+	return ""
 }
 
 func bar(share float64) string {
@@ -117,6 +131,11 @@ func indented(value json.RawMessage) string {
 	return b.String()
 }
 
+// childrenLine says what became of the jobs that a run has enqueued.
+func childrenLine(c *batch.Children) string {
+	return fmt.Sprintf("children %s: %s done, %s failed, %s waiting", grouped(c.Total), grouped(c.Done), grouped(c.Failed), grouped(c.Waiting))
+}
+
 // summary is what a person wants to know of a run that has ended.
 func (m *Main) summary(w io.Writer, info *batch.Info) {
 	fmt.Fprintf(w, "run %d %s", info.ID, paint(w, statusColour(info.Status), string(info.Status)))
@@ -130,11 +149,14 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		text string
 	}{
 		{c.Read, "read"}, {c.Inserted, "inserted"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"},
-		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Rejected, "rejected"},
+		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Deleted, "deleted"}, {c.Rejected, "rejected"},
 	} {
 		if line.n > 0 || line.text == "read" && info.Unit != nil {
 			fmt.Fprintf(w, "  %12s  %s\n", grouped(line.n), line.text)
 		}
+	}
+	if info.Children != nil {
+		fmt.Fprintln(w, childrenLine(info.Children))
 	}
 	if note := noteOf(info); note != "" {
 		fmt.Fprintf(w, "note: %s\n", printable(note))
@@ -142,10 +164,23 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		fmt.Fprintf(w, "result: %s\n", printable(indented(info.Result)))
 	}
 	switch {
+	case info.Status == batch.Cancelled && info.Done > 0 && info.Children != nil:
+		fmt.Fprintf(w, "note: children that run end as they will; to go on with the next rows: tidemill runs retry %d\n", info.ID)
 	case info.Status == batch.Cancelled && info.Done > 0:
-		fmt.Fprintf(w, "note: what was imported is kept; to go on from there: tidemill runs retry %d\n", info.ID)
+		done := "imported"
+		if info.Kind == workers.KindExport {
+			done = "written"
+		}
+		kept := "is kept"
+		if info.Kind == workers.KindCleanup {
+			done, kept = "deleted", "stays so"
+		}
+		fmt.Fprintf(w, "note: what was %s %s; to go on from there: tidemill runs retry %d\n", done, kept, info.ID)
 	case info.Error != nil:
 		fmt.Fprintf(w, "error: %s\n", printable(*info.Error))
+	}
+	if info.Children != nil && info.Children.Failed > 0 {
+		fmt.Fprintf(w, "hint: tidemill jobs list --parent %d --state discarded,cancelled\n", info.ID)
 	}
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)

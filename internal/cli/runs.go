@@ -28,7 +28,7 @@ func (m *Main) runsCmd() *cobra.Command {
   tidemill runs watch 42
   tidemill runs pause 42`,
 	})
-	cmd.AddCommand(m.runsListCmd(), m.runsShowCmd(), m.runsWatchCmd(), m.runsRejectsCmd(), m.runsRetryCmd(),
+	cmd.AddCommand(m.runsListCmd(), m.runsShowCmd(), m.runsWatchCmd(), m.runsRejectsCmd(), m.runsDownloadCmd(), m.runsRetryCmd(),
 		m.steerCmd("cancel", "End a run; what is committed is kept", "cancellation asked for", (*batch.Ledger).Cancel),
 		m.steerCmd("pause", "Stop a run after its current chunk, until it is resumed", "pause asked for", (*batch.Ledger).Pause),
 		m.steerCmd("resume", "Let a paused run go on", "resumed", (*batch.Ledger).Resume))

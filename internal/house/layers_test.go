@@ -31,7 +31,7 @@ func layers() map[string][]string {
 
 		"internal/server": {"batch", "metrics", "migrations", "periodic", "rescue", "workers"},
 
-		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
+		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
 		"periodic": {"internal/cron", "migrations"},
 		"metrics":  {"batch", "migrations"},
 
@@ -49,6 +49,7 @@ func layers() map[string][]string {
 		"internal/observability": {},
 		"internal/retention":     {"migrations"},
 		"internal/rowio":         {},
+		"internal/rowout":        {},
 		"internal/sampledata":    {},
 		"internal/convert":       {"config", "internal/cron"},
 		"internal/cron":          {},
@@ -74,7 +75,7 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/sampledata", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.

@@ -107,6 +107,7 @@ func (s *Sweeper) runs(ctx context.Context, now time.Time, deleted *Deleted) err
 				SELECT r.id FROM {tidemill}.run r
 				 WHERE r.id > $2 AND r.id <= $6 AND `+dueRun+`
 				   AND NOT EXISTS (SELECT FROM {river}.river_job j WHERE j.id = r.id)
+				   AND (r.children IS NULL OR r.children_done + r.children_failed >= r.children)
 				   AND NOT EXISTS (SELECT FROM {tidemill}.run_reject x WHERE x.run = r.id)
 				 LIMIT $1 FOR UPDATE OF r SKIP LOCKED),
 			intents AS (DELETE FROM {tidemill}.run_intent i USING due WHERE i.run = due.id)

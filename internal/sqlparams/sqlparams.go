@@ -21,11 +21,24 @@ import (
 // there already.
 func Bind(statement string) (sql string, names []string, err error) {
 	s := scanner{text: statement, numbers: map[string]int{}}
+	s.place = func(n int) string { return "$" + strconv.Itoa(n) }
 	if err := s.scan(); err != nil {
 		return "", nil, err
 	}
 	s.out.WriteString(statement[s.copied:])
 	return s.out.String(), s.names, nil
+}
+
+// Replace returns the statement with the n-th of the names that Bind returns, from 1, replaced by what with returns for n
+// wherever it stands: for commands that PostgreSQL takes no values beside. What with returns must be an expression in
+// itself, and its values must be quoted.
+func Replace(statement string, with func(n int) string) (string, error) {
+	s := scanner{text: statement, numbers: map[string]int{}, place: with}
+	if err := s.scan(); err != nil {
+		return "", err
+	}
+	s.out.WriteString(statement[s.copied:])
+	return s.out.String(), nil
 }
 
 // scanner walks over a statement token by token. at is always on the border of a token.
@@ -37,7 +50,8 @@ type scanner struct {
 	out     strings.Builder
 	copied  int // as much of text is in out
 	names   []string
-	numbers map[string]int // of the names, from 1
+	numbers map[string]int     // of the names, from 1
+	place   func(n int) string // what stands for the n-th name
 }
 
 func (s *scanner) scan() error {
@@ -105,7 +119,7 @@ func (s *scanner) colon() {
 	if start > 0 && isName(s.text[start-1]) {
 		s.out.WriteByte(' ') // SELECT:day must not become the name SELECT$1
 	}
-	s.out.WriteString("$" + strconv.Itoa(n))
+	s.out.WriteString(s.place(n))
 	s.copied = s.at
 }
 
@@ -198,7 +212,7 @@ func (s *scanner) dollar() error {
 	s.at++
 	if s.at < len(s.text) && s.text[s.at] >= '0' && s.text[s.at] <= '9' {
 		s.number()
-		return fmt.Errorf("%s at %s stands for a parameter by number; write :name, and declare name in params", s.text[start:s.at], s.place(start))
+		return fmt.Errorf("%s at %s stands for a parameter by number; write :name, and declare name in params", s.text[start:s.at], s.where(start))
 	}
 	s.number() // a tag has the letters and digits of a name, but no dollar
 	if !s.has("$") {
@@ -246,10 +260,10 @@ func (s *scanner) blockComment() error {
 func (s *scanner) has(prefix string) bool { return strings.HasPrefix(s.text[s.at:], prefix) }
 
 func (s *scanner) unclosed(start int, what string) error {
-	return fmt.Errorf("the %s that begins at %s is not closed", what, s.place(start))
+	return fmt.Errorf("the %s that begins at %s is not closed", what, s.where(start))
 }
 
-func (s *scanner) place(at int) string {
+func (s *scanner) where(at int) string {
 	before := s.text[:at]
 	line := before[strings.LastIndexByte(before, '\n')+1:]
 	return fmt.Sprintf("line %d, column %d", strings.Count(before, "\n")+1, len([]rune(line))+1)

@@ -1,0 +1,244 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/batch"
+)
+
+func (m *Main) exportCmd() *cobra.Command {
+	var params []string
+	var object, out string
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "export JOB",
+		Short: "Write a table or a query into a file, and watch",
+		Long: `Starts a run of the export job JOB, shows its progress, and with -o writes the file when it is complete.
+
+A worker does the work and writes into the storage, which this command must reach, too; start one with "tidemill worker"
+or "tidemill up". FILE is replaced as a whole, once its SHA-256 is known to be right; - is standard output. Ctrl-C ends the
+watching, not the run; "tidemill runs download" fetches its file later, until it expires.
+
+Exit codes: 0 exported, 1 failed, 2 wrong usage.`,
+		Example: `  tidemill export export-users -o users.csv
+  tidemill export export-users -o - | gzip > users.csv.gz
+  tidemill export export-day --param day=2026-01-31 --detach`,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts := StartOpts{}
+			var err error
+			if opts.Params, err = parseParams(params, object); err != nil {
+				return err
+			}
+			if out == "-" && m.json {
+				return &usageError{err: errors.New("--json and -o - both want standard output"), hint: "write to a file, or leave --json out"}
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return m.export(ctx, args[0], out, opts, detach)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&out, "output", "o", "", "write the file to `FILE`, - for standard output")
+	flags.StringArrayVarP(&params, "param", "p", nil, "a param, as `name=value`; may be given several times")
+	flags.StringVar(&object, "params", "", "params as a `JSON` object")
+	flags.BoolVar(&detach, "detach", false, "print the run's id and do not wait")
+	cmd.MarkFlagsMutuallyExclusive("param", "params")
+	cmd.MarkFlagsMutuallyExclusive("output", "detach")
+	return cmd
+}
+
+func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, detach bool) error {
+	// The file before the run: a folder that is not there should not cost an export to be noticed.
+	target, err := m.openOutput(path)
+	if err != nil {
+		return err
+	}
+	defer target.discard()
+	app, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	if def, ok := app.Config.Jobs[job]; ok && def.Export == nil {
+		return withHint(fmt.Errorf("job %s is of kind %s, not export", job, def.Kind), "tidemill start "+job)
+	}
+	id, existing, err := app.Start(ctx, job, opts)
+	if err != nil {
+		return m.explainStart(app, job, err)
+	}
+	if existing {
+		fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", id)
+	}
+	if detach {
+		if m.json {
+			return m.printJSON(map[string]any{"id": id, "existing": existing})
+		}
+		_, err := fmt.Fprintln(m.Stdout, id)
+		return err
+	}
+	watcher := *m
+	if path == "-" {
+		watcher.Stdout = m.Stderr // the other is for the file
+	}
+	bar := newProgress(m.Stderr)
+	if path == "" {
+		err := watcher.follow(ctx, app, id, bar)
+		if err == nil && !m.json {
+			fmt.Fprintf(m.Stdout, "hint: tidemill runs download %d -o FILE\n", id)
+		}
+		return err
+	}
+	if err := m.fetch(ctx, app, id, target, bar); err != nil {
+		return err
+	}
+	if err := watcher.follow(ctx, app, id, bar); err != nil {
+		return err
+	}
+	return m.keep(target)
+}
+
+// fetch copies the file as soon as it is complete, which is a moment before the run is marked so. It leaves a run that
+// writes none, and an end of ctx, to follow.
+func (m *Main) fetch(ctx context.Context, app *App, id int64, target *output, bar *progress) error {
+	m.hintNoWorker(ctx, app, id)
+	complete := errors.New("complete")
+	err := app.Ledger.Watch(ctx, id, 50*time.Millisecond, func(info *batch.Info) error {
+		if len(info.Result) > 0 {
+			return complete
+		}
+		if !info.Status.Final() && !m.json {
+			bar.show(info)
+		}
+		return nil
+	})
+	if errors.Is(err, complete) {
+		return m.download(ctx, app, id, target, bar)
+	}
+	return nil
+}
+
+func (m *Main) runsDownloadCmd() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "download RUN", Short: "Fetch the file that an export has written", Args: args(1, 1),
+		Long: `Fetches the file that an export has written, from the storage, and checks its SHA-256. FILE is replaced as a whole or not
+at all.`,
+		Example: "  tidemill runs download 17 -o users.csv",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return &usageError{err: errors.New("-o FILE is missing"), hint: "-o - is standard output"}
+			}
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+				target, err := m.openOutput(out)
+				if err != nil {
+					return err
+				}
+				defer target.discard()
+				if err := m.download(ctx, app, id, target, newProgress(m.Stderr)); err != nil {
+					return err
+				}
+				return m.keep(target)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write to `FILE`, - for standard output")
+	return cmd
+}
+
+func (m *Main) download(ctx context.Context, app *App, id int64, target *output, bar *progress) error {
+	err := app.Download(ctx, id, target.w, func(done, total int64) {
+		bar.text(fmt.Sprintf("writing  %s %3.0f %%  %s", bar24(done, total), percentOf(done, total), size(done)))
+	})
+	bar.clear()
+	return err
+}
+
+// keep puts the file in its place.
+func (m *Main) keep(target *output) error {
+	n, err := target.keep()
+	if err == nil && target.path != "" {
+		fmt.Fprintf(m.Stderr, "%s written to %s\n", size(n), target.path)
+	}
+	return err
+}
+
+func percentOf(done, total int64) float64 {
+	if total <= 0 {
+		return 100
+	}
+	return 100 * float64(done) / float64(total)
+}
+
+func bar24(done, total int64) string { return bar(percentOf(done, total) / 100) }
+
+// output is where a file goes: to standard output, or under another name first, so that one that is there is replaced as a
+// whole or not at all.
+type output struct {
+	w    io.Writer
+	path string   // empty: nothing is replaced
+	file *os.File // nil: standard output, or nothing
+}
+
+// openOutput opens path; - is standard output, and "" is nothing.
+func (m *Main) openOutput(path string) (*output, error) {
+	switch path {
+	case "":
+		return &output{w: io.Discard}, nil
+	case "-":
+		return &output{w: m.Stdout}, nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a directory", path)
+	case err == nil && !info.Mode().IsRegular(): // a pipe or a device is written to, and not replaced
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		return &output{w: file, file: file}, err
+	}
+	var random [6]byte
+	_, _ = rand.Read(random[:]) // never fails, by its documentation
+	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s-%x", filepath.Base(path), random))
+	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if info != nil {
+		_ = file.Chmod(info.Mode().Perm()) // as it was, if it may be
+	}
+	return &output{w: file, path: path, file: file}, nil
+}
+
+// keep puts the file in its place and returns its size.
+func (o *output) keep() (int64, error) {
+	if o.path == "" {
+		return 0, nil
+	}
+	n, err := o.file.Seek(0, io.SeekEnd)
+	if err = errors.Join(err, o.file.Close()); err != nil {
+		return 0, err
+	}
+	return n, os.Rename(o.file.Name(), o.path)
+}
+
+// discard removes what was not kept.
+func (o *output) discard() {
+	if o.file == nil {
+		return
+	}
+	_ = o.file.Close()
+	if o.path != "" {
+		_ = os.Remove(o.file.Name())
+	}
+}

@@ -1,0 +1,273 @@
+package rowout_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tidemill/tidemill/internal/rowout"
+)
+
+func TestCSV(t *testing.T) {
+	t.Parallel()
+
+	text := []bool{true, true, true}
+	tests := []struct {
+		name    string
+		opts    rowout.CSVOpts
+		row     string
+		want    string
+		defused int
+	}{
+		{"as it is", rowout.CSVOpts{}, "1,a,\n", "1,a,\n", 0},
+		{"CRLF ends records only", rowout.CSVOpts{CRLF: true}, "1,\"a\nb\",\n", "1,\"a\nb\",\r\n", 0},
+		{"each that begins a formula", rowout.CSVOpts{Defuse: text}, "=1,+1,-1\n", "'=1,'+1,'-1\n", 3},
+		{"the others", rowout.CSVOpts{Defuse: text}, "@a,\"\ta\",\"\ra\"\n", "'@a,\"'\ta\",\"'\ra\"\n", 3},
+		{"quoted", rowout.CSVOpts{Defuse: text}, "\"=a,\"\"b\"\"\",\"\"\"=\",\"\"\n", "\"'=a,\"\"b\"\"\",\"\"\"=\",\"\"\n", 1},
+		{"text columns only", rowout.CSVOpts{Defuse: []bool{false, true, false}}, "-1,-1,-1\n", "-1,'-1,-1\n", 1},
+		{"within", rowout.CSVOpts{Defuse: text}, "a=b, =c,'=d\n", "a=b, =c,'=d\n", 0},
+		{"NULL that looks like one", rowout.CSVOpts{Defuse: text, Null: "-"}, "-,\"-\",-1\n", "-,\"'-\",'-1\n", 2},
+		{"empty", rowout.CSVOpts{Defuse: text}, ",,\n", ",,\n", 0},
+		{"last one empty", rowout.CSVOpts{Defuse: text}, "=,\"=\",\n", "'=,\"'=\",\n", 2},
+		{"hidden", rowout.CSVOpts{Hidden: 2}, "1,\"a,\"\"\n\",b\n", "b\n", 0},
+		{"hidden formulas do not count", rowout.CSVOpts{Hidden: 1, Defuse: text}, "=1,=2,=3\n", "'=2,'=3\n", 2},
+		{"delimiter", rowout.CSVOpts{Delimiter: '\t', Defuse: text}, "=1,2\ta\t-\n", "'=1,2\ta\t'-\n", 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.opts.Delimiter == 0 {
+				tt.opts.Delimiter = ','
+			}
+			out, row, defused, err := rowout.NewCSV(tt.opts).Append([]byte("x"), []byte(tt.row))
+			if err != nil || !row {
+				t.Fatal(row, err)
+			}
+			if diff := cmp.Diff("x"+tt.want, string(out)); diff != "" || defused != tt.defused {
+				t.Errorf("%d defused, want %d %s", defused, tt.defused, diff)
+			}
+		})
+	}
+}
+
+func TestCSVRefusesWhatIsNoRow(t *testing.T) {
+	t.Parallel()
+
+	c := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true, true}})
+	for _, message := range []string{"", "a,b", "a\n", "\"a,b\n", "\"a\"b,c\n"} {
+		if out, _, _, err := c.Append([]byte("x"), []byte(message)); err == nil || string(out) != "x" {
+			t.Errorf("%q became %q", message, out)
+		}
+		if values, err := c.Values([]byte(message), 2); err == nil {
+			t.Errorf("%q has the values %v", message, values)
+		}
+	}
+}
+
+func TestCSVHeader(t *testing.T) {
+	t.Parallel()
+
+	c := rowout.NewCSV(rowout.CSVOpts{Delimiter: ';', CRLF: true, Hidden: 1, Defuse: []bool{true, true}})
+	got := string(c.Header(nil, []string{"id", "a;b", `say "x"`, "", "two\nlines", "="}))
+	if want := "id;\"a;b\";\"say \"\"x\"\"\";\"\";\"two\nlines\";=\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	values, err := c.Values([]byte("1;;\"\";\"a\"\"b\"\n"), 4)
+	want := []rowout.Value{{Text: "1"}, {Null: true}, {}, {Text: `a"b`}}
+	if diff := cmp.Diff(want, values); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
+// tuple is a row as a binary COPY sends it; nil is NULL.
+func tuple(first bool, columns ...[]byte) []byte {
+	var b []byte
+	if first {
+		b = append(append(b, "PGCOPY\n\xff\r\n\x00"...), make([]byte, 8)...)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(columns)))
+	for _, column := range columns {
+		if column == nil {
+			b = binary.BigEndian.AppendUint32(b, 0xffffffff)
+			continue
+		}
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(column))), column...)
+	}
+	return b
+}
+
+func TestNDJSON(t *testing.T) {
+	t.Parallel()
+
+	var rows rowout.NDJSON
+	var out []byte
+	for i, message := range [][]byte{
+		tuple(true, []byte("1"), nil, []byte(`{"a":1}`)), tuple(false, []byte("2"), []byte(""), []byte("{\"a\":[1,\r\n 2]}")), {0xff, 0xff}, tuple(true)[:19],
+	} {
+		var row bool
+		var err error
+		if out, row, _, err = rows.Append(out, message); err != nil || row != (i < 2) {
+			t.Error(i, row, err)
+		}
+		values, err := rows.Values(message, 2)
+		want := [][]rowout.Value{{{Text: "1"}, {Null: true}}, {{Text: "2"}, {}}, nil, nil}[i]
+		if diff := cmp.Diff(want, values); diff != "" || err != nil {
+			t.Error(i, err, diff)
+		}
+	}
+	if want := "{\"a\":1}\n{\"a\":[1,   2]}\n"; string(out) != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+	whole := tuple(true, []byte("1"), []byte(`{"a":1}`))
+	for n := 20; n < len(whole); n++ {
+		if _, _, _, err := rows.Append(nil, whole[:n]); err == nil {
+			t.Errorf("%d of %d bytes were taken for a row", n, len(whole))
+		}
+	}
+}
+
+func TestPart(t *testing.T) {
+	t.Parallel()
+
+	open := map[string]func(io.Reader) (io.Reader, error){
+		rowout.None: func(r io.Reader) (io.Reader, error) { return r, nil },
+		rowout.Gzip: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		rowout.Zstd: func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+	}
+	rows := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true}})
+	long := strings.Repeat("long ", 300_000) + "\n"
+	for compression, reader := range open {
+		t.Run(compression, func(t *testing.T) {
+			t.Parallel()
+			part, err := rowout.NewPart(compression)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file bytes.Buffer
+			whole := sha256.New()
+			want := "head\n"
+			for i := range 3 {
+				from := file.Len()
+				part.Begin(&file, whole)
+				if i == 0 {
+					part.Raw([]byte(want))
+				}
+				for range 20_000 {
+					if row, defused, err := part.Row(rows, []byte("=a row\n")); !row || defused != 1 || err != nil {
+						t.Fatal(row, defused, err)
+					}
+				}
+				if _, _, err := part.Row(rows, []byte(long)); err != nil {
+					t.Fatal(err)
+				}
+				want += strings.Repeat("'=a row\n", 20_000) + long
+				n, sum, err := part.End()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n != int64(file.Len()-from) || sum != crc32.Checksum(file.Bytes()[from:], rowout.Castagnoli()) {
+					t.Errorf("part %d has %d bytes, counted %d", i, file.Len()-from, n)
+				}
+			}
+			sum := sha256.Sum256(file.Bytes())
+			if !bytes.Equal(sum[:], whole.Sum(nil)) {
+				t.Error("the digest of the whole is another")
+			}
+			r, err := reader(&file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if err != nil || string(got) != want {
+				t.Errorf("%d bytes, want %d, %v", len(got), len(want), err)
+			}
+		})
+	}
+	if _, err := rowout.NewPart("lzma"); err == nil {
+		t.Error("lzma is known")
+	}
+}
+
+type full struct{}
+
+var errFull = errors.New("no space left")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestPartTellsAFailedWrite(t *testing.T) {
+	t.Parallel()
+
+	for _, compression := range []string{rowout.None, rowout.Gzip, rowout.Zstd} {
+		part, err := rowout.NewPart(compression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.Begin(full{}, nil)
+		part.Raw([]byte("x"))
+		if _, _, err := part.End(); !errors.Is(err, errFull) {
+			t.Errorf("%s: %v", compression, err)
+		}
+	}
+}
+
+// Whatever a message holds, a defused row has no cell that begins like a formula, and is the same row otherwise.
+func FuzzCSV(f *testing.F) {
+	for _, seed := range []string{"=1,a\n", "\"=\n\",\"\"\n", ",\n", "\"a\"\"=\",-\n", "+,+\n", "a\n", "\"\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		kept, _, _, errKept := rowout.NewCSV(rowout.CSVOpts{Delimiter: ','}).Append(nil, message)
+		out, row, defused, err := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true, true}}).Append(nil, message)
+		if err != nil {
+			return
+		}
+		if errKept != nil || !row || len(out) != len(kept)+defused {
+			t.Fatalf("%q became %q with %d defused, and %q without", message, out, defused, kept)
+		}
+		r := csv.NewReader(bytes.NewReader(bytes.ReplaceAll(out, []byte("\r"), []byte("?"))))
+		r.FieldsPerRecord = -1
+		record, err := r.Read()
+		if err != nil || message[0] == '\n' {
+			return
+		}
+		if _, err := r.Read(); !errors.Is(err, io.EOF) {
+			return // a line end outside of quotes, which COPY does not send
+		}
+		for i, cell := range record[:min(2, len(record))] {
+			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t") {
+				t.Fatalf("%q became %q, whose cell %d is %q", message, out, i, cell)
+			}
+		}
+	})
+}
+
+func FuzzNDJSON(f *testing.F) {
+	f.Add(tuple(true, []byte("1"), []byte(`{"a":1}`)))
+	f.Add(tuple(false, nil, []byte("[\n]")))
+	f.Add([]byte{0xff, 0xff})
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var rows rowout.NDJSON
+		out, row, _, err := rows.Append(nil, message)
+		values, valuesErr := rows.Values(message, 1)
+		if err != nil && values != nil && valuesErr == nil {
+			t.Fatalf("%q is no row, and has the values %v", message, values)
+		}
+		if row && (bytes.IndexByte(out, '\n') != len(out)-1 || bytes.IndexByte(out, '\r') >= 0) {
+			t.Fatalf("%q became %q", message, out)
+		}
+		if row && json.Valid(out) && !json.Valid(bytes.TrimSpace(out)) {
+			t.Fatalf("%q became %q", message, out)
+		}
+	})
+}

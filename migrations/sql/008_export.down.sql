@@ -1,0 +1,2 @@
+DROP TABLE {tidemill}.artifact_part;
+DROP TABLE {tidemill}.artifact;

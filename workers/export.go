@@ -1,0 +1,89 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// KindExport is the River kind of exports.
+const KindExport = "tidemill.export"
+
+// ExportArgs are the arguments of an export.
+type ExportArgs struct{ JobArgs }
+
+// Kind is KindExport.
+func (ExportArgs) Kind() string { return KindExport }
+
+// ExportOpts is what ExportWorker needs; Jobs, Pool and Storage are required.
+type ExportOpts struct {
+	Jobs Jobs
+	// Location is the zone of a due time that the start gives none for; default UTC.
+	Location *time.Location
+	Logger   *slog.Logger // default slog.Default()
+	// Pool says how to connect, and where the ledger is. Rows are read through sessions of the run's own.
+	Pool    *pgxpool.Pool
+	Schema  migrations.Schema // default tidemill
+	Storage *storage.Bucket
+	// OnChunk, if set, is told what each committed chunk did.
+	OnChunk func(job string, delta batch.Counters)
+}
+
+// ExportWorker writes a table, or the rows of a query, into a file in the storage.
+//
+// The file is made of parts, which never change once they are written, and a manifest that lists them. A part is stored
+// before the chunk that names it is committed, so a run that is interrupted goes on behind its last part, on whatever
+// machine: with consistency keyset by the key of the last row; a snapshot ends with its sessions and begins anew.
+//
+// Rows are read by COPY in read-only sessions, and their bytes are passed on as the server wrote them, but for cells that
+// a spreadsheet would run as formulas. The result, [ExportResult], says what was done to them.
+type ExportWorker struct {
+	river.WorkerDefaults[ExportArgs]
+	batch.Chunked
+
+	opts ExportOpts
+}
+
+// NewExportWorker returns the worker.
+func NewExportWorker(opts ExportOpts) *ExportWorker {
+	opts.Location = cmp.Or(opts.Location, time.UTC)
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	opts.Schema = opts.Schema.Defaults()
+	return &ExportWorker{opts: opts}
+}
+
+// NextRetry is decided by the job's own retry policy.
+func (w *ExportWorker) NextRetry(job *river.Job[ExportArgs]) time.Time { return w.RetryAt(job.JobRow) }
+
+// Timeout switches River's off: the job's stall takes its place.
+func (w *ExportWorker) Timeout(*river.Job[ExportArgs]) time.Duration { return -1 }
+
+// Work runs one attempt.
+func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) error {
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindExport)
+	if err != nil {
+		return err
+	}
+	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
+	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
+		if err != nil {
+			return retry.Permanent(err)
+		}
+		e := &exportRun{
+			def: def, ex: def.Export, opts: w.opts, params: params, run: run,
+			log: w.opts.Logger.With("run", run.ID(), "job", def.Name, "kind", KindExport, "attempt", job.Attempt),
+		}
+		return e.work(ctx)
+	})
+}
