@@ -111,7 +111,7 @@ func TestExportComesBack(t *testing.T) {
 
 	b := setupExport(t, "", "table: source\nformulas: keep")
 	ctx := context.Background()
-	var define, values []string
+	var define []string
 	rows := []string{}
 	names, err := b.catalog.Query(ctx, `SELECT typname::text FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace
 		AND typtype IN ('b', 'r', 'm') AND typelem = 0 OR oid IN ('name'::regtype, 'point'::regtype, 'lseg'::regtype, 'box'::regtype, 'line'::regtype, 'int2vector'::regtype, 'oidvector'::regtype)
@@ -135,7 +135,6 @@ func TestExportComesBack(t *testing.T) {
 		column := fmt.Sprintf("c%d", n)
 		n++
 		define = append(define, column+" pg_catalog."+pgx.Identifier{name}.Sanitize())
-		values = append(values, column)
 		for _, sample := range samples {
 			rows = append(rows, fmt.Sprintf("INSERT INTO source (%s) VALUES ('%s')", column, strings.ReplaceAll(sample, "'", "''")))
 		}
