@@ -84,7 +84,7 @@ func (l *Ledger) giveUpChildren(ctx context.Context, tx pgx.Tx, id int64) (bool,
 // processes.
 func (l *Ledger) CountChildren(ctx context.Context) (int, error) {
 	var ended int
-	if err := l.pool.QueryRow(ctx, l.schema.SQL(`SELECT {tidemill}.fold_children()`)).Scan(&ended); err != nil {
+	if err := l.pool.QueryRow(ctx, l.schema.SQL(`SELECT ended FROM {tidemill}.fold_children()`)).Scan(&ended); err != nil {
 		return 0, fmt.Errorf("count children: %w", err)
 	}
 	return ended, nil

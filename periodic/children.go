@@ -9,6 +9,8 @@ import (
 const (
 	// countEvery is how often one process counts the ends of children at most.
 	countEvery = 500 * time.Millisecond
+	// vacuumAfter is how many rows a count takes without vacuuming the table.
+	vacuumAfter = 1000
 	// cancelledAtOnce bounds how long a step of the scheduler is held up by the cancellation of children.
 	cancelledAtOnce = 1000
 )
@@ -33,9 +35,15 @@ func (s *Scheduler) children(ctx context.Context, due *dueNow) (time.Duration, e
 		return min(wait, left), nil
 	}
 	s.counted = time.Now()
-	var ended int
-	if err := s.conn.QueryRow(ctx, s.opts.Schema.SQL(`SELECT {tidemill}.fold_children()`)).Scan(&ended); err != nil {
+	var taken, ended int
+	if err := s.conn.QueryRow(ctx, s.opts.Schema.SQL(`SELECT taken, ended FROM {tidemill}.fold_children()`)).Scan(&taken, &ended); err != nil {
 		return 0, fmt.Errorf("count children: %w", err)
+	}
+	if taken >= vacuumAfter {
+		// Autovacuum comes once a minute, and each look until then would go through all the rows that were taken.
+		if _, err := s.conn.Exec(ctx, s.opts.Schema.SQL(`VACUUM (SKIP_LOCKED, TRUNCATE false) {tidemill}.child_delta`)); err != nil {
+			return 0, fmt.Errorf("count children: vacuum: %w", err)
+		}
 	}
 	if ended > 0 {
 		if err := s.follow(ctx); err != nil {

@@ -176,3 +176,14 @@ func FuzzBind(f *testing.F) {
 		}
 	})
 }
+
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	got, err := Replace("SELECT:a, ':a', x::int, :b, $$:a$$ -- :b\nWHERE c = :a", func(n int) string { return []string{"'O''Neil'", "2"}[n-1] })
+	if want := "SELECT 'O''Neil', ':a', x::int, 2, $$:a$$ -- :b\nWHERE c = 'O''Neil'"; got != want || err != nil {
+		t.Errorf("%s, %v", got, err)
+	}
+	if _, err := Replace("SELECT ':a", func(int) string { return "" }); err == nil {
+		t.Error("an open string was replaced in")
+	}
+}

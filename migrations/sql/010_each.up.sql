@@ -73,29 +73,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- fold_children brings the counts of parents up to date, and returns how many of them that has ended something follows.
+-- fold_children brings the counts of parents up to date. It returns how many rows of child_delta it took, and how many parents
+-- have ended by that which something follows. Whoever took many vacuums the table, so that the next need not look through them.
 -- Any number of processes may call it at once: the lock on a parent's row says who counts for it, and nobody waits for one.
-CREATE FUNCTION {tidemill}.fold_children()
-RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION {tidemill}.fold_children(OUT taken integer, OUT ended integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     parents bigint[] := ARRAY(SELECT DISTINCT d.parent FROM {tidemill}.child_delta d);
     mine bigint[];
     unsettled bigint[];
     gone bigint[];
-    ended integer;
 BEGIN
+    taken := 0;
+    ended := 0;
     IF parents = '{}' THEN
-        RETURN 0;
+        RETURN;
     END IF;
     SELECT array_agg(l.id), coalesce(array_agg(l.id) FILTER (WHERE NOT l.children_settled), '{}') INTO mine, unsettled
       FROM (SELECT r.id, r.children_settled FROM {tidemill}.run r WHERE r.id = ANY (parents) FOR NO KEY UPDATE SKIP LOCKED) l;
     gone := ARRAY(SELECT p FROM unnest(parents) p WHERE NOT EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = p));
     -- This statement sees what was committed until now, and nobody else takes rows of these parents before the commit.
-    WITH taken AS (
+    WITH deltas AS (
         DELETE FROM {tidemill}.child_delta d WHERE d.ctid = ANY (ARRAY(
             SELECT x.ctid FROM {tidemill}.child_delta x WHERE x.parent = ANY (mine || gone) LIMIT 50000))
         RETURNING d.parent, d.done, d.failed),
-    sums AS (SELECT t.parent, sum(t.done) AS done, sum(t.failed) AS failed FROM taken t GROUP BY t.parent),
+    sums AS (SELECT d.parent, count(*) AS n, sum(d.done) AS done, sum(d.failed) AS failed FROM deltas d GROUP BY d.parent),
     folded AS (
         UPDATE {tidemill}.run r SET
             children_done = r.children_done + s.done,
@@ -104,13 +106,14 @@ BEGIN
                 AND r.children_done + s.done + r.children_failed + s.failed >= coalesce(r.children, 0),
             updated_at = clock_timestamp()
           FROM sums s WHERE r.id = s.parent
-        RETURNING r.id, r.job, r.children_failed, r.children_settled)
-    INSERT INTO {tidemill}.event (run, job, outcome)
-    SELECT f.id, j.name, CASE WHEN f.children_failed = 0 THEN 'success' ELSE 'failure' END
-      FROM folded f JOIN {tidemill}.job j ON j.name = f.job
-     WHERE f.children_settled AND f.id = ANY (unsettled) AND j.follows IS NOT NULL;
-    GET DIAGNOSTICS ended = ROW_COUNT;
-    RETURN ended;
+        RETURNING r.id, r.job, r.children_failed, r.children_settled),
+    events AS (
+        INSERT INTO {tidemill}.event (run, job, outcome)
+        SELECT f.id, j.name, CASE WHEN f.children_failed = 0 THEN 'success' ELSE 'failure' END
+          FROM folded f JOIN {tidemill}.job j ON j.name = f.job
+         WHERE f.children_settled AND f.id = ANY (unsettled) AND j.follows IS NOT NULL
+        RETURNING 1)
+    SELECT coalesce(sum(s.n), 0), (SELECT count(*) FROM events) INTO taken, ended FROM sums s;
 END $$;
 
 -- cancel_children cancels some of a run's waiting children and returns how many. One that runs is left to end.
