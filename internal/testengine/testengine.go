@@ -96,10 +96,10 @@ func Start(tb testing.TB, url string, register func(*river.Workers), configure .
 	return &Engine{Pool: pool, Client: client, Engine: engine, Ledger: batch.NewLedger(pool, migrations.Schema{}, client), URL: url}
 }
 
-// WaitStatus waits until the run has one of the statuses and returns it; it fails the test after 30 s.
+// WaitStatus waits until the run has one of the statuses and returns it; it fails the test after two minutes.
 func (e *Engine) WaitStatus(tb testing.TB, id int64, want ...batch.Status) *batch.Info {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var last *batch.Info
 	tick := time.NewTicker(10 * time.Millisecond)
