@@ -82,14 +82,14 @@ func (b *bundle) killExport(t *testing.T, id int64) {
 	}
 	start()
 	start()
-	parts := *rows / 500
+	parts := *rows * 2 / 3 / 500 // at least
 	killed, last := 0, ""
 	for killed < *kills {
 		pid, process, ok := b.waitOwner(t, id, last)
 		if !ok {
 			break
 		}
-		for at := int64(killed * parts / (*kills + 2)); b.info(t, id).Seq < at; {
+		for at, info := int64(killed*parts/(*kills+2)), b.info(t, id); info.Seq < at && !info.Status.Final(); info = b.info(t, id) {
 			pause(time.Millisecond)
 		}
 		pause(time.Duration(b.random.IntN(50)) * time.Millisecond)
