@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -52,27 +52,28 @@ func benchExport(ctx context.Context, b *bench) error {
 		return err
 	}
 	fmt.Printf("%d rows, %d MB; seconds, median (least–most) of %d rounds\n\n", stats.Rows, stats.Bytes/1e6, b.rounds)
-	fmt.Printf("| consistency | psql | tidemill export -o FILE | the run itself | psql / export | psql / run |\n|---|---|---|---|---|---|\n")
+	fmt.Printf("| consistency | psql | tidemill export -o FILE | the run itself | psql / export | psql / run | CPU of psql | CPU of export |\n|---|---|---|---|---|---|---|---|\n")
 	for _, job := range []string{"keyset", "snapshot"} {
-		var psql, whole, own, ratio, ownRatio []float64
+		var psql, whole, own, ratio, ownRatio, psqlCPU, ownCPU []float64
 		for round := range b.rounds + 1 {
-			out := filepath.Join(b.dir, "psql.csv")
-			p, err := ib.timePSQL(ctx, []string{`\copy (` + exportQuery + `) TO '%s' CSV HEADER`}, out)
+			p, err := ib.exportByPSQL(ctx, filepath.Join(b.dir, "psql.csv"))
 			if err != nil {
 				return err
 			}
-			w, o, err := ib.timeExport(ctx, job, filepath.Join(b.dir, "export.csv"), int64(stats.Rows))
+			x, err := ib.timeExport(ctx, job, filepath.Join(b.dir, "export.csv"), int64(stats.Rows))
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "%s, round %d: psql %.2f s, export %.2f s (run %.2f s)\n", job, round, p.Seconds(), w.Seconds(), o.Seconds())
+			fmt.Fprintf(os.Stderr, "%s, round %d: psql %.2f s, export %.2f s (run %.2f s); CPU %.2f s, %.2f s\n", job, round, p.whole, x.whole, x.own, p.cpu, x.cpu)
 			if round == 0 {
 				continue // warms caches on both sides
 			}
-			psql, whole, own = append(psql, p.Seconds()), append(whole, w.Seconds()), append(own, o.Seconds())
-			ratio, ownRatio = append(ratio, p.Seconds()/w.Seconds()), append(ownRatio, p.Seconds()/o.Seconds())
+			psql, whole, own = append(psql, p.whole), append(whole, x.whole), append(own, x.own)
+			ratio, ownRatio = append(ratio, p.whole/x.whole), append(ownRatio, p.whole/x.own)
+			psqlCPU, ownCPU = append(psqlCPU, p.cpu), append(ownCPU, x.cpu)
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", job, spreadOf(psql), spreadOf(whole), spreadOf(own), spreadOf(ratio), spreadOf(ownRatio))
+		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", job, spreadOf(psql), spreadOf(whole), spreadOf(own), spreadOf(ratio), spreadOf(ownRatio),
+			spreadOf(psqlCPU), spreadOf(ownCPU))
 	}
 	peak, err := ib.memory("VmHWM")
 	if err != nil {
@@ -82,24 +83,74 @@ func benchExport(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// timeExport returns how long the command took, and how long the run within it.
-func (ib *importBench) timeExport(ctx context.Context, job, out string, rows int64) (whole, own time.Duration, err error) {
-	began := time.Now()
-	output, err := ib.command(ctx, "export", job, "-o", out, "--json").Output()
-	whole = time.Since(began)
+// exportTime is how long a file took, in seconds.
+type exportTime struct {
+	whole float64 // of the command
+	own   float64 // of the run within it
+	cpu   float64 // of server, worker and command
+}
+
+func (ib *importBench) exportByPSQL(ctx context.Context, out string) (exportTime, error) {
+	before, err := ib.cpu()
 	if err != nil {
-		return 0, 0, fmt.Errorf("export: %w: %s", err, output)
+		return exportTime{}, err
+	}
+	cmd := exec.CommandContext(ctx, ib.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", ib.db.URL(), "-c", `\copy (`+exportQuery+`) TO '`+out+`' CSV HEADER`)
+	began := time.Now()
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return exportTime{}, fmt.Errorf("psql: %w: %s", err, output)
+	}
+	whole := time.Since(began)
+	after, err := ib.cpu()
+	fmt.Fprintln(os.Stderr, "server", after-before, "psql", cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime())
+	return exportTime{whole: whole.Seconds(), cpu: (after - before + cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}, err
+}
+
+func (ib *importBench) timeExport(ctx context.Context, job, out string, rows int64) (exportTime, error) {
+	worker, err := ib.workerCPU()
+	if err != nil {
+		return exportTime{}, err
+	}
+	before, err := ib.cpu()
+	if err != nil {
+		return exportTime{}, err
+	}
+	cmd := ib.command(ctx, "export", job, "-o", out, "--json")
+	began := time.Now()
+	output, err := cmd.Output()
+	whole := time.Since(began)
+	if err != nil {
+		return exportTime{}, fmt.Errorf("export: %w: %s", err, output)
 	}
 	var run struct {
-		StartedAt, FinishedAt time.Time
-		Result                struct{ Rows int64 }
+		StartedAt  time.Time `json:"started_at"`
+		FinishedAt time.Time `json:"finished_at"`
+		Result     struct{ Rows int64 }
 	}
-	text := strings.NewReplacer(`"started_at"`, `"StartedAt"`, `"finished_at"`, `"FinishedAt"`).Replace(string(output))
-	if err := json.Unmarshal([]byte(text), &run); err != nil {
-		return 0, 0, err
+	if err := json.Unmarshal(output, &run); err != nil {
+		return exportTime{}, err
 	}
 	if run.Result.Rows != rows {
-		return 0, 0, errors.New("exported " + strconv.FormatInt(run.Result.Rows, 10) + " rows")
+		return exportTime{}, fmt.Errorf("exported %d rows", run.Result.Rows)
 	}
-	return whole, run.FinishedAt.Sub(run.StartedAt), nil
+	after, err := ib.cpu()
+	if err != nil {
+		return exportTime{}, err
+	}
+	workerAfter, err := ib.workerCPU()
+	fmt.Fprintln(os.Stderr, "server", after-before, "worker", workerAfter-worker, "cli", cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime())
+	cpu := after - before + workerAfter - worker + cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return exportTime{whole: whole.Seconds(), own: run.FinishedAt.Sub(run.StartedAt).Seconds(), cpu: cpu.Seconds()}, err
+}
+
+// workerCPU is the CPU time of the worker so far.
+func (ib *importBench) workerCPU() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", ib.worker.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("CPU time is measured on Linux only: %w", err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, nil // USER_HZ is 100 on Linux
 }
