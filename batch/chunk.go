@@ -81,8 +81,16 @@ func (r *Run) try(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) (
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Release()
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: r.engine.beginQuery()})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return r.tryOn(ctx, conn, tx, fn)
+}
 
-	step, update, err := r.write(ctx, conn, fn)
+// tryOn ends the transaction in any case.
+func (r *Run) tryOn(ctx context.Context, conn *pgxpool.Conn, tx pgx.Tx, fn func(ctx context.Context, tx pgx.Tx) (Step, error)) error {
+	step, update, err := r.write(ctx, tx, fn)
 	if err == nil {
 		r.committed(step, update)
 		return nil
@@ -114,11 +122,7 @@ type update struct {
 }
 
 // write does everything up to and including COMMIT. A non-nil update next to an error means that COMMIT was sent.
-func (r *Run) write(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, pgx.Tx) (Step, error)) (Step, *update, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: r.engine.beginQuery()})
-	if err != nil {
-		return Step{}, nil, fmt.Errorf("begin: %w", err)
-	}
+func (r *Run) write(ctx context.Context, tx pgx.Tx, fn func(context.Context, pgx.Tx) (Step, error)) (Step, *update, error) {
 	// Rolling back must work when ctx is over; a dead connection answers at once.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 

@@ -37,6 +37,9 @@ type Engine struct {
 	opts     Opts
 	drain    sync.Once
 	draining chan struct{}
+	// ahead is taken by each transaction that waits for its turn. They may hold half of the pool: whoever has the turn must
+	// be able to get a connection.
+	ahead chan struct{}
 }
 
 var (
@@ -53,7 +56,7 @@ func New(opts Opts) *Engine {
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	opts.ChunkTimeout = cmp.Or(opts.ChunkTimeout, 5*time.Minute)
 	opts.IdleTimeout = cmp.Or(opts.IdleTimeout, 10*time.Second)
-	return &Engine{opts: opts, draining: make(chan struct{})}
+	return &Engine{opts: opts, draining: make(chan struct{}), ahead: make(chan struct{}, opts.Pool.Config().MaxConns/2)}
 }
 
 // Drain makes every run stop after its current chunk and go back to its queue, at no cost of an attempt. It cannot be

@@ -41,6 +41,14 @@ func (r *Run) Reject(ctx context.Context, tx pgx.Tx, rejects []Reject) error {
 	return nil
 }
 
+// ForgetRejects takes back what Reject has kept of the run so far.
+func (r *Run) ForgetRejects(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, r.engine.sql(`DELETE FROM {tidemill}.run_reject WHERE run = $1`), r.ID()); err != nil {
+		return fmt.Errorf("run %d: take rejects back: %w", r.ID(), err)
+	}
+	return nil
+}
+
 // Rejects returns rejects of a run in the order of the input, those after the given ordinal.
 func (l *Ledger) Rejects(ctx context.Context, id, after int64, limit int) ([]Reject, error) {
 	rows, err := l.pool.Query(ctx, l.schema.SQL(`

@@ -151,6 +151,29 @@ func (r *Run) Note(ctx context.Context, fields map[string]any) error {
 	return nil
 }
 
+// Progress shows how much is done of a chunk that takes long, before it is committed, and says whether the run should end
+// here: it returns what Chunk would, and the work function gives the chunk up. It may be called within Chunk, by the same
+// goroutine. Progress that cannot be shown is no error.
+func (r *Run) Progress(ctx context.Context, done int64) error {
+	r.progressed()
+	// The chunk holds one connection; waiting long for a second one could be waiting for oneself.
+	quick, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var intents []string
+	err := r.engine.opts.Pool.QueryRow(quick, r.engine.sql(`
+		UPDATE {tidemill}.run r SET done = $3, updated_at = clock_timestamp() WHERE id = $1 AND lease = $2 AND outcome IS NULL
+		RETURNING (SELECT array_agg(intent) FROM {tidemill}.run_intent i WHERE i.run = r.id)`), r.ID(), r.lease, done).Scan(&intents)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrLeaseLost
+	case err == nil:
+		r.intents = intents
+	}
+	return r.stop()
+}
+
 // stop says whether the run should end here, and how.
 func (r *Run) stop() error {
 	if r.final {

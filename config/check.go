@@ -74,8 +74,22 @@ func (d *decoder) checkImport(i *Import, at path) {
 	if i.OnConflict == Update && len(i.Match) == 0 && d.sure(at, "on_conflict", "match") {
 		d.problem(at.join("on_conflict"), "add match: with the columns that make rows the same", "update needs match")
 	}
+	d.checkMode(i, at)
 	d.checkSet(i, at)
 	d.checkMatch(i, at)
+}
+
+// checkMode also sets what the mode is the default of.
+func (d *decoder) checkMode(i *Import, at path) {
+	if i.Mode != Atomic || !d.sure(at, "mode") {
+		return
+	}
+	if i.Writers > 1 && d.sure(at, "writers") {
+		d.problem(at.join("writers"), "remove it", "an atomic import is one transaction, which has one writer")
+	}
+	if _, _, given := locate(d.config.root, at.join("reject_limit", "rows")); !given {
+		i.RejectLimit.Rows = 0
+	}
 }
 
 // checkFields gives each column its field: by name with a header, by number without.

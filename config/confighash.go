@@ -75,7 +75,7 @@ func (c *Config) Hash() string {
 func (j *Job) limits() []any {
 	switch {
 	case j.Import != nil:
-		return []any{j.Import.RejectLimit, j.Import.MaxRecord}
+		return []any{j.Import.RejectLimit, j.Import.MaxRecord, j.Import.Mode, j.Import.Writers}
 	case j.HTTP != nil:
 		return []any{j.HTTP.Timeout, j.HTTP.MaxResponse}
 	case j.Command != nil:

@@ -150,7 +150,7 @@ func TestImportRules(t *testing.T) {
 		"field with NUL":               {`columns: {a: "x\0"}`, []string{"columns.a: holds a NUL character"}},
 		"unknown field of reject":      {"reject_limit: {row: 1}", []string{"reject_limit.row: unknown field (did you mean rows?)"}},
 		"camel case":                   {"onConflict: skip", []string{"onConflict: unknown field (did you mean on_conflict?)"}},
-		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, unique, then, stall, table, format, encoding, compression, header, delimiter, quote, comment, ragged, columns, set, match, on_conflict, reject_limit, max_record)"}},
+		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, unique, then, stall, table, format, encoding, compression, header, delimiter, quote, comment, ragged, columns, set, match, on_conflict, reject_limit, max_record, mode, writers)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@ type importDefinition struct {
 	Set              []SetRule
 	Match            []string
 	OnConflict       string
+	Mode             string `json:",omitempty"`
 }
 
 type httpDefinition struct {
@@ -76,8 +77,8 @@ type paramDefinition struct {
 
 // Hash is the version of the definition, as a SHA-256 in hexadecimal: runs of jobs
 // with different hashes are never the same run. It covers what changes the meaning
-// (for an import: table, format, header, delimiter, quote, columns, set, match and
-// on_conflict; for a request: url, method and the names of the headers; for a command:
+// (for an import: table, format, header, delimiter, quote, columns, set, match,
+// on_conflict and mode; for a request: url, method and the names of the headers; for a command:
 // argv, dir and the names in env; for a mail: all but timeout; for a statement: the
 // statement; for an export: all but ranges, timeout, chunk and expire; for a clean-up: rules and archive; for kind each: all; for a kind of the user's own: kind and args; for any: the params with
 // type and default), not how the job is run (queue, priority, retry, stall, timeout,
@@ -98,6 +99,9 @@ func (j *Job) Hash() string {
 		}
 		if i.Ragged != RaggedReject {
 			def.Import.Ragged = i.Ragged
+		}
+		if i.Mode != Chunked {
+			def.Import.Mode = i.Mode
 		}
 	}
 	if h := j.HTTP; h != nil {

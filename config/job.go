@@ -66,6 +66,12 @@ const (
 	Reject = "error"  // reject the row of the file
 )
 
+// The ways to commit an import.
+const (
+	Chunked = "chunked" // what is committed stays, whatever becomes of the run
+	Atomic  = "atomic"  // all in one transaction
+)
+
 // Import is what a job of kind import does.
 type Import struct {
 	Table       Table
@@ -82,7 +88,9 @@ type Import struct {
 	Match       []string // rows are the same when these columns are equal; empty: plain insert
 	OnConflict  string   // Skip, Update or Reject
 	RejectLimit RejectLimit
-	MaxRecord   int // bytes
+	MaxRecord   int    // bytes
+	Mode        string // Chunked or Atomic
+	Writers     int    // chunks that are written at once
 }
 
 // Table names a table. The parts are as the catalog has them, without quotes.

@@ -80,12 +80,16 @@ func importFields() object[Import] {
 			func(i *Import) *RejectLimit { return &i.RejectLimit }),
 		row("max_record", size{1 << 10, 64 << 20}, "8MiB", "Longest record; a longer one is rejected.",
 			func(i *Import) *int { return &i.MaxRecord }),
+		row("mode", choice{Chunked, Atomic}, Chunked, "`chunked` commits as it goes: an import that is interrupted goes on where it was, and one that fails keeps what it has imported. `atomic` commits all rows at its end or none: others see all of them at once, an import that is interrupted begins anew, and its transaction is as long as the import.",
+			func(i *Import) *string { return &i.Mode }),
+		row("writers", integer[int]{1, 8}, "1", "Chunks that are written at the same time, each over a connection of its own; they are committed in the order of the file, so that no row depends on it but the values of sequences. Of `mode: chunked`.",
+			func(i *Import) *int { return &i.Writers }),
 	}
 }
 
 func rejectLimitFields() object[RejectLimit] {
 	return object[RejectLimit]{
-		row("rows", integer[int64]{0, 1e15}, "1000", "Most rows that may be rejected.",
+		row("rows", integer[int64]{0, 1e15}, "1000", "Most rows that may be rejected. In `mode: atomic` none may, unless this says so.",
 			func(l *RejectLimit) *int64 { return &l.Rows }),
 		row("ratio", ratio{}, "100%", "Greatest share of the rows read that may be rejected; `100%` is no limit.",
 			func(l *RejectLimit) *float64 { return &l.Ratio }),

@@ -12,7 +12,7 @@ import (
 
 const (
 	// jobLimit bounds the work of one count.
-	jobLimit = 100_000
+	jobLimit = 25_000
 	runLimit = 10_000
 )
 

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,13 @@ type ImportArgs struct {
 // Kind is KindImport.
 func (ImportArgs) Kind() string { return KindImport }
 
-// ImportOpts is what ImportWorker needs; all but OnChunk are required.
+// ImportOpts is what ImportWorker needs; Jobs, Pool and Storage are required.
 type ImportOpts struct {
 	Jobs    Jobs
 	Pool    *pgxpool.Pool // reads the catalog
 	Storage *storage.Bucket
+	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 4 MiB.
+	ChunkRows int
 	// OnChunk, if set, is told what each committed chunk did.
 	OnChunk func(job string, delta batch.Counters)
 }
@@ -56,7 +59,10 @@ type ImportWorker struct {
 }
 
 // NewImportWorker returns the worker.
-func NewImportWorker(opts ImportOpts) *ImportWorker { return &ImportWorker{opts: opts} }
+func NewImportWorker(opts ImportOpts) *ImportWorker {
+	opts.ChunkRows = cmp.Or(opts.ChunkRows, chunkRows)
+	return &ImportWorker{opts: opts}
+}
 
 // NextRetry is decided by the job's own retry policy.
 func (w *ImportWorker) NextRetry(job *river.Job[ImportArgs]) time.Time { return w.RetryAt(job.JobRow) }

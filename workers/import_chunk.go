@@ -31,6 +31,8 @@ type importChunk struct {
 	last    bool
 	// consumed is how far the file, as it is stored, had been read.
 	consumed int64
+	// turn is closed when all chunks in front are committed, through when this one is.
+	turn, through chan struct{}
 }
 
 type importRow struct {
@@ -61,6 +63,7 @@ type importParser struct {
 	broken     error // what the file ends with, to be told when all before it is written
 	ordinal    int64
 	plan       *importPlan
+	maxRows    int
 	maxRejects int64
 	values     [][]byte
 }
@@ -72,7 +75,7 @@ func (p *importParser) fill(c *importChunk) error {
 		return p.broken
 	}
 	defer func() { c.consumed = p.stream.Consumed() }()
-	for len(c.rows) < chunkRows && c.batch.Size() < chunkBytes && len(c.raw)+c.kept < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
+	for len(c.rows) < p.maxRows && c.batch.Size() < chunkBytes && len(c.raw)+c.kept < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
 		record, err := p.records.Next()
 		if errors.Is(err, io.EOF) {
 			c.last = true

@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/retry"
 )
 
-// importRun is one attempt of an import: a reader that parses ahead into one chunk while the other is written.
+// importRun is one attempt of an import: a reader that parses ahead into one chunk while the others are written.
 type importRun struct {
 	args ImportArgs
 	def  *config.Import
@@ -25,7 +22,8 @@ type importRun struct {
 	source *importSource
 	file   fileNote
 	plan   *importPlan
-	writer *bulk.Writer
+	table  *bulk.Table
+	writer *bulk.Writer // makes the batches; the first lane writes with it, too
 }
 
 // importCursor is the place behind the last committed record. Offset counts bytes of the decoded stream.
@@ -56,6 +54,9 @@ func (im *importRun) work(ctx context.Context) error {
 		if err := im.run.Note(ctx, map[string]any{fileKey: im.file}); err != nil {
 			return err
 		}
+	}
+	if im.def.Mode == config.Atomic {
+		return im.atomic(ctx, first)
 	}
 	im.writer.SetStaged(im.cursor.Staged)
 	return im.pipeline(ctx)
@@ -93,6 +94,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		return importCursor{}, retry.Permanent(err)
 	}
 	im.plan.width = len(im.source.names)
+	im.table = table
 	im.writer, err = bulk.NewWriter(table, im.plan.spec)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)
@@ -125,99 +127,6 @@ func importResult(total batch.Counters) any {
 	return nil
 }
 
-// pipeline parses ahead by one chunk. Two buffers go round, so memory does not depend on the file.
-func (im *importRun) pipeline(ctx context.Context) error {
-	stream, err := im.source.text(im.cursor.Offset)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-
-	free, full := make(chan *importChunk, 2), make(chan *importChunk)
-	for range cap(free) {
-		free <- newImportChunk(im.writer)
-	}
-	parser := &importParser{
-		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
-		plan: im.plan, maxRejects: im.def.RejectLimit.Rows,
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer close(full)
-		for {
-			var chunk *importChunk
-			select {
-			case chunk = <-free:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			if err := parser.fill(chunk); err != nil {
-				return im.source.damaged(err)
-			}
-			select {
-			case full <- chunk:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			if chunk.last {
-				return nil
-			}
-		}
-	})
-	group.Go(func() error {
-		for chunk := range full {
-			if err := im.write(ctx, chunk); err != nil {
-				return err
-			}
-			free <- chunk
-		}
-		return nil
-	})
-	return group.Wait()
-}
-
-// write commits a parsed chunk, in several transactions if the table refuses so many rows that one would hold too many
-// savepoints.
-func (im *importRun) write(ctx context.Context, chunk *importChunk) error {
-	for row, rejected := 0, 0; ; {
-		var part importPart
-		err := im.run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
-			result, err := im.writer.Write(ctx, tx, chunk.batch, row)
-			if err != nil {
-				return batch.Step{}, configError(err)
-			}
-			part = chunk.part(im.cursor, row, rejected, result)
-			part.cursor.Staged = im.writer.Staged()
-			if err := im.run.Reject(ctx, tx, part.rejects); err != nil {
-				return batch.Step{}, err
-			}
-			step := batch.Step{Cursor: part.cursor, Counters: part.counters, Done: im.progress(chunk, part) - im.run.Done()}
-			total := im.run.Counters().Plus(part.counters)
-			if part.end && chunk.last && im.overLimit(total) == nil {
-				step.Finish = &batch.Finish{Result: importResult(total)}
-			}
-			return step, nil
-		})
-		committed := err == nil || isStop(err)
-		if committed {
-			im.cursor = part.cursor
-			if im.opts.OnChunk != nil {
-				im.opts.OnChunk(im.args.Job, part.counters)
-			}
-			if limit := im.overLimit(im.run.Counters()); limit != nil {
-				return limit
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if part.end {
-			return nil
-		}
-		row, rejected = part.nextRow, part.nextReject
-	}
-}
-
 // progress is how many bytes of the file are done: up to the cursor, or, where offsets are those of another text, up to what
 // had been read when the chunk was full.
 func (im *importRun) progress(chunk *importChunk, part importPart) int64 {
@@ -235,14 +144,18 @@ func (im *importRun) progress(chunk *importChunk, part importPart) int64 {
 // overLimit returns a permanent error when more rows were put aside than the definition allows.
 func (im *importRun) overLimit(c batch.Counters) error {
 	limit := im.def.RejectLimit
-	hint := fmt.Sprintf("see them with: tidemill runs rejects %d", im.run.ID())
+	kept := "what was imported is kept"
+	if im.def.Mode == config.Atomic {
+		kept = "nothing was imported"
+	}
+	hint := fmt.Sprintf("%s; see them with: tidemill runs rejects %d", kept, im.run.ID())
 	if c.Rejected > limit.Rows {
-		return retry.Permanent(fmt.Errorf("more rows were rejected than reject_limit allows (%d); what was imported is kept; %s", limit.Rows, hint))
+		return retry.Permanent(fmt.Errorf("more rows were rejected than reject_limit allows (%d); %s", limit.Rows, hint))
 	}
 	// A ratio means nothing over a handful of rows.
 	const enough = 1000
 	if limit.Ratio > 0 && c.Read >= enough && float64(c.Rejected) > limit.Ratio*float64(c.Read) {
-		return retry.Permanent(fmt.Errorf("%d of %d rows were rejected, more than reject_limit allows (%g%%); what was imported is kept; %s",
+		return retry.Permanent(fmt.Errorf("%d of %d rows were rejected, more than reject_limit allows (%g%%); %s",
 			c.Rejected, c.Read, 100*limit.Ratio, hint))
 	}
 	return nil

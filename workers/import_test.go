@@ -31,6 +31,12 @@ type importBundle struct {
 // setup starts an import worker for a configuration whose one job is called "load"; fields are its lines of YAML.
 func setup(t *testing.T, table, fields string) *importBundle {
 	t.Helper()
+	return setupChunks(t, table, fields, 0)
+}
+
+// setupChunks is setup with chunks of so many rows.
+func setupChunks(t *testing.T, table, fields string, rows int) *importBundle {
+	t.Helper()
 	ctx := context.Background()
 	text := "jobs:\n  load:\n    kind: import\n    retry: {max_attempts: 2, backoff: constant, delay: 10ms}\n"
 	for _, line := range strings.Split(strings.TrimSpace(fields), "\n") {
@@ -49,7 +55,7 @@ func setup(t *testing.T, table, fields string) *importBundle {
 	b.Engine = testengine.Start(t, url, func(w *river.Workers) {
 		river.AddWorker(w, workers.NewImportWorker(workers.ImportOpts{
 			Jobs: func(name string) (*config.Job, bool) { job, ok := b.cfg.Jobs[name]; return job, ok },
-			Pool: catalog, Storage: b.storage,
+			Pool: catalog, Storage: b.storage, ChunkRows: rows,
 			OnChunk: func(_ string, delta batch.Counters) {
 				b.mu.Lock()
 				defer b.mu.Unlock()

@@ -23,6 +23,11 @@ func (r *run) stage(ctx context.Context) error {
 		return fmt.Errorf("load staging table: %w", err)
 	}
 	r.budget += reserve
+	return r.mergeStaged(ctx, start, loaded)
+}
+
+// mergeStaged moves the staged rows [start, loaded) into the table.
+func (r *run) mergeStaged(ctx context.Context, start, loaded int) error {
 	m := newMerge(r, start, loaded)
 	if err := m.isolate(ctx); err != nil {
 		return err

@@ -60,7 +60,7 @@ type parts struct {
 	plain, suspects *Batch
 }
 
-func (p *parts) fill(b *Batch, from, end int, suspects []int) {
+func (p *parts) fill(b *Batch, from, end int, suspects []int) *parts {
 	p.plain.Reset()
 	p.suspects.Reset()
 	for _, s := range suspects {
@@ -69,16 +69,21 @@ func (p *parts) fill(b *Batch, from, end int, suspects []int) {
 		from = s + 1
 	}
 	p.plain.addRows(b, from, end)
+	return p
+}
+
+// ownParts are made when they are first needed.
+func (w *Writer) ownParts() *parts {
+	if w.parts.plain == nil {
+		w.parts = parts{w.bareBatch(), w.bareBatch()}
+	}
+	return &w.parts
 }
 
 // writeApart writes the rows that are not suspects, then the suspects. If that cannot be done so that the outcome is
 // that of the rows one by one, done is false and nothing has happened.
 func (r *run) writeApart(ctx context.Context, suspects []int) (done bool, err error) {
-	p := &r.w.parts
-	if p.plain == nil {
-		*p = parts{r.w.bareBatch(), r.w.bareBatch()}
-	}
-	p.fill(r.b, r.from, r.end, suspects)
+	p := r.w.ownParts().fill(r.b, r.from, r.end, suspects)
 	if err := r.exec(ctx, "SAVEPOINT tidemill_apart"); err != nil {
 		return false, err
 	}

@@ -1,0 +1,93 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Ahead is a batch of which a part is written before the batches in front of it are committed; see [Writer.Begin].
+type Ahead struct {
+	run    *run
+	copied int64
+	staged bool
+}
+
+var errOutOfTurn = errors.New("the rows cannot be written before those in front of them")
+
+// Begin writes as much of a batch as does not depend on the batches in front of it, which other writers of the same table
+// are about to commit. The rows may have keys that occur in those batches only if all of them are made by one NewBatch and
+// were filled in their order.
+//
+// After an error roll back, and Write the batch when those in front of it are committed: what it would have done to the
+// rows cannot be known before. No error of Begin says that anything is wrong.
+func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch) (*Ahead, error) {
+	r := &run{w: w, b: b, conn: tx.Conn().PgConn(), budget: maxSavepoints, end: b.Len()}
+	a := &Ahead{run: r}
+	if err := r.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	suspects := b.suspectsIn(0, r.end)
+	var err error
+	switch {
+	case b.window > 0:
+		return nil, errOutOfTurn // bad rows are dense
+	case r.end == 0:
+	case w.mustStage() || b.unsure || 100*len(suspects) > w.maxSuspects*r.end:
+		a.staged = true
+		if err := r.createStage(ctx); err != nil {
+			return nil, err
+		}
+		_, err = r.copyOnce(ctx, target{sql: w.sql.copyStage, prefix: ordinal}, 0, r.end)
+	case len(w.spec.Match) == 0 && w.table.HasInsertTriggers:
+		return nil, errOutOfTurn // what they do may depend on the rows in front
+	default:
+		a.copied, err = r.copyPlain(ctx, suspects)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// copyPlain copies the rows that are no suspects.
+func (r *run) copyPlain(ctx context.Context, suspects []int) (int64, error) {
+	plain := r
+	if len(suspects) > 0 {
+		plain = &run{w: r.w, b: r.w.ownParts().fill(r.b, 0, r.end, suspects).plain, conn: r.conn}
+	}
+	return plain.copyOnce(ctx, target{sql: r.w.sql.copyDirect, prefix: r.w.setPrefix()}, 0, plain.b.Len())
+}
+
+// Complete writes the rest, after all batches in front are committed. The result is that of Write from the first row on.
+// After an error roll back and Write the batch.
+func (w *Writer) Complete(ctx context.Context, a *Ahead) (Result, error) {
+	r := a.run
+	if a.staged {
+		if err := r.mergeStaged(ctx, 0, r.end); err != nil {
+			return Result{}, fmt.Errorf("write to %s: %w", w.table.Ident(), err)
+		}
+		r.setWindow()
+		return r.result(), nil
+	}
+	suspects := r.b.suspectsIn(0, r.end)
+	r.res.Inserted = a.copied
+	r.res.Filtered = int64(r.end-len(suspects)) - a.copied
+	r.next = r.end
+	if len(suspects) == 0 {
+		return r.result(), nil
+	}
+	late := &run{w: w, b: w.parts.suspects, conn: r.conn, budget: r.budget, apart: true}
+	if late.end = len(suspects); late.end > 0 {
+		if err := late.stage(ctx); err != nil {
+			return Result{}, fmt.Errorf("write to %s: rows of keys that came before: %w", w.table.Ident(), err)
+		}
+		if late.next < late.end {
+			return Result{}, errOutOfTurn
+		}
+	}
+	r.addPart(late)
+	return r.result(), nil
+}

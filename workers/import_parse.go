@@ -1,0 +1,67 @@
+package workers
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemill/tidemill/internal/textin"
+)
+
+// chunkLine are parsed chunks in the order of the file. Who has written one puts it back into free, so that memory does not
+// depend on the file.
+type chunkLine struct {
+	stream     *textin.Stream // to be closed when the group has ended
+	free, full chan *importChunk
+}
+
+// parse starts to read from the cursor on, ahead of those who write, by as many chunks as there are.
+func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks int) (*chunkLine, error) {
+	stream, err := im.source.text(im.cursor.Offset)
+	if err != nil {
+		return nil, err
+	}
+	line := &chunkLine{stream: stream, free: make(chan *importChunk, chunks), full: make(chan *importChunk)}
+	for range chunks {
+		line.free <- newImportChunk(im.writer)
+	}
+	parser := &importParser{
+		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
+		plan: im.plan, maxRows: im.opts.ChunkRows, maxRejects: im.def.RejectLimit.Rows,
+	}
+	group.Go(func() error {
+		if err := line.fill(ctx, parser); err != nil {
+			return im.source.damaged(err)
+		}
+		return nil
+	})
+	return line, nil
+}
+
+func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
+	defer close(l.full)
+	turn := make(chan struct{})
+	close(turn) // it is the turn of the first
+	for {
+		var chunk *importChunk
+		select {
+		case chunk = <-l.free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := parser.fill(chunk); err != nil {
+			return err
+		}
+		chunk.turn, chunk.through = turn, make(chan struct{})
+		turn = chunk.through
+		last := chunk.last
+		select {
+		case l.full <- chunk:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if last {
+			return nil
+		}
+	}
+}
