@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,15 @@ import (
 	"github.com/tidemill/tidemill/internal/sampledata"
 )
 
-// importCase is one kind of file with what psql needs for the same end.
+// importCase is one kind of file, and what imports it besides tidemill.
 type importCase struct {
 	name   string
+	job    string
 	people sampledata.PeopleOpts
-	// psql commands, %s being the file.
-	psql []string
+	badOf  int // one row in so many is bad; 0: none
+	// before is run by both sides, not timed, after the file was loaded: the file is imported over it. nil: an empty table.
+	before []string
+	peer   func(ctx context.Context, ib *importBench, file string) (time.Duration, error)
 }
 
 const (
@@ -32,20 +36,56 @@ database: {url: "${DATABASE_URL}"}
 storage: {url: "file://${BENCH_DIR}/storage"}
 metrics: {listen: ""}
 jobs:
-  people: {kind: import, table: public.people, match: [email], on_conflict: skip}
+  people: {kind: import, table: public.people, match: [email], on_conflict: skip, reject_limit: {rows: 1000000}}
+  people-2: {kind: import, table: public.people, match: [email], on_conflict: skip, reject_limit: {rows: 1000000}, writers: 2}
+  people-update: {kind: import, table: public.people, match: [email], on_conflict: update}
+  people-update-2: {kind: import, table: public.people, match: [email], on_conflict: update, writers: 2}
 ` + exportConfig
 )
 
-var importCases = []importCase{
-	{"clean file", sampledata.PeopleOpts{Seed: 1}, []string{`\copy people FROM '%s' CSV HEADER`}},
-	{"1 % duplicates, file order", sampledata.PeopleOpts{Seed: 2, DuplicateRatio: 0.01}, mergePSQL},
-	{"1 % duplicates, shuffled", sampledata.PeopleOpts{Seed: 3, DuplicateRatio: 0.01, Shuffle: true}, mergePSQL},
+var importCases = slices.Concat([]importCase{
+	{name: "clean, 1 writer", job: "people", people: sampledata.PeopleOpts{Seed: 1}, peer: copyStraight},
+	{name: "clean, 2 writers", job: "people-2", people: sampledata.PeopleOpts{Seed: 1}, peer: copyStraight},
+	{name: "1 % duplicates, file order, 1 writer", job: "people", people: sampledata.PeopleOpts{Seed: 2, DuplicateRatio: 0.01}, peer: copyMerge},
+	{name: "1 % duplicates, file order, 2 writers", job: "people-2", people: sampledata.PeopleOpts{Seed: 2, DuplicateRatio: 0.01}, peer: copyMerge},
+	{name: "1 % duplicates, shuffled, 1 writer", job: "people", people: sampledata.PeopleOpts{Seed: 3, DuplicateRatio: 0.01, Shuffle: true}, peer: copyMerge},
+	{name: "1 % duplicates, shuffled, 2 writers", job: "people-2", people: sampledata.PeopleOpts{Seed: 3, DuplicateRatio: 0.01, Shuffle: true}, peer: copyMerge},
+	{name: "update, 1 % changed, 1 writer", job: "people-update", people: sampledata.PeopleOpts{Seed: 4}, before: changeSome, peer: upsert},
+	{name: "update, 1 % changed, 2 writers", job: "people-update-2", people: sampledata.PeopleOpts{Seed: 4}, before: changeSome, peer: upsert},
+}, badCases())
+
+// badCases stand beside pgloader, which puts bad rows aside, too.
+func badCases() (cases []importCase) {
+	for _, bad := range []struct {
+		share string
+		of    int
+	}{{"no", 0}, {"0.1 %", 1000}, {"1 %", 100}, {"10 %", 10}} {
+		cases = append(cases, importCase{
+			name: bad.share + " bad rows, 2 writers, pgloader", job: "people-2", people: sampledata.PeopleOpts{Seed: 5}, badOf: bad.of, peer: pgloader,
+		})
+	}
+	return cases
 }
 
-var mergePSQL = []string{
-	`CREATE TEMP TABLE stage (` + peopleColumns + `)`,
-	`\copy stage FROM '%s' CSV HEADER`,
-	`INSERT INTO people SELECT * FROM stage ON CONFLICT (email) DO NOTHING`,
+// changeSome makes one row in a hundred differ from the file.
+var changeSome = []string{`UPDATE people SET balance = balance + 1 WHERE id % 100 = 0`, `VACUUM ANALYZE people`, `CHECKPOINT`}
+
+func copyStraight(ctx context.Context, ib *importBench, file string) (time.Duration, error) {
+	return ib.timePSQL(ctx, []string{`\copy people FROM '%s' CSV HEADER`}, file)
+}
+
+func copyMerge(ctx context.Context, ib *importBench, file string) (time.Duration, error) {
+	return ib.timePSQL(ctx, append(stagePSQL(), `INSERT INTO people SELECT * FROM stage ON CONFLICT (email) DO NOTHING`), file)
+}
+
+func upsert(ctx context.Context, ib *importBench, file string) (time.Duration, error) {
+	return ib.timePSQL(ctx, append(stagePSQL(), `INSERT INTO people SELECT * FROM stage ON CONFLICT (email) DO UPDATE SET id = excluded.id,
+		full_name = excluded.full_name, country = excluded.country, signup_date = excluded.signup_date, age = excluded.age,
+		balance = excluded.balance, notes = excluded.notes`), file)
+}
+
+func stagePSQL() []string {
+	return []string{`CREATE TEMP TABLE stage (` + peopleColumns + `)`, `\copy stage FROM '%s' CSV HEADER`}
 }
 
 // importBench drives a real worker and real psql.
@@ -129,12 +169,13 @@ func (ib *importBench) timePSQL(ctx context.Context, commands []string, file str
 }
 
 // timeImport is the whole command: storing the file, the run, and noticing its end. own is the run alone.
-func (ib *importBench) timeImport(ctx context.Context, file string) (whole, own time.Duration, err error) {
-	cmd := ib.command(ctx, "import", "people", file, "--force", "--json")
+func (ib *importBench) timeImport(ctx context.Context, job, file string) (whole, own time.Duration, err error) {
+	cmd := ib.command(ctx, "import", job, file, "--force", "--json")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	started := time.Now()
-	if _, err := cmd.Output(); err != nil {
+	const withRejects = 3
+	if _, err := cmd.Output(); err != nil && cmd.ProcessState.ExitCode() != withRejects {
 		return 0, 0, fmt.Errorf("import: %w: %s", err, &stderr)
 	}
 	whole = time.Since(started)
@@ -143,15 +184,9 @@ func (ib *importBench) timeImport(ctx context.Context, file string) (whole, own 
 	return whole, time.Duration(seconds * float64(time.Second)), err
 }
 
-func (ib *importBench) count(ctx context.Context, want int) error {
-	var n int
-	if err := ib.pool.QueryRow(ctx, `SELECT count(*) FROM public.people`).Scan(&n); err != nil {
-		return err
-	}
-	if n != want {
-		return fmt.Errorf("%d rows in the table, want %d", n, want)
-	}
-	return nil
+func (ib *importBench) count(ctx context.Context) (n int, err error) {
+	err = ib.pool.QueryRow(ctx, `SELECT count(*) FROM public.people`).Scan(&n)
+	return n, err
 }
 
 func benchImport(ctx context.Context, b *bench) error {
@@ -163,43 +198,82 @@ func benchImport(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer ib.close()
-	fmt.Printf("%d rows, %d pairs in turn; seconds as median (least–most); ratio = speed of tidemill import / speed of psql\n\n", b.rows, b.rounds)
-	fmt.Println("| file | psql s | tidemill import s | its run alone s | ratio |")
+	fmt.Printf("%d rows, %d pairs in turn; seconds as median (least–most); ratio = speed of tidemill import / speed of psql or pgloader\n\n", b.rows, b.rounds)
+	fmt.Println("| file | psql or pgloader s | tidemill import s | its run alone s | ratio |")
 	fmt.Println("|---|---|---|---|---|")
 	for _, c := range importCases {
-		c.people.Rows = b.rows
-		file, stats, err := b.people(c.name, c.people)
+		if !strings.Contains(c.name, b.cases) {
+			continue
+		}
+		if err := ib.measure(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+func (ib *importBench) measure(ctx context.Context, c importCase) error {
+	c.people.Rows = ib.rows
+	if c.badOf > 0 {
+		c.people.Bad = ib.rows / c.badOf
+	}
+	file, stats, err := ib.people("people", c.people)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	var peer, whole, own, ratio []float64
+	for round := range ib.rounds + 1 {
+		if err := ib.prepare(ctx, c, file); err != nil {
+			return err
+		}
+		p, err := c.peer(ctx, ib, file)
 		if err != nil {
 			return err
 		}
-		var psql, whole, own, ratio []float64
-		for round := range b.rounds + 1 {
-			if err := ib.reset(ctx); err != nil {
-				return err
-			}
-			p, err := ib.timePSQL(ctx, c.psql, file)
-			if err != nil {
-				return err
-			}
-			if err := errors.Join(ib.count(ctx, stats.Distinct), ib.reset(ctx)); err != nil {
-				return err
-			}
-			w, o, err := ib.timeImport(ctx, file)
-			if err != nil {
-				return err
-			}
-			if err := ib.count(ctx, stats.Distinct); err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "%s, round %d: psql %.2f s, import %.2f s (run %.2f s)\n", c.name, round, p.Seconds(), w.Seconds(), o.Seconds())
-			if round == 0 {
-				continue // warms caches on both sides
-			}
-			psql, whole, own = append(psql, p.Seconds()), append(whole, w.Seconds()), append(own, o.Seconds())
-			ratio = append(ratio, p.Seconds()/w.Seconds())
+		loaded, err := ib.count(ctx)
+		if err != nil {
+			return err
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s |\n", c.name, spreadOf(psql), spreadOf(whole), spreadOf(own), spreadOf(ratio))
-		if err := os.Remove(file); err != nil {
+		if c.badOf == 0 && loaded != stats.Distinct {
+			return fmt.Errorf("the other one loaded %d rows, want %d", loaded, stats.Distinct)
+		}
+		if err := ib.prepare(ctx, c, file); err != nil {
+			return err
+		}
+		w, o, err := ib.timeImport(ctx, c.job, file)
+		if err != nil {
+			return err
+		}
+		mine, err := ib.count(ctx)
+		if err != nil {
+			return err
+		}
+		if mine != stats.Distinct {
+			return fmt.Errorf("tidemill loaded %d rows, want %d", mine, stats.Distinct)
+		}
+		fmt.Fprintf(os.Stderr, "%s, round %d: %.2f s (%d rows), import %.2f s (run %.2f s, %d rows)\n",
+			c.name, round, p.Seconds(), loaded, w.Seconds(), o.Seconds(), mine)
+		if round == 0 {
+			continue // warms caches on both sides
+		}
+		peer, whole, own = append(peer, p.Seconds()), append(whole, w.Seconds()), append(own, o.Seconds())
+		ratio = append(ratio, p.Seconds()/w.Seconds())
+	}
+	fmt.Printf("| %s | %s | %s | %s | %s |\n", c.name, spreadOf(peer), spreadOf(whole), spreadOf(own), spreadOf(ratio))
+	return nil
+}
+
+// prepare gives both sides the same table.
+func (ib *importBench) prepare(ctx context.Context, c importCase, file string) error {
+	if err := ib.reset(ctx); err != nil || c.before == nil {
+		return err
+	}
+	if _, err := copyStraight(ctx, ib, file); err != nil {
+		return err
+	}
+	for _, sql := range c.before {
+		if _, err := ib.pool.Exec(ctx, sql); err != nil {
 			return err
 		}
 	}

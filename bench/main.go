@@ -1,6 +1,6 @@
 // Command bench measures Tidemill beside what it is compared with, in the same run on the same machine.
 //
-//	go run ./bench import     imports of 1,000,000 rows beside psql's \copy
+//	go run ./bench import     imports of 1,000,000 rows beside psql's \copy and pgloader
 //	go run ./bench export     exports of 1,000,000 rows beside psql's \copy
 //	go run ./bench triggers   what the triggers and the fencing cost plain River jobs
 //	go run ./bench memory     a worker's memory while it imports 1 GB
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 		"abandon": benchAbandon, "schedules": benchSchedules, "each": benchEach, "cleanup": benchCleanup, "scrape": benchScrape,
 	}
 	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./bench import|export|triggers|memory|latency|throughput|idle|insert|schedules|each|cleanup|scrape|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION] [-scrape] [-sizes N,…]")
+		return fmt.Errorf("usage: go run ./bench import|export|triggers|memory|latency|throughput|idle|insert|schedules|each|cleanup|scrape|abandon [-rows N] [-rounds N] [-jobs N] [-for DURATION] [-scrape] [-sizes N,…] [-cases TEXT]")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -64,6 +64,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&b.window, "for", 0, "length of one measurement; default 20s for idle, 5s for insert")
 	flags.BoolVar(&b.scrape, "scrape", false, "throughput: scrape the metrics every second")
 	flags.StringVar(&b.sizes, "sizes", "1,5,10", "millions of jobs for scrape")
+	flags.StringVar(&b.cases, "cases", "", "import: only the cases with this in their name")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -90,6 +91,7 @@ type bench struct {
 	window             time.Duration // of one measurement; 0: the bench's own default
 	scrape             bool          // while measuring
 	sizes              string        // millions of jobs
+	cases              string        // of import: only those with this in their name
 	dir                string
 	db                 *devdb.DB
 }

@@ -47,8 +47,8 @@ func benchMemory(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := ib.count(ctx, stats.Distinct); err != nil {
-		return err
+	if n, err := ib.count(ctx); err != nil || n != stats.Distinct {
+		return fmt.Errorf("%d rows in the table, want %d: %w", n, stats.Distinct, err)
 	}
 	fmt.Printf("file of %d MiB, %d rows, imported in %s: worker idle %d MiB, peak %d MiB, %d MiB above idle\n",
 		stats.Bytes>>20, stats.Rows, time.Since(started).Round(time.Second), idle>>10, peak>>10, (peak-idle)>>10)

@@ -33,6 +33,8 @@ type importChunk struct {
 	consumed int64
 	// turn is closed when all chunks in front are committed, through when this one is.
 	turn, through chan struct{}
+	// follows: its rows of the keys of chunks that may not be committed yet are known.
+	follows bool
 }
 
 type importRow struct {

@@ -94,7 +94,7 @@ func (l *importLane) begin(ctx context.Context, chunk *importChunk) (*batch.Ahea
 	}
 	var begun *bulk.Ahead
 	ahead, err := l.run.Ahead(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		begun, err = l.writer.Begin(ctx, tx, chunk.batch)
+		begun, err = l.writer.Begin(ctx, tx, chunk.batch, chunk.follows)
 		return err
 	})
 	if err != nil {

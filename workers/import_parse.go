@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/textin"
 )
 
@@ -41,8 +42,10 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 	defer close(l.full)
 	turn := make(chan struct{})
-	close(turn) // it is the turn of the first
-	for {
+	close(turn)                               // it is the turn of the first
+	var before bulk.Filled                    // the chunk before
+	for follows := cap(l.free); ; follows++ { // so many chunks before are followed
+
 		var chunk *importChunk
 		select {
 		case chunk = <-l.free:
@@ -52,6 +55,11 @@ func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 		if err := parser.fill(chunk); err != nil {
 			return err
 		}
+		if !chunk.batch.Follows(before) {
+			follows = 0
+		}
+		before = chunk.batch.Filled()
+		chunk.follows = follows >= cap(l.free)
 		chunk.turn, chunk.through = turn, make(chan struct{})
 		turn = chunk.through
 		last := chunk.last

@@ -51,6 +51,21 @@ func hardRows(n int) string {
 	return b.String()
 }
 
+// wavering changes rows and, in a chunk soon after, changes them back.
+func wavering(n int) string {
+	rng := rand.New(rand.NewPCG(11, uint64(n)))
+	var b strings.Builder
+	b.WriteString("key,n\n")
+	for i := range n {
+		key := i
+		if rng.IntN(10) == 0 {
+			key = max(0, i-rng.IntN(250))
+		}
+		fmt.Fprintf(&b, "%d,%d\n", key, rng.IntN(2))
+	}
+	return b.String()
+}
+
 // tame leaves out what makes rows depend on each other, but for the key.
 func tame(csv string) string {
 	var b strings.Builder
@@ -66,6 +81,7 @@ func TestImportWriters(t *testing.T) {
 	for name, test := range map[string]struct{ table, csv string }{
 		"rows that depend on each other": {hardTable, hardRows(3000)},
 		"only the key":                   {"CREATE TABLE public.hard (key text PRIMARY KEY, n int)", tame(hardRows(6000))},
+		"rows that go back to what they were": {"CREATE TABLE public.hard (key int PRIMARY KEY, n int); INSERT INTO public.hard SELECT i, 1 FROM generate_series(1, 6000, 3) i", wavering(6000)},
 		"with trigger": {`CREATE TABLE public.hard (key text PRIMARY KEY, n int);
 			CREATE FUNCTION public.odd() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF new.n % 7 = 0 THEN RETURN NULL; END IF; RETURN new; END';
 			CREATE TRIGGER odd BEFORE INSERT ON public.hard FOR EACH ROW EXECUTE FUNCTION public.odd()`, tame(hardRows(3000))},

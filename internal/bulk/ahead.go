@@ -13,6 +13,7 @@ type Ahead struct {
 	run    *run
 	copied int64
 	staged bool
+	merged bool // all but the suspects
 }
 
 var errOutOfTurn = errors.New("the rows cannot be written before those in front of them")
@@ -23,7 +24,9 @@ var errOutOfTurn = errors.New("the rows cannot be written before those in front 
 //
 // After an error roll back, and Write the batch when those in front of it are committed: what it would have done to the
 // rows cannot be known before. No error of Begin says that anything is wrong.
-func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch) (*Ahead, error) {
+//
+// follows says that [Batch.Follows] holds for all batches that are not committed yet.
+func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch, follows bool) (*Ahead, error) {
 	r := &run{w: w, b: b, conn: tx.Conn().PgConn(), budget: maxSavepoints, end: b.Len()}
 	a := &Ahead{run: r}
 	if err := r.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
@@ -35,12 +38,15 @@ func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch) (*Ahead, error)
 	case b.window > 0:
 		return nil, errOutOfTurn // bad rows are dense
 	case r.end == 0:
-	case w.mustStage() || b.unsure || 100*len(suspects) > w.maxSuspects*r.end:
+	case w.mustStage() || b.unsure || !follows || 100*len(suspects) > w.maxSuspects*r.end:
 		a.staged = true
 		if err := r.createStage(ctx); err != nil {
 			return nil, err
 		}
 		_, err = r.copyOnce(ctx, target{sql: w.sql.copyStage, prefix: ordinal}, 0, r.end)
+		if a.merged = err == nil && follows && r.mergesApart(0, r.end); a.merged {
+			r.res, err = r.mergePlain(ctx, 0, r.end, suspects)
+		}
 	case len(w.spec.Match) == 0 && w.table.HasInsertTriggers:
 		return nil, errOutOfTurn // what they do may depend on the rows in front
 	default:
@@ -65,6 +71,17 @@ func (r *run) copyPlain(ctx context.Context, suspects []int) (int64, error) {
 // After an error roll back and Write the batch.
 func (w *Writer) Complete(ctx context.Context, a *Ahead) (Result, error) {
 	r := a.run
+	if a.merged {
+		done, err := r.mergeLate(ctx, 0, r.end, r.b.suspectsIn(0, r.end))
+		if err != nil {
+			return Result{}, fmt.Errorf("write to %s: rows of keys that came before: %w", w.table.Ident(), err)
+		}
+		if !done {
+			return Result{}, errOutOfTurn
+		}
+		r.next = r.end
+		return r.result(), r.dropStage(ctx)
+	}
 	if a.staged {
 		if err := r.mergeStaged(ctx, 0, r.end); err != nil {
 			return Result{}, fmt.Errorf("write to %s: %w", w.table.Ident(), err)

@@ -11,6 +11,7 @@ type Batch struct {
 	columns []*Column
 	checks  []check
 	match   []bool
+	update  bool // mode Update
 
 	buf   []byte
 	rows  []rowEnd
@@ -19,6 +20,8 @@ type Batch struct {
 	keys     *keyFilter // nil: there are no suspects
 	era      int        // of keys when the first row was added
 	suspects []int      // rows whose key was perhaps appended before
+	hashes   []uint64   // of the keys of all rows, where together needs them
+	closed   bool       // together has been called
 	// unsure: a row that is no suspect may have the key of one before it.
 	unsure bool
 
@@ -43,7 +46,8 @@ type check struct {
 // calls Write.
 func (w *Writer) NewBatch() *Batch {
 	b := w.bareBatch()
-	if !w.staged {
+	b.update = w.spec.OnConflict == Update
+	if !w.staged || b.update {
 		b.keys = w.keys
 	}
 	return b
@@ -160,6 +164,7 @@ func (b *Batch) Index(row int) int { return b.rows[row].index }
 func (b *Batch) Reset() {
 	b.buf, b.rows, b.tried, b.window = b.buf[:0], b.rows[:0], 0, 0
 	b.suspects, b.unsure = b.suspects[:0], false
+	b.hashes, b.closed = b.hashes[:0], false
 }
 
 // offset is where the row begins in buf.

@@ -29,9 +29,9 @@ const (
 )
 
 // newKeyFilter returns nil if the writer has no use for one: without a key nothing collides in a way that staging would
-// solve, mode Update must see the rows of a key together, and with triggers all rows are staged anyway.
+// solve, and with triggers all rows are staged anyway.
 func newKeyFilter(w *Writer) *keyFilter {
-	if len(w.spec.Match) == 0 || w.spec.OnConflict == Update || w.table.HasInsertTriggers {
+	if len(w.spec.Match) == 0 || w.table.HasInsertTriggers {
 		return nil
 	}
 	f := &keyFilter{folds: make([]fold, len(w.columns)), seed: maphash.MakeSeed(), size: filterLines}
@@ -60,25 +60,26 @@ func (f *keyFilter) begin() int {
 // add remembers the key of a row and says whether it was perhaps there before. Rows with equal keys, as the table
 // compares them, get the same answer as rows of the same bytes; if that is not certain, sure is false and nothing is
 // remembered.
-func (f *keyFilter) add(values [][]byte) (known, sure bool) {
+func (f *keyFilter) add(values [][]byte) (hash uint64, known, sure bool) {
 	f.key = f.key[:0]
 	for i, fold := range f.folds {
 		if fold == foldNone {
 			continue
 		}
 		if f.key, sure = fold.append(f.key, values[i]); !sure {
-			return false, false
+			return 0, false, false
 		}
 		f.key = append(f.key, 0) // no value contains it
 	}
 	if f.lines == nil {
 		f.lines = make([]keyLine, f.size)
 	}
-	known = f.set(maphash.Bytes(f.seed, f.key))
+	hash = maphash.Bytes(f.seed, f.key)
+	known = f.set(hash)
 	if !known {
 		f.count++
 	}
-	return known, true
+	return hash, known, true
 }
 
 // set sets the bits of a hash and says whether all of them were set.

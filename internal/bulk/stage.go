@@ -28,13 +28,27 @@ func (r *run) stage(ctx context.Context) error {
 
 // mergeStaged moves the staged rows [start, loaded) into the table.
 func (r *run) mergeStaged(ctx context.Context, start, loaded int) error {
+	if r.mergesApart(start, loaded) {
+		done, err := r.mergeApart(ctx, start, loaded)
+		if err != nil {
+			return err
+		}
+		if done {
+			r.next = loaded
+			return r.dropStage(ctx)
+		}
+	}
 	m := newMerge(r, start, loaded)
 	if err := m.isolate(ctx); err != nil {
 		return err
 	}
 	r.next = m.pos
 	r.res.Rejected = m.rejectedBefore(m.pos)
-	// The transaction may go on, with another Write even.
+	return r.dropStage(ctx)
+}
+
+// dropStage: the transaction may go on, with another Write even.
+func (r *run) dropStage(ctx context.Context) error {
 	if err := r.exec(ctx, "DROP TABLE pg_temp."+stageName); err != nil {
 		return fmt.Errorf("drop staging table: %w", err)
 	}

@@ -19,6 +19,11 @@ type statements struct {
 	keyExists string
 	// all and layer are the two sources of a merge; see source.
 	all, layer mergeSQL
+	// mergePlain is the update of the rows that are not in the array $3, which have a key each of their own. It returns how
+	// many were inserted, and inserted or updated. Empty where rows cannot be merged so.
+	mergePlain string
+	// dropPlain leaves the rows of the array $1 in the stage.
+	dropPlain string
 	// layers counts the rows of the most frequent key.
 	layers string
 }
@@ -103,6 +108,10 @@ func newStatements(w *Writer) statements {
 	st.layers = fmt.Sprintf("SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM pg_temp.%s s WHERE %s GROUP BY %s) k",
 		stageName, b.within("s"), quoteAll("s.", w.spec.Match))
 	st.keyExists = b.keyExists()
+	if w.spec.OnConflict == Update && !w.table.HasInsertTriggers && w.table.Kind != 'p' {
+		st.mergePlain = b.mergePlain()
+		st.dropPlain = fmt.Sprintf("DELETE FROM pg_temp.%s WHERE %s <> ALL ($1::pg_catalog.int4[])", stageName, b.ord)
+	}
 	return st
 }
 
@@ -200,22 +209,52 @@ func (b *builder) update(layered bool) string {
 	if b.w.table.Kind == 'p' {
 		inserted = "NULL::pg_catalog.bool" // partitioned tables have no system columns
 	}
+	differs := ""
+	if !b.w.table.HasInsertTriggers { // they may change what is compared
+		differs = "WHERE " + b.differs() + " "
+	}
 	return fmt.Sprintf("WITH s AS MATERIALIZED (SELECT DISTINCT ON (%[1]s) s.* FROM %[2]s WHERE %[3]s ORDER BY %[1]s, s.%[4]s DESC), "+
-		"m AS (%[5]s FROM s ORDER BY %[1]s %[6]s %[7]s RETURNING %[8]s AS %[4]s) "+
+		"m AS (%[5]s FROM s %[9]sORDER BY %[1]s %[6]s %[7]s RETURNING %[8]s AS %[4]s) "+
 		"SELECT (SELECT count(*) FROM s), count(*) FILTER (WHERE m.%[4]s), count(*) FROM m",
-		match, from, where, b.ord, b.into, b.conflict, b.doUpdate(), inserted)
+		match, from, where, b.ord, b.into, b.conflict, b.doUpdate(), inserted, differs)
+}
+
+// mergePlain is update without a look for other rows of the same key.
+func (b *builder) mergePlain() string {
+	return fmt.Sprintf("WITH m AS (%s FROM pg_temp.%s s WHERE %s AND s.%[4]s <> ALL ($3::pg_catalog.int4[]) AND %[5]s ORDER BY %[6]s %[7]s %[8]s"+
+		" RETURNING xmax = 0 AS %[4]s) SELECT count(*) FILTER (WHERE m.%[4]s), count(*) FROM m",
+		b.into, stageName, b.within("s"), b.ord, b.differs(), quoteAll("s.", b.w.spec.Match), b.conflict, b.doUpdate())
+}
+
+// differs is false for a row that is in the table as it should be. ON CONFLICT would find that out, too, but lock the row,
+// which is as good as writing it.
+func (b *builder) differs() string {
+	is, was := b.compared("s."), b.compared("t.")
+	same := ""
+	if is != nil {
+		same = fmt.Sprintf(" AND (%s) IS NOT DISTINCT FROM (%s)", strings.Join(was, ", "), strings.Join(is, ", "))
+	}
+	return fmt.Sprintf("NOT EXISTS (SELECT FROM %s t WHERE %s%s)", b.table, b.sameKey("t", "s"), same)
+}
+
+// compared are the columns that are not in the key, as they are compared.
+func (b *builder) compared(prefix string) (out []string) {
+	for i, c := range b.w.columns {
+		if !b.w.isMatch[i] {
+			out = append(out, comparable(c, prefix+quote(c.Name)))
+		}
+	}
+	return out
 }
 
 func (b *builder) doUpdate() string {
-	var set, was, is []string
+	var set []string
 	for i, c := range b.w.columns {
-		if b.w.isMatch[i] {
-			continue
+		if !b.w.isMatch[i] {
+			set = append(set, fmt.Sprintf("%s = excluded.%s", quote(c.Name), quote(c.Name)))
 		}
-		set = append(set, fmt.Sprintf("%s = excluded.%s", quote(c.Name), quote(c.Name)))
-		was = append(was, comparable(c, "t."+quote(c.Name)))
-		is = append(is, comparable(c, "excluded."+quote(c.Name)))
 	}
+	was, is := b.compared("t."), b.compared("excluded.")
 	if set == nil {
 		return "DO NOTHING" // nothing but the key: it is there as it should be
 	}

@@ -30,7 +30,10 @@ func (b *Batch) look(values [][]byte) {
 	if len(b.rows) == 0 {
 		b.era = b.keys.begin()
 	}
-	known, sure := b.keys.add(values)
+	hash, known, sure := b.keys.add(values)
+	if b.update {
+		b.hashes = append(b.hashes, hash)
+	}
 	if known {
 		b.suspects = append(b.suspects, len(b.rows))
 	}
@@ -40,6 +43,7 @@ func (b *Batch) look(values [][]byte) {
 
 // suspectsIn are the suspects among the rows [from, end).
 func (b *Batch) suspectsIn(from, end int) []int {
+	b.together()
 	first, _ := slices.BinarySearch(b.suspects, from)
 	last, _ := slices.BinarySearch(b.suspects, end)
 	return b.suspects[first:last]
