@@ -13,16 +13,18 @@ func (f Format) compileArray() (*Converter, error) {
 		element = *f.Element
 	}
 	if element.Type == Array {
-		return nil, fmt.Errorf("element: arrays of arrays are not supported; import the text as json")
+		return nil, problem("element", "", "is an array itself, which is not supported", "import the text as json")
 	}
 	convert, err := element.Compile()
 	if err != nil {
-		return nil, fmt.Errorf("element: %w", err)
+		return nil, within("element", err)
 	}
+	whole := jsonArray{convert}.append
 	if f.Separator == "" {
-		return &Converter{jsonArray{convert}.append}, nil
+		return &Converter{text: whole}, nil
 	}
-	return &Converter{splitArray{convert, []byte(f.Separator), element.Type == "" || element.Type == Text}.append}, nil
+	split := splitArray{convert, []byte(f.Separator), element.Type == "" || element.Type == Text}
+	return &Converter{text: split.append, value: whole}, nil
 }
 
 // splitArray takes elements between separators. An empty element is an empty
@@ -44,7 +46,7 @@ func (a splitArray) append(dst, value []byte) ([]byte, error) {
 		var err error
 		if len(one) == 0 && !a.text {
 			dst = append(dst, "NULL"...)
-		} else if dst, err = appendElement(dst, one, a.element); err != nil {
+		} else if dst, err = appendElement(dst, one, a.element.Append); err != nil {
 			return nil, fmt.Errorf("element %d: %w", n, err)
 		}
 		if !more {
@@ -55,7 +57,8 @@ func (a splitArray) append(dst, value []byte) ([]byte, error) {
 	}
 }
 
-// jsonArray takes a JSON array of values that are no arrays; null is NULL.
+// jsonArray takes a JSON array of values that are no arrays; null is NULL. Its numbers and truth values are written as
+// JSON has them, its strings in the format of the elements.
 type jsonArray struct{ element *Converter }
 
 func (a jsonArray) append(dst, value []byte) ([]byte, error) {
@@ -81,11 +84,11 @@ func (a jsonArray) append(dst, value []byte) ([]byte, error) {
 			err = fmt.Errorf("element %d is an array; arrays of arrays are not supported", n)
 			return false
 		}
-		text := v.Raw
-		if v.Type == gjson.String {
-			text = v.Str
+		text, convert := v.Raw, a.element.appendValue
+		if v.Type == gjson.String && !a.element.json {
+			text, convert = v.Str, a.element.appendString
 		}
-		if dst, err = appendElement(dst, []byte(text), a.element); err != nil {
+		if dst, err = appendElement(dst, []byte(text), convert); err != nil {
 			err = fmt.Errorf("element %d: %w", n, err)
 		}
 		return err == nil
@@ -97,10 +100,10 @@ func (a jsonArray) append(dst, value []byte) ([]byte, error) {
 }
 
 // appendElement writes one element in quotes, so that none of it has a meaning.
-func appendElement(dst, value []byte, element *Converter) ([]byte, error) {
+func appendElement(dst, value []byte, convert func(dst, value []byte) ([]byte, error)) ([]byte, error) {
 	dst = append(dst, '"')
 	from := len(dst)
-	dst, err := element.Append(dst, value)
+	dst, err := convert(dst, value)
 	if err != nil {
 		return nil, err
 	}

@@ -40,12 +40,12 @@ func (f Format) compileTime() (*Converter, error) {
 		}
 		d.readers = append(d.readers, readers...)
 	}
-	return &Converter{d.append}, nil
+	return &Converter{text: d.append}, nil
 }
 
 func (d *datetime) compile(layout string) ([]reader, error) {
 	if d.kind == Time && (layout == layoutUnix || layout == layoutUnixMS) {
-		return nil, fmt.Errorf("layout %q: a moment is no time of the day; set the type timestamp", layout)
+		return nil, problem("layout", layout, "is a moment, no time of the day", "set type: timestamp")
 	}
 	switch layout {
 	case layoutUnix:
@@ -107,20 +107,20 @@ func (d *datetime) complete(layout string, parsed []token) error {
 			p = month
 		}
 		if has[p]++; has[p] > 1 {
-			return fmt.Errorf("layout %q: has a part twice; MM is the month, mm the minute, HH or hh the hour, ss the second", layout)
+			return problem("layout", layout, "has a part twice", "MM is the month, mm the minute, HH or hh the hour, ss the second")
 		}
 	}
 	switch {
 	case has[hour] > 0 && has[hour12] > 0:
-		return fmt.Errorf("layout %q: has two hours; choose HH, or hh with a", layout)
+		return problem("layout", layout, "has two hours", "choose HH, or hh with a")
 	case has[hour12] != has[half]:
-		return fmt.Errorf("layout %q: hh and a belong together; use HH for 24 hours", layout)
+		return problem("layout", layout, "has one of hh and a, which belong together", "use HH for 24 hours")
 	case d.kind == Time && has[hour]+has[hour12] == 0:
-		return fmt.Errorf("layout %q: a time needs an hour", layout)
+		return problem("layout", layout, "has no hour", "add HH")
 	case d.kind != Time && (has[year] == 0 || has[month] == 0 || has[day] == 0):
-		return fmt.Errorf("layout %q: a %s needs a year, a month and a day", layout, d.kind)
+		return problem("layout", layout, "lacks a year, a month or a day", "such as yyyy-MM-dd")
 	case has[fraction] > 0 && has[second] == 0:
-		return fmt.Errorf("layout %q: S is the fraction of a second, and there is no second", layout)
+		return problem("layout", layout, "has S, the fraction of a second, and no second", "add ss")
 	}
 	return nil
 }

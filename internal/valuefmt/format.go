@@ -2,9 +2,10 @@ package valuefmt
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -55,27 +56,49 @@ type Format struct {
 
 // Converter converts the values of a column. It is safe for concurrent use.
 type Converter struct {
-	convert func(dst, value []byte) ([]byte, error)
+	// text takes a text of the file; value what JSON says without quotes, nil: as text.
+	text, value func(dst, value []byte) ([]byte, error)
+	json        bool // what comes out is JSON
 }
 
 // Append appends what PostgreSQL is to read for value to dst. An error says what was
 // expected; dst is then returned as it was.
 func (c *Converter) Append(dst, value []byte) ([]byte, error) {
-	out, err := c.convert(dst, value)
+	out, err := c.text(dst, value)
 	if err != nil {
 		return dst, err
 	}
 	return out, nil
 }
 
-// Compile checks the format. Its errors name the field that is wrong.
+// appendValue is Append of a JSON value that is no string.
+func (c *Converter) appendValue(dst, value []byte) ([]byte, error) {
+	if c.value == nil {
+		return c.Append(dst, value)
+	}
+	out, err := c.value(dst, value)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// appendString is Append of the text of a JSON string, which stays one where JSON is wanted.
+func (c *Converter) appendString(dst, value []byte) ([]byte, error) {
+	if c.json {
+		return appendJSONString(dst, value), nil
+	}
+	return c.Append(dst, value)
+}
+
+// Compile checks the format. Its error is a [*Problem].
 func (f Format) Compile() (*Converter, error) {
 	if err := f.foreign(); err != nil {
 		return nil, err
 	}
 	switch f.Type {
 	case "", Text:
-		return &Converter{func(dst, value []byte) ([]byte, error) { return append(dst, value...), nil }}, nil
+		return &Converter{text: func(dst, value []byte) ([]byte, error) { return append(dst, value...), nil }}, nil
 	case Array:
 		return f.compileArray()
 	case Boolean:
@@ -83,35 +106,58 @@ func (f Format) Compile() (*Converter, error) {
 	case Date, Time, Timestamp:
 		return f.compileTime()
 	case JSON:
-		return &Converter{appendJSON}, nil
+		return &Converter{text: appendJSON, json: true}, nil
 	case Number:
 		return f.compileNumber()
 	}
-	return nil, fmt.Errorf("unknown type %q; choose text, array, boolean, date, json, number, time or timestamp", f.Type)
+	return nil, problem("type", string(f.Type), "is no type", "choose text, array, boolean, date, json, number, time or timestamp")
+}
+
+// code is the SQLSTATE of PostgreSQL for a value that is not written so.
+func (f Format) code() string {
+	switch {
+	case f.Type == Array && f.Element != nil:
+		return f.Element.code()
+	case f.Type == Date || f.Type == Time || f.Type == Timestamp:
+		return "22007" // invalid_datetime_format
+	}
+	return "22P02" // invalid_text_representation
 }
 
 // foreign refuses what has no meaning for the type, so that a slip does not pass silently.
 func (f Format) foreign() error {
-	isTime := f.Type == Date || f.Type == Time || f.Type == Timestamp
+	times := []Type{Date, Time, Timestamp}
 	for _, field := range []struct {
 		name string
 		set  bool
-		fits bool
+		of   []Type
 	}{
-		{"decimal", f.Decimal != "", f.Type == Number},
-		{"grouping", f.Grouping != "", f.Type == Number},
-		{"element", f.Element != nil, f.Type == Array},
-		{"separator", f.Separator != "", f.Type == Array},
-		{"false", len(f.False) > 0, f.Type == Boolean},
-		{"true", len(f.True) > 0, f.Type == Boolean},
-		{"layouts", len(f.Layouts) > 0, isTime},
-		{"location", f.Location != nil, f.Type == Timestamp},
+		{"decimal", f.Decimal != "", []Type{Number}},
+		{"grouping", f.Grouping != "", []Type{Number}},
+		{"element", f.Element != nil, []Type{Array}},
+		{"separator", f.Separator != "", []Type{Array}},
+		{"false_if", len(f.False) > 0, []Type{Boolean}},
+		{"true_if", len(f.True) > 0, []Type{Boolean}},
+		{"layout", len(f.Layouts) > 0, times},
+		{"timezone", f.Location != nil, times[2:]},
 	} {
-		if field.set && !field.fits {
-			return fmt.Errorf("%s has no meaning for the type %q; remove it, or set another type", field.name, f.Type)
+		if field.set && !slices.Contains(field.of, f.Type) {
+			return problem(field.name, "", fmt.Sprintf("has no meaning for type %s", cmp.Or(f.Type, Text)), "it is of "+typeWords(field.of)+"; set the type, or remove it")
 		}
 	}
 	return nil
+}
+
+func typeWords(types []Type) string {
+	words := "type " + string(types[0])
+	for i, t := range types[1:] {
+		between := ", "
+		if i == len(types)-2 {
+			between = " or "
+		}
+		words += between + string(t)
+	}
+	return words
 }
 
 // quoted shows a value in an error without flooding it.
@@ -126,7 +172,11 @@ func quoted(value []byte) string {
 
 func (f Format) compileBoolean() (*Converter, error) {
 	if (len(f.True) == 0) != (len(f.False) == 0) {
-		return nil, errors.New("true and false: declare the words of both, or of none")
+		missing := "true_if"
+		if len(f.True) > 0 {
+			missing = "false_if"
+		}
+		return nil, problem(missing, "", "is missing", "give the words of both, or of none")
 	}
 	yes, no := f.True, f.False
 	if len(yes) == 0 {
@@ -135,11 +185,11 @@ func (f Format) compileBoolean() (*Converter, error) {
 	for _, word := range yes {
 		for _, other := range no {
 			if strings.EqualFold(word, other) {
-				return nil, fmt.Errorf("true and false: %q is in both", word)
+				return nil, problem("false_if", other, "is in true_if, too", "remove it from one of them")
 			}
 		}
 	}
-	return &Converter{func(dst, value []byte) ([]byte, error) {
+	words := func(dst, value []byte) ([]byte, error) {
 		value = bytes.TrimSpace(value)
 		for _, word := range yes {
 			if bytes.EqualFold(value, []byte(word)) {
@@ -152,6 +202,12 @@ func (f Format) compileBoolean() (*Converter, error) {
 			}
 		}
 		return nil, fmt.Errorf("%s is neither %s (true) nor %s (false)", quoted(value), strings.Join(yes, ", "), strings.Join(no, ", "))
+	}
+	return &Converter{text: words, value: func(dst, value []byte) ([]byte, error) {
+		if text := string(value); text == "true" || text == "false" {
+			return append(dst, value...), nil
+		}
+		return words(dst, value)
 	}}, nil
 }
 
@@ -160,4 +216,23 @@ func appendJSON(dst, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not valid JSON", quoted(value))
 	}
 	return append(dst, value...), nil
+}
+
+// appendJSONString writes a text as a string of JSON.
+func appendJSONString(dst, value []byte) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, b := range value {
+		switch {
+		case b == '"' || b == '\\':
+			dst = append(dst, '\\', b)
+		case b == '\n':
+			dst = append(dst, '\\', 'n')
+		case b < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
+		default:
+			dst = append(dst, b)
+		}
+	}
+	return append(dst, '"')
 }

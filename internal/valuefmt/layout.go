@@ -68,7 +68,7 @@ func parseLayout(layout string) ([]token, error) {
 		case c == '\'':
 			inner, after, closed := strings.Cut(rest[1:], "'")
 			if !closed {
-				return nil, fmt.Errorf("layout %q: a ' is not closed", layout)
+				return nil, problem("layout", layout, "has a ' that is not closed", "")
 			}
 			text(inner)
 			rest = after
@@ -76,7 +76,7 @@ func parseLayout(layout string) ([]token, error) {
 			n := len(rest) - len(strings.TrimLeft(rest, string(rune(c))))
 			t, ok := known[rest[:n]]
 			if !ok {
-				return nil, fmt.Errorf("layout %q: %q has no meaning; enclose text in ', and write dates like yyyy-MM-dd HH:mm:ss", layout, rest[:n])
+				return nil, problem("layout", layout, fmt.Sprintf("has %q, which means nothing", rest[:n]), "write dates like yyyy-MM-dd HH:mm:ss, and enclose text in '")
 			}
 			all = append(all, t)
 			rest = rest[n:]

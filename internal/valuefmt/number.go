@@ -19,13 +19,13 @@ func (f Format) compileNumber() (*Converter, error) {
 	for _, sign := range []struct{ name, value string }{{"decimal", n.decimal}, {"grouping", n.grouping}} {
 		r, size := utf8.DecodeRuneInString(sign.value)
 		if sign.value != "" && (size != len(sign.value) || unicode.IsDigit(r) || unicode.IsLetter(r) || r == '-' || r == '+') {
-			return nil, fmt.Errorf("%s: %q; choose one character that is no digit, letter or sign", sign.name, sign.value)
+			return nil, problem(sign.name, sign.value, "is not one character that is no digit, letter or sign", "")
 		}
 	}
 	if n.decimal == n.grouping {
-		return nil, fmt.Errorf("decimal and grouping are both %q; choose two characters, or leave grouping out", n.decimal)
+		return nil, problem("grouping", n.grouping, "is decimal, too", "choose two characters, or leave grouping out")
 	}
-	return &Converter{n.append}, nil
+	return &Converter{text: n.append, value: number{decimal: "."}.append}, nil
 }
 
 // append writes digits, a point and digits. No digit is lost or added.

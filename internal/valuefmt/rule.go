@@ -2,18 +2,19 @@ package valuefmt
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 )
 
-// State is what a record has for a field.
+// State is how a record has a field.
 type State uint8
 
 // The states.
 const (
-	Present State = iota // a value, perhaps of no length
-	Empty                // nothing between two delimiters
-	Null                 // null, said so
+	Bare    State = iota // a text without quotes; one of no length is an empty field
+	Quoted               // a text in quotes, perhaps of no length
+	String               // a string of JSON, its quotes and escapes resolved
+	Value                // a number, true, false, an array or an object of JSON, as it stands there
+	Null                 // null of JSON
 	Missing              // the record does not have the field
 )
 
@@ -38,14 +39,14 @@ type Column struct {
 	rule      Rule
 	converter *Converter
 	nullIf    [][]byte
-	keepEmpty bool // a value of no length is one
+	keepEmpty bool // a text of no length in quotes is a value
 }
 
-// Compile checks the rule. Its errors name the field that is wrong.
+// Compile checks the rule. Its error is a [*Problem].
 func (r Rule) Compile() (*Column, error) {
 	converter, err := r.Format.Compile()
 	if err != nil {
-		return nil, fmt.Errorf("format: %w", err)
+		return nil, err
 	}
 	c := &Column{rule: r, converter: converter}
 	c.keepEmpty = r.Format.Type == "" || r.Format.Type == Text || slices.Contains(r.Format.True, "") || slices.Contains(r.Format.False, "")
@@ -55,6 +56,9 @@ func (r Rule) Compile() (*Column, error) {
 	return c, nil
 }
 
+// Code is the SQLSTATE that PostgreSQL has for values like those that Append refuses.
+func (c *Column) Code() string { return c.rule.Format.code() }
+
 // Append appends what PostgreSQL is to read for a field to dst. null says that
 // it is NULL, and nothing was appended. A quoted field of no length is a value of a
 // text column only: in files that quote everything, it is how others are left empty.
@@ -62,16 +66,36 @@ func (c *Column) Append(dst, value []byte, state State) (out []byte, null bool, 
 	if state == Null {
 		return dst, true, nil
 	}
-	if c.rule.Trim {
+	if c.rule.Trim && state != Value {
 		value = bytes.TrimSpace(value)
 	}
-	empty := state != Present || len(value) == 0 && !c.keepEmpty
-	if empty = empty || slices.ContainsFunc(c.nullIf, func(text []byte) bool { return bytes.Equal(text, value) }); empty {
+	if c.empty(value, state) {
 		if c.rule.Default == nil {
 			return dst, true, nil
 		}
 		return append(dst, *c.rule.Default...), false, nil
 	}
-	out, err = c.converter.Append(dst, value)
+	switch state {
+	case String:
+		out, err = c.converter.appendString(dst, value)
+	case Value:
+		out, err = c.converter.appendValue(dst, value)
+	default:
+		out, err = c.converter.Append(dst, value)
+	}
 	return out, false, err
+}
+
+func (c *Column) empty(value []byte, state State) bool {
+	switch {
+	case state == Missing:
+		return true
+	case len(value) > 0:
+	case state == Bare:
+		return true
+	case state == String && c.rule.Format.Type == JSON: // "" is a value of JSON
+	case !c.keepEmpty:
+		return true
+	}
+	return slices.ContainsFunc(c.nullIf, func(text []byte) bool { return bytes.Equal(text, value) })
 }

@@ -5,24 +5,36 @@ import "testing"
 func TestRule(t *testing.T) {
 	t.Parallel()
 
-	zero, none := "0", "none"
+	zero, none, empty := "0", "none", "{}"
 	text := Rule{}
 	trimmed := Rule{Trim: true, NullIf: []string{"", "N/A"}}
 	number := Rule{Format: Format{Type: Number, Decimal: ","}, Default: &zero, NullIf: []string{"-"}}
 	filled := Rule{Default: &none}
 	flag := Rule{Format: Format{Type: Boolean, True: []string{"x"}, False: []string{""}}}
 	const null, bad = "<null>", "<error>"
+	german := Rule{Format: Format{Type: Number, Decimal: ",", Grouping: "."}}
+	words := Rule{Format: Format{Type: Boolean, True: []string{"ja", "1"}, False: []string{"nein", "2"}}}
+	list := Rule{Format: Format{Type: Array, Separator: ";", Element: &german.Format}}
+	document := Rule{Format: Format{Type: JSON}, NullIf: []string{"-"}, Default: &empty}
+	documents := Rule{Format: Format{Type: Array, Element: &Format{Type: JSON}}}
 	tests := []struct {
 		rule  Rule
 		value string
 		state State
 		want  string
 	}{
-		{text, " a ", Present, " a "}, {text, "", Present, ""}, {text, "", Empty, null}, {text, "", Missing, null}, {text, "", Null, null},
-		{trimmed, " a ", Present, "a"}, {trimmed, " N/A ", Present, null}, {trimmed, "  ", Present, null},
-		{number, "1,5", Present, "1.5"}, {number, "", Present, "0"}, {number, "", Empty, "0"}, {number, "-", Present, "0"}, {number, "", Missing, "0"}, {number, "", Null, null}, {number, "x", Present, bad},
-		{filled, "", Present, ""}, {filled, "", Empty, "none"}, {filled, "", Missing, "none"},
-		{flag, "x", Present, "true"}, {flag, "", Present, "false"}, {flag, "", Empty, null},
+		{text, " a ", Bare, " a "}, {text, "", Quoted, ""}, {text, "", String, ""}, {text, "", Bare, null}, {text, "", Missing, null}, {text, "", Null, null}, {text, `{"a": 1}`, Value, `{"a": 1}`},
+		{trimmed, " a ", Quoted, "a"}, {trimmed, " N/A ", Bare, null}, {trimmed, "  ", Quoted, null},
+		{Rule{Trim: true}, "  ", Bare, null}, {Rule{Trim: true}, "  ", Quoted, ""},
+		{number, "1,5", Bare, "1.5"}, {number, "", Quoted, "0"}, {number, "", Bare, "0"}, {number, "-", Quoted, "0"}, {number, "", Missing, "0"}, {number, "", Null, null}, {number, "x", Bare, bad},
+		{filled, "", Quoted, ""}, {filled, "", Bare, "none"}, {filled, "", Missing, "none"}, {filled, "", String, ""},
+		{flag, "x", Bare, "true"}, {flag, "", Quoted, "false"}, {flag, "", Bare, null},
+
+		{german, "1.234", Bare, "1234"}, {german, "1.234", String, "1234"}, {german, "1.234", Value, "1.234"}, {german, "true", Value, bad},
+		{words, "JA", String, "true"}, {words, "true", String, bad}, {words, "true", Value, "true"}, {words, "false", Value, "false"}, {words, "1", Value, "true"}, {words, "3", Value, bad},
+		{list, "1,5;2", Bare, `{"1.5","2"}`}, {list, "1,5;2", String, `{"1.5","2"}`}, {list, `[1.5, "1,5", null]`, Value, `{"1.5","1.5",NULL}`}, {list, "1.5", Value, bad},
+		{document, `{"a":1}`, Quoted, `{"a":1}`}, {document, "abc", Quoted, bad}, {document, "a\"\\\n\x01<é", String, `"a\"\\\n\u0001<é"`}, {document, "", String, `""`}, {document, "-", String, "{}"}, {document, "1.0", Value, "1.0"}, {document, "", Missing, "{}"},
+		{documents, `["a", {"b": 1}, null, "\u00e9"]`, Value, `{"\"a\"","{\"b\": 1}",NULL,"\"\\u00e9\""}`},
 	}
 	for _, tt := range tests {
 		c, err := tt.rule.Compile()

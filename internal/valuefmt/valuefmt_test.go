@@ -102,13 +102,13 @@ func TestCompileErrors(t *testing.T) {
 		f    Format
 		want string
 	}{
-		{Format{Type: "money"}, "unknown type"}, {Format{Decimal: ","}, "decimal has no meaning"}, {Format{Type: Date, Location: time.UTC}, "location has no meaning"},
-		{Format{Type: Number, Grouping: "."}, "both"}, {Format{Type: Number, Decimal: "5"}, "decimal"}, {Format{Type: Number, Grouping: ",,"}, "grouping"}, {Format{Type: Number, Decimal: "-"}, "sign"},
-		{Format{Type: Boolean, True: []string{"x"}}, "both"}, {Format{Type: Boolean, True: []string{"x"}, False: []string{"X"}}, "in both"},
-		{Format{Type: Date, Layouts: []string{"DD.MM.YYYY"}}, `"DD" has no meaning`}, {Format{Type: Date, Layouts: []string{"dd.MM"}}, "needs a year"}, {Format{Type: Date, Layouts: []string{"yyyy-mm-dd"}}, "needs a year, a month"},
+		{Format{Type: "money"}, "is no type"}, {Format{Decimal: ","}, "decimal: has no meaning for type text"}, {Format{Type: Date, Location: time.UTC}, "timezone: has no meaning for type date; it is of type timestamp"},
+		{Format{Type: Number, Grouping: "."}, "grouping: \".\" is decimal, too"}, {Format{Type: Number, Decimal: "5"}, "decimal"}, {Format{Type: Number, Grouping: ",,"}, "grouping"}, {Format{Type: Number, Decimal: "-"}, "sign"},
+		{Format{Type: Boolean, True: []string{"x"}}, "false_if: is missing"}, {Format{Type: Boolean, True: []string{"x"}, False: []string{"X"}}, "in true_if, too"},
+		{Format{Type: Date, Layouts: []string{"DD.MM.YYYY"}}, `"DD", which means nothing`}, {Format{Type: Date, Layouts: []string{"dd.MM"}}, "lacks a year"}, {Format{Type: Date, Layouts: []string{"yyyy-mm-dd"}}, "lacks a year, a month"},
 		{Format{Type: Timestamp, Layouts: []string{"yyyy-MM-dd hh:mm"}}, "belong together"}, {Format{Type: Timestamp, Layouts: []string{"yyyy-MM-dd HH:MM"}}, "twice"}, {Format{Type: Time, Layouts: []string{"mm"}}, "hour"},
 		{Format{Type: Time, Layouts: []string{"HH.S"}}, "no second"}, {Format{Type: Time, Layouts: []string{"unix"}}, "no time of the day"}, {Format{Type: Date, Layouts: []string{"yyyy-MM-dd'T"}}, "not closed"},
-		{Format{Type: Array, Element: &Format{Type: Array}}, "arrays of arrays"}, {Format{Type: Array, Element: &Format{Type: "x"}}, "element: unknown"},
+		{Format{Type: Array, Element: &Format{Type: Array}}, "element: is an array itself"}, {Format{Type: Array, Element: &Format{Type: "x"}}, `element: type: "x" is no type`},
 	}
 	for _, tt := range tests {
 		if _, err := tt.f.Compile(); err == nil || !strings.Contains(err.Error(), tt.want) {
