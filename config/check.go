@@ -64,6 +64,7 @@ func (d *decoder) checkImport(i *Import, at path) {
 	if d.sure(at, "header", "columns") {
 		d.checkFields(i, at)
 	}
+	d.checkValues(i, at)
 	if i.Delimiter != 0 && i.Delimiter == i.Quote && d.sure(at, "delimiter", "quote") {
 		field := "delimiter"
 		if _, _, given := locate(d.config.root, at.join(field)); !given {

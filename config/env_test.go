@@ -116,9 +116,10 @@ jobs:
   a: {kind: import, table: "t", queue: "${S}", match: ["${S}", "${S}"], header: false, columns: {a: "${S}", b: {field: "${S}"}}}
   b: {kind: "${S}", table: x}
   c: {kind: import, table: "t", match: ["${S}", "${S}"], columns: {b}}
+  d: {kind: import, table: "t", columns: {a: {type: number, decimal: "${S}"}, b: {type: date, layout: [iso, "${S}"]}, c: {type: number, default: "${S}"}}}
 `, opts)...)
-	if len(got) != 23 {
-		t.Errorf("%d errors, want 23:\n%s", len(got), strings.Join(got, "\n"))
+	if len(got) != 26 {
+		t.Errorf("%d errors, want 26:\n%s", len(got), strings.Join(got, "\n"))
 	}
 	if all := strings.Join(got, "\n"); strings.Contains(all, "hunter2") {
 		t.Errorf("a secret is shown:\n%s", all)

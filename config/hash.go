@@ -77,7 +77,7 @@ type paramDefinition struct {
 
 // Hash is the version of the definition, as a SHA-256 in hexadecimal: runs of jobs
 // with different hashes are never the same run. It covers what changes the meaning
-// (for an import: table, format, header, delimiter, quote, columns, set, match,
+// (for an import: table, format, header, delimiter, quote, columns with the form of their values, set, match,
 // on_conflict and mode; for a request: url, method and the names of the headers; for a command:
 // argv, dir and the names in env; for a mail: all but timeout; for a statement: the
 // statement; for an export: all but ranges, timeout, chunk and expire; for a clean-up: rules and archive; for kind each: all; for a kind of the user's own: kind and args; for any: the params with
@@ -156,6 +156,7 @@ func sortedColumns(columns []Column) []Column {
 	})
 	for i := range out {
 		out[i].NullIf = slices.Sorted(slices.Values(out[i].NullIf))
+		out[i].TrueIf, out[i].FalseIf = slices.Sorted(slices.Values(out[i].TrueIf)), slices.Sorted(slices.Values(out[i].FalseIf))
 	}
 	return out
 }

@@ -36,6 +36,7 @@ func TestHash(t *testing.T) {
 	for _, same := range []string{
 		base + ", queue: low, priority: 3, retry: {delay: 1s}, stall: 1h, retention: {runs: 1d}, max_record: 1MiB, reject_limit: {rows: 1}",
 		base + `, format: csv, header: true, ragged: reject`,
+		strings.Replace(base, "a: A", "a: {field: A, type: text}", 1),
 		`kind: import, table: '"app".t', on_conflict: skip, match: [b, a], set: {d: now on change, c: now on insert}, columns: {b: {null_if: [y, x], field: B, trim: false}, a: {field: A}}`,
 	} {
 		if hash(same) != hash(base) {
@@ -59,6 +60,17 @@ func TestHash(t *testing.T) {
 		"kind: import, table: app.t, columns: {a, b: {null_if: [x]}}",
 		"kind: import, table: app.t, columns: {a, b: {null_if: [y]}}",
 		"kind: import, table: app.t, columns: {a, b: a}",
+		"kind: import, table: app.t, columns: {a, b: {default: x}}",
+		"kind: import, table: app.t, columns: {a, b: {default: ''}}",
+		"kind: import, table: app.t, columns: {a, b: {type: number}}",
+		"kind: import, table: app.t, columns: {a, b: {type: number, decimal: ','}}",
+		"kind: import, table: app.t, columns: {a, b: {type: date, layout: [iso, excel]}}",
+		"kind: import, table: app.t, columns: {a, b: {type: date, layout: [excel, iso]}}",
+		"kind: import, table: app.t, columns: {a, b: {type: timestamp}}",
+		"kind: import, table: app.t, columns: {a, b: {type: timestamp, timezone: UTC}}",
+		"kind: import, table: app.t, columns: {a, b: {type: boolean, true_if: a, false_if: b}}",
+		"kind: import, table: app.t, columns: {a, b: {type: array, separator: a}}",
+		"kind: import, table: app.t, columns: {a, b: {type: array, separator: a, element: {type: number}}}",
 		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}]",
 		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 2d}]",
 		"kind: cleanup, rules: [{table: a.t, column: c, expired: true}]",

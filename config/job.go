@@ -120,7 +120,10 @@ type Column struct {
 	Field  string   // name in the header
 	Number int      // place in the record, from 1; without header only
 	Trim   bool     // remove white space on both ends
-	NullIf []string // texts that become NULL
+	NullIf []string // texts that become NULL, or the default
+	// Default is for fields that are empty or missing, as PostgreSQL reads it; nil: NULL.
+	Default *string `json:",omitempty"`
+	ValueFormat
 }
 
 // When a column is set by a [SetRule].

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -98,12 +99,14 @@ func rejectLimitFields() object[RejectLimit] {
 
 // columnFields are the long form of a column; see columns.
 func columnFields() object[Column] {
-	return object[Column]{
+	return slices.Concat(object[Column]{
 		row("field", fieldRef{}, "", "Name of the field in the header, or without header its number.",
 			func(c *Column) *Column { return c }).from("the name of the column"),
 		row("trim", boolean{}, "false", "Remove white space on both ends.",
 			func(c *Column) *bool { return &c.Trim }),
-		row("null_if", texts{"texts"}, "", "Texts that become NULL.",
+		row("null_if", texts{"texts"}, "", "Texts that stand for nothing: they become NULL, or the `default`.",
 			func(c *Column) *[]string { return &c.NullIf }),
-	}
+		row("default", literal{}, "", "What the column gets, written as PostgreSQL reads it, where the file has nothing: an empty field without quotes, a text of `null_if`, a field that `ragged: pad` adds, a member that an NDJSON object lacks, and with a `type` other than `text` also an empty field in quotes. A `null` of NDJSON stays NULL. A field that the whole file lacks is an error all the same.",
+			func(c *Column) **string { return &c.Default }),
+	}, formatFields(func(c *Column) *ValueFormat { return &c.ValueFormat }, valueTypes()), arrayFields())
 }

@@ -175,6 +175,7 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 		`jobs: {a: {kind: import, table: t, header: false, columns: {a: 1, b: {field: 2}}, delimiter: tab, quote: "'"}}`,
 		`jobs: {a: {kind: import, table: t, columns: {a, b: x}, match: , set: , delimiter: "\t"}}`,
 		`jobs: {a: {kind: import, table: t, delimiter: '\t', max_record: 1.5MiB, reject_limit: {ratio: 0.01}}}`,
+		`jobs: {a: {kind: import, table: t, columns: {a: {type: number, decimal: ",", grouping: ".", default: 0}, b: {type: boolean, true_if: ja, false_if: [nein, ""]}, c: {type: "${T:-array}", separator: ";", element: {type: date, layout: [iso, d.M.yyyy]}}}}}`,
 		"schedules:\nserver: {tokens: }\njobs: {a: {kind: own, schedule: 0 9 * * *}, b: {kind: own, schedule: {every: 1h, params: {a: [1]}}}}",
 		`schedules: {"b": {job: "${J:-a}", every: "${E:-1d}", timezone: "${Z:-UTC}", catch_up: "${C:-all}", overlap: "${O:-allow}", jitter: "${S:-1s}"}}` + "\njobs: {a: {kind: own}}",
 		"server: {cron_secret: [0123456789abcdef], tokens: [{name: a, role: operator, token: fedcba9876543210}]}",
@@ -200,6 +201,7 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 		"jobs: {A: {kind: own}}", "jobs: {a: {}}", "jobs: {a: own}", "jobs: {a: {kind: sync}}", "jobs: {a: {kind: tidemill.x}}", "jobs: {a: {kind: own, table: x}}",
 		"jobs: {a: {kind: own, args: [1]}}", "jobs: {a: {kind: import}}", "jobs: {a: {kind: import, table: t, args: {}}}",
 		"jobs: {a: {kind: import, table: t, header: 1}}", "jobs: {a: {kind: import, table: t, columns: [a]}}", "jobs: {a: {kind: import, table: t, columns: {a: {name: x}}}}",
+		"jobs: {a: {kind: import, table: t, columns: {a: {type: money}}}}", "jobs: {a: {kind: import, table: t, columns: {a: {default: [1]}}}}", "jobs: {a: {kind: import, table: t, columns: {a: {type: array, element: {type: array}}}}}",
 		"jobs: {a: {kind: import, table: t, match: a}}", "jobs: {a: {kind: import, table: t, match: [1]}}", "jobs: {a: {kind: import, table: t, set: {a: now}}}",
 		"jobs: {a: {kind: import, table: t, on_conflict: skp}}", "jobs: {a: {kind: import, table: t, max_record: 8M}}", "jobs: {a: {kind: import, table: t, delimiter: ab}}",
 		"jobs: {a: {kind: import, table: t, reject_limit: {row: 1}}}", "jobs: {a: {kind: import, table: t, priority: 5}}", "jobs: {a: {kind: import, table: t, retry: {dely: 1s}}}",
@@ -273,7 +275,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Job":      2, // Name and OwnDelays; Import, HTTP and so on stand for the fields of their kind
 		"Param":    1, // Name is the key
 		"Schedule": 1, // so it is here
-		"Column":   2, // Target is the key; Number shares its field with Field
+		"Column":   3, // Target is the key; Number shares its field with Field; ValueFormat has a line of its own
 	}
 	for name, pair := range map[string][2]int{
 		"Config":      {len(configFields()), reflect.TypeFor[Config]().NumField() - 1}, // root
@@ -297,7 +299,8 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"CleanupRule": {len(cleanupRuleFields()), reflect.TypeFor[CleanupRule]().NumField()},
 		"Import":      {len(importFields()), reflect.TypeFor[Import]().NumField()},
 		"RejectLimit": {len(rejectLimitFields()), reflect.TypeFor[RejectLimit]().NumField()},
-		"Column":      {len(columnFields()), reflect.TypeFor[Column]().NumField()},
+		"Column":      {len(columnFields()) - reflect.TypeFor[ValueFormat]().NumField(), reflect.TypeFor[Column]().NumField()},
+		"ValueFormat": {len(elementFields()) + len(arrayFields()), reflect.TypeFor[ValueFormat]().NumField()},
 	} {
 		if rows, members := pair[0], pair[1]-filledBesides[name]; rows != members {
 			t.Errorf("%s: %d fields in the tables, %d in Go", name, rows, members)

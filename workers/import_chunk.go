@@ -65,9 +65,9 @@ type importParser struct {
 	broken     error // what the file ends with, to be told when all before it is written
 	ordinal    int64
 	plan       *importPlan
-	maxRows    int
+	maxRows    int // of a chunk
 	maxRejects int64
-	values     [][]byte
+	values     rowValues
 }
 
 // fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
@@ -102,8 +102,11 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 		p.reject(c, record, record.Err.Code, "", record.Err.Message)
 		return
 	}
-	p.values = p.plan.values(p.values[:0], record.Fields)
-	if bad := c.batch.Append(p.values); bad != nil {
+	bad := p.values.read(p.plan, record.Fields)
+	if bad == nil {
+		bad = c.batch.Append(p.values.values)
+	}
+	if bad != nil {
 		p.reject(c, record, bad.Code, bad.Column, bad.Message)
 		return
 	}

@@ -1,7 +1,6 @@
 package workers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
-	"github.com/tidemill/tidemill/internal/rowio"
+	"github.com/tidemill/tidemill/internal/valuefmt"
 )
 
 // importPlan says which field of a record goes into which column, and how.
@@ -21,33 +20,9 @@ type importPlan struct {
 }
 
 type planColumn struct {
-	field  int
-	trim   bool
-	nullIf [][]byte
-}
-
-// values picks the values of one record in the order of the plan's columns. An empty field without quotes is NULL, an
-// empty one in quotes is an empty text, as in PostgreSQL's own CSV.
-func (p *importPlan) values(into [][]byte, fields []rowio.Field) [][]byte {
-	for _, column := range p.columns {
-		field := fields[column.field]
-		value := field.Value
-		if column.trim {
-			value = bytes.TrimSpace(value)
-		}
-		if len(value) == 0 && !field.Quoted {
-			value = nil
-		} else if value == nil {
-			value = []byte{}
-		}
-		for _, null := range column.nullIf {
-			if value != nil && bytes.Equal(value, null) {
-				value = nil
-			}
-		}
-		into = append(into, value)
-	}
-	return into
+	name  string
+	field int
+	rule  *valuefmt.Column // nil: values go as they are
 }
 
 // planImport maps the head of a file (the header's names, or as many empty names as there are fields) to the table.
@@ -62,11 +37,11 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 		if err != nil {
 			return nil, err
 		}
-		planned := planColumn{field: field, trim: column.Trim}
-		for _, null := range column.NullIf {
-			planned.nullIf = append(planned.nullIf, []byte(null))
+		rule, err := ruleOf(column)
+		if err != nil {
+			return nil, err
 		}
-		plan.columns = append(plan.columns, planned)
+		plan.columns = append(plan.columns, planColumn{column.Target, field, rule})
 		plan.spec.Columns = append(plan.spec.Columns, column.Target)
 	}
 	return plan, nil
@@ -171,5 +146,5 @@ func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *
 		}
 		problems = append(problems, cfg.Errorf(path, problem.Hint, "%s", problem.Message))
 	}
-	return problems, nil
+	return append(problems, checkFormats(cfg, job, table)...), nil
 }

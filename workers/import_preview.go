@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/textin"
 )
 
@@ -38,6 +39,8 @@ type PreviewField struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
 	First  string `json:"first"` // its value in the first row
+	// Value is what the column gets of it; nil for NULL, or if it is not written as the definition says.
+	Value *string `json:"value"`
 }
 
 // PreviewOpts names the file of PreviewImport.
@@ -60,7 +63,7 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	if err != nil {
 		return nil, err
 	}
-	source, err := lookAt(opts.Name, def, textin.Source(opts.Open))
+	source, err := lookAt(opts.Name, def, textin.Source(opts.Open), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +89,16 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 		records: source.records(stream, source.first, plan.width), stream: stream, source: source, plan: plan, maxRejects: int64(opts.Rows),
 	}
 	chunk := newImportChunk(writer)
-	first, err := p.read(parser, chunk, opts)
-	if err != nil {
+	p.mapping(plan, table, source)
+	if err := p.read(parser, chunk, opts); err != nil {
 		return nil, source.damaged(err)
 	}
-	p.mapping(plan, table, source, first)
 	return p, p.try(ctx, pool, writer, chunk, source.first)
 }
 
-// read parses the first rows, and returns the fields of the first good one.
-func (p *ImportPreview) read(parser *importParser, chunk *importChunk, opts PreviewOpts) (first []string, err error) {
+// read parses the first rows, and shows the first that can be read.
+func (p *ImportPreview) read(parser *importParser, chunk *importChunk, opts PreviewOpts) error {
+	shown := false
 	for parser.ordinal < int64(opts.Rows) {
 		record, err := parser.records.Next()
 		if errors.Is(err, io.EOF) {
@@ -103,13 +106,12 @@ func (p *ImportPreview) read(parser *importParser, chunk *importChunk, opts Prev
 			break
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		parser.ordinal++
-		if first == nil && record.Err == nil {
-			for _, field := range record.Fields {
-				first = append(first, string(field.Value))
-			}
+		if !shown && record.Err == nil {
+			shown = true
+			p.show(parser.plan, record)
 		}
 		parser.add(chunk, record)
 		chunk.end = importCursor{Offset: record.End, Line: record.NextLine, Ordinal: parser.ordinal}
@@ -122,10 +124,23 @@ func (p *ImportPreview) read(parser *importParser, chunk *importChunk, opts Prev
 		}
 		p.Rows = max(p.Rows, int64(float64(parser.ordinal)*float64(opts.Size)/float64(max(read, 1))))
 	}
-	return first, nil
+	return nil
 }
 
-func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *importSource, first []string) {
+// show fills in the values of a record.
+func (p *ImportPreview) show(plan *importPlan, record *rowio.Record) {
+	var row rowValues
+	_ = row.read(plan, record.Fields) // told as a reject
+	for i, column := range plan.columns {
+		p.Fields[i].First = string(record.Fields[column.field].Value)
+		if i < len(row.values) && row.values[i] != nil {
+			value := string(row.values[i])
+			p.Fields[i].Value = &value
+		}
+	}
+}
+
+func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *importSource) {
 	used := map[int]bool{}
 	for i, column := range plan.columns {
 		field := PreviewField{Field: source.names[column.field], Column: plan.spec.Columns[i]}
@@ -134,9 +149,6 @@ func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *imp
 		}
 		if column := table.Column(field.Column); column != nil {
 			field.Type = column.TypeName
-		}
-		if column.field < len(first) {
-			field.First = first[column.field]
 		}
 		used[column.field] = true
 		p.Fields = append(p.Fields, field)

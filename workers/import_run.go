@@ -21,6 +21,7 @@ type importRun struct {
 	cursor importCursor
 	source *importSource
 	file   fileNote
+	form   *importForm
 	plan   *importPlan
 	table  *bulk.Table
 	writer *bulk.Writer // makes the batches; the first lane writes with it, too
@@ -32,6 +33,8 @@ type importCursor struct {
 	Line    int64 `json:"line"`
 	Ordinal int64 `json:"ordinal"` // records before Offset, the header not counted
 	Staged  bool  `json:"staged,omitempty"`
+	// Form is nil in runs of versions that did not keep it.
+	Form *importForm `json:"form,omitempty"`
 }
 
 func (im *importRun) work(ctx context.Context) error {
@@ -80,7 +83,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		return importCursor{}, retry.Permanent(fmt.Errorf("the stored file %s has %d bytes, but had %d when it was uploaded; upload it again",
 			im.args.Object, size, im.args.Size))
 	}
-	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx))
+	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx), im.cursor.Form)
 	if err != nil {
 		return importCursor{}, err
 	}
@@ -88,7 +91,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	if err != nil {
 		return importCursor{}, err
 	}
-	im.file = im.source.note(head)
+	im.file, im.form = im.source.note(head), im.source.pin()
 	im.plan, err = planImport(im.def, table, head)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)
@@ -110,7 +113,9 @@ func (im *importRun) headNames() ([]string, error) {
 	case im.args.RejectsOf == 0:
 		return names, nil
 	case im.def.Format == config.NDJSON:
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == errorField }), nil
+		// The scanner's names, too: the plan counts places among them.
+		im.source.names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == errorField })
+		return im.source.names, nil
 	case im.def.Header && names[last] != errorField:
 		return nil, im.source.fail("the last field of the header is %q, not %s, so this is no file of rejects", names[last], errorField)
 	case last == 0:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
@@ -23,6 +24,7 @@ type importSource struct {
 	// names are those in the header, or of the members of JSON objects; without a header as many empty ones as there are fields.
 	names []string
 	first importCursor // of the first record
+	form  *importForm  // by which the run goes on; nil: at its beginning
 }
 
 // scanner reads records of either format.
@@ -30,16 +32,30 @@ type scanner interface {
 	Next() (*rowio.Record, error)
 }
 
+// importForm is what was found out about a file. A run keeps it from its first chunk on (importCursor), so that whatever
+// goes on with it, perhaps a newer version that judges otherwise, reads the rest as it read the beginning.
+type importForm struct {
+	Compression textin.Compression `json:"compression"`
+	Encoding    textin.Encoding    `json:"encoding"`
+	Delimiter   string             `json:"delimiter,omitempty"` // of CSV
+	Quote       string             `json:"quote,omitempty"`
+	Names       []string           `json:"names,omitempty"` // of NDJSON whose definition names no columns
+}
+
+// valid tells whether a run can go on by it.
+func (f *importForm) valid(format string) bool {
+	return f != nil && f.Compression != "" && f.Encoding != "" && (format == config.NDJSON || len(f.Delimiter) == 1 && len(f.Quote) == 1)
+}
+
 // lookAt finds out what the definition leaves open, and reads the header. What no row can be got from is a permanent error.
-func lookAt(name string, def *config.Import, open textin.Source) (*importSource, error) {
+// With a form, that of a run that goes on, nothing is left open, and nothing is asked that was answered at its beginning.
+func lookAt(name string, def *config.Import, open textin.Source, form *importForm) (*importSource, error) {
 	s := &importSource{name: name, def: def, open: open, first: importCursor{Line: 1}}
-	head, err := textin.Look(open, textin.Format{Compression: textin.Compression(def.Compression), Encoding: textin.Encoding(def.Encoding)})
-	if err != nil {
-		return nil, s.damaged(err)
+	if form.valid(def.Format) {
+		s.form = form
 	}
-	s.head = head
-	if doubt := head.Doubt(); doubt != "" {
-		return nil, s.fail("%s", doubt)
+	if err := s.look(); err != nil {
+		return nil, err
 	}
 	if def.Format == config.NDJSON {
 		return s, s.lookAtJSON()
@@ -47,12 +63,35 @@ func lookAt(name string, def *config.Import, open textin.Source) (*importSource,
 	return s, s.lookAtCSV()
 }
 
+func (s *importSource) look() (err error) {
+	s.head, err = textin.Look(s.open, textin.Format{Compression: textin.Compression(s.def.Compression), Encoding: textin.Encoding(s.def.Encoding)})
+	if s.form != nil {
+		// If it comes out the same, the words about it are worth keeping.
+		if known := (textin.Format{Compression: s.form.Compression, Encoding: s.form.Encoding}); err != nil || s.head.Format != known {
+			s.head, err = textin.Look(s.open, known)
+		}
+	}
+	if err != nil {
+		return s.damaged(err)
+	}
+	if doubt := s.head.Doubt(); doubt != "" && s.form == nil {
+		return s.fail("%s", doubt)
+	}
+	return nil
+}
+
 func (s *importSource) lookAtJSON() error {
-	if code, message, bad := rowio.ExplainNDJSON(s.head.Text); bad {
-		return s.fail("%s (%s)", message, code)
+	if s.form == nil {
+		if code, message, bad := rowio.ExplainNDJSON(s.head.Text); bad {
+			return s.fail("%s (%s)", message, code)
+		}
+	} else {
+		s.names = slices.Clone(s.form.Names)
 	}
 	for _, column := range s.def.Columns {
-		s.names = append(s.names, column.Field)
+		if !slices.Contains(s.names, column.Field) { // one may fill several columns
+			s.names = append(s.names, column.Field)
+		}
 	}
 	if s.names == nil {
 		s.names = rowio.MemberNames(s.head.Text)
@@ -68,15 +107,15 @@ func (s *importSource) lookAtCSV() error {
 	if !s.def.Header {
 		header = rowio.WithoutHeader
 	}
-	s.dialect = rowio.DetectDialect(s.head.Text, s.head.Whole,
-		rowio.Dialect{Delimiter: s.def.Delimiter, Quote: s.def.Quote, Header: header}, s.def.Comment)
-	code, message, bad := rowio.Explain(s.head.Text, s.csvOpts(s.first))
-	if bad && code == rowio.CodeDelimiter && s.def.Delimiter == 0 {
-		// Ragged records misled the statistics; the header knows better.
-		code, message, bad = s.delimiterOfHeader()
+	want := rowio.Dialect{Delimiter: s.def.Delimiter, Quote: s.def.Quote, Header: header}
+	if s.form != nil {
+		want.Delimiter, want.Quote = s.form.Delimiter[0], s.form.Quote[0]
 	}
-	if bad {
-		return s.fail("%s (%s)", message, code)
+	s.dialect = rowio.DetectDialect(s.head.Text, s.head.Whole, want, s.def.Comment)
+	if s.form == nil {
+		if err := s.explain(); err != nil {
+			return err
+		}
 	}
 	stream, err := s.text(0)
 	if err != nil {
@@ -98,6 +137,19 @@ func (s *importSource) lookAtCSV() error {
 		s.names[i] = strings.TrimSpace(string(field.Value))
 	}
 	s.first = importCursor{Offset: record.End, Line: record.NextLine}
+	return nil
+}
+
+// explain refuses a file from which no row can be got, and says why.
+func (s *importSource) explain() error {
+	code, message, bad := rowio.Explain(s.head.Text, s.csvOpts(s.first))
+	if bad && code == rowio.CodeDelimiter && s.def.Delimiter == 0 {
+		// Ragged records misled the statistics; the header knows better.
+		code, message, bad = s.delimiterOfHeader()
+	}
+	if bad {
+		return s.fail("%s (%s)", message, code)
+	}
 	return nil
 }
 
@@ -163,6 +215,17 @@ func (s *importSource) clean(raw []byte) []byte {
 		return raw
 	}
 	return s.head.Encoding.Clean(nil, raw)
+}
+
+// pin is what the next attempt goes on by.
+func (s *importSource) pin() *importForm {
+	form := &importForm{Compression: s.head.Compression, Encoding: s.head.Encoding}
+	if s.def.Format != config.NDJSON {
+		form.Delimiter, form.Quote = string(s.dialect.Delimiter), string(s.dialect.Quote)
+	} else if len(s.def.Columns) == 0 {
+		form.Names = s.names
+	}
+	return form
 }
 
 // note is what a run keeps of its file's form.

@@ -24,18 +24,18 @@ type importBundle struct {
 	cfg     *config.Config
 	storage *storage.Bucket
 
-	mu     sync.Mutex
+	mu     sync.Mutex     // guards cfg, too, once the worker runs
 	chunks batch.Counters // as told to OnChunk
 }
 
 // setup starts an import worker for a configuration whose one job is called "load"; fields are its lines of YAML.
-func setup(t *testing.T, table, fields string) *importBundle {
+func setup(t *testing.T, table, fields string, configure ...func(*importBundle, *workers.ImportOpts)) *importBundle {
 	t.Helper()
-	return setupChunks(t, table, fields, 0)
+	return setupChunks(t, table, fields, 0, configure...)
 }
 
 // setupChunks is setup with chunks of so many rows.
-func setupChunks(t *testing.T, table, fields string, rows int) *importBundle {
+func setupChunks(t *testing.T, table, fields string, rows int, configure ...func(*importBundle, *workers.ImportOpts)) *importBundle {
 	t.Helper()
 	ctx := context.Background()
 	text := "jobs:\n  load:\n    kind: import\n    retry: {max_attempts: 2, backoff: constant, delay: 10ms}\n"
@@ -53,15 +53,24 @@ func setupChunks(t *testing.T, table, fields string, rows int) *importBundle {
 	url := testengine.URL(t)
 	catalog := testdb.Pool(t, url)
 	b.Engine = testengine.Start(t, url, func(w *river.Workers) {
-		river.AddWorker(w, workers.NewImportWorker(workers.ImportOpts{
-			Jobs: func(name string) (*config.Job, bool) { job, ok := b.cfg.Jobs[name]; return job, ok },
+		opts := workers.ImportOpts{
+			Jobs: func(name string) (*config.Job, bool) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				job, ok := b.cfg.Jobs[name]
+				return job, ok
+			},
 			Pool: catalog, Storage: b.storage, ChunkRows: rows,
 			OnChunk: func(_ string, delta batch.Counters) {
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				b.chunks = b.chunks.Plus(delta)
 			},
-		}))
+		}
+		for _, change := range configure {
+			change(b, &opts)
+		}
+		river.AddWorker(w, workers.NewImportWorker(opts))
 	})
 	if table != "" {
 		b.exec(t, table)
@@ -79,19 +88,24 @@ func (b *importBundle) exec(t *testing.T, sql string) {
 // load stores content and imports it to the end.
 func (b *importBundle) load(t *testing.T, content string) *batch.Info {
 	t.Helper()
+	id := b.start(t, content, workers.ImportArgs{Definition: b.cfg.Jobs["load"].Hash()})
+	return b.WaitStatus(t, id, batch.Succeeded, batch.SucceededWithRejects, batch.Failed)
+}
+
+// start stores content and starts its import.
+func (b *importBundle) start(t *testing.T, content string, args workers.ImportArgs) int64 {
+	t.Helper()
 	ctx := context.Background()
 	object, err := b.storage.Put(ctx, "test", "file.csv", strings.NewReader(content), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	def := b.cfg.Jobs["load"]
-	started, err := b.Ledger.Start(ctx, workers.ImportArgs{
-		Job: "load", Object: object.Key, Name: "file.csv", Size: object.Size, SHA256: object.SHA256, Definition: def.Hash(),
-	}, batch.StartOpts{Job: "load"})
+	args.Job, args.Object, args.Name, args.Size, args.SHA256 = "load", object.Key, "file.csv", object.Size, object.SHA256
+	started, err := b.Ledger.Start(ctx, args, batch.StartOpts{Job: "load"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.WaitStatus(t, started.ID, batch.Succeeded, batch.SucceededWithRejects, batch.Failed)
+	return started.ID
 }
 
 // table returns all rows as text, NULL shown as ∅.

@@ -75,7 +75,11 @@ func (m *Main) showPreview(p *workers.ImportPreview) error {
 	fmt.Fprintln(m.Stdout)
 	table := [][]string{}
 	for _, f := range p.Fields {
-		table = append(table, []string{printable(f.Field), f.Column, f.Type, clip(oneLine(printable(f.First)), 40)})
+		first := clip(oneLine(printable(f.First)), 40)
+		if f.Value != nil && *f.Value != f.First {
+			first += " → " + clip(oneLine(printable(*f.Value)), 40)
+		}
+		table = append(table, []string{printable(f.Field), f.Column, f.Type, first})
 	}
 	if err := m.table("no fields", []string{"FIELD", "COLUMN", "TYPE", "FIRST VALUE"}, table); err != nil {
 		return err

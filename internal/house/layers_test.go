@@ -38,7 +38,7 @@ func layers() map[string][]string {
 		"batch":  {"migrations", "retry"},
 		"rescue": {"migrations", "retry"},
 
-		"config":     {"internal/cron", "internal/sqlparams"},
+		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
 		"migrations": {},
 		"retry":      {},
 
@@ -178,7 +178,7 @@ func TestLayersAreSeen(t *testing.T) {
 	want := []string{
 		"odd is in no layer",
 		"batch/a.go:3: batch must not import config (it may import only migrations, retry)",
-		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams)",
+		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams, internal/valuefmt)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",
 		"odd/a_windows.go:3: odd imports testing outside tests",

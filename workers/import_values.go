@@ -1,0 +1,129 @@
+package workers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/rowio"
+	"github.com/tidemill/tidemill/internal/valuefmt"
+)
+
+// rowValues are the values of one record, in buffers that the next one uses again.
+type rowValues struct {
+	values [][]byte // in the order of the plan's columns; nil is NULL
+	text   []byte   // of those that were converted
+}
+
+// read picks and converts the values of a record. An empty field without quotes is NULL, an empty one in quotes is an
+// empty text, as in PostgreSQL's own CSV. It returns the first value that is not written as its column says.
+func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError {
+	r.values, r.text = r.values[:0], r.text[:0]
+	for i := range plan.columns {
+		column := &plan.columns[i]
+		field := &fields[column.field]
+		if column.rule != nil {
+			if bad := r.convert(column, field); bad != nil {
+				return bad
+			}
+			continue
+		}
+		value := field.Value
+		if len(value) == 0 {
+			value = nil
+			if field.Quoted {
+				value = []byte{}
+			}
+		}
+		r.values = append(r.values, value)
+	}
+	return nil
+}
+
+func (r *rowValues) convert(column *planColumn, field *rowio.Field) *bulk.RowError {
+	from := len(r.text)
+	text, null, err := column.rule.Append(r.text, field.Value, stateOf(field))
+	if err != nil {
+		return &bulk.RowError{Code: column.rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
+	}
+	r.text = text
+	if null {
+		r.values = append(r.values, nil)
+		return nil
+	}
+	// Values before this one stay in the old memory when the buffer moves.
+	r.values = append(r.values, text[from:len(text):len(text)])
+	return nil
+}
+
+func stateOf(field *rowio.Field) valuefmt.State {
+	switch field.Kind {
+	case rowio.KindString:
+		return valuefmt.String
+	case rowio.KindNumber, rowio.KindBool, rowio.KindJSON:
+		return valuefmt.Value
+	case rowio.KindNull:
+		return valuefmt.Null
+	case rowio.KindMissing:
+		return valuefmt.Missing
+	}
+	if field.Quoted {
+		return valuefmt.Quoted
+	}
+	return valuefmt.Bare
+}
+
+// ruleOf is what happens to the values of a column; nil if nothing does.
+func ruleOf(column config.Column) (*valuefmt.Column, error) {
+	if !column.Trim && len(column.NullIf) == 0 && column.Default == nil && column.Type == "" {
+		return nil, nil
+	}
+	return column.Compile()
+}
+
+// checkFormats finds columns of the table that can take no value of the type that the definition gives them.
+func checkFormats(cfg *config.Config, job *config.Job, table *bulk.Table) []*config.Error {
+	var problems []*config.Error
+	for _, column := range job.Import.Columns {
+		target := table.Column(column.Target)
+		if target == nil || column.Type == "" || target.TypeOID != target.BaseOID { // of a domain only the name is known
+			continue
+		}
+		at := []string{"jobs", job.Name, "columns", column.Target}
+		switch {
+		case misfits(column.Type, target.TypeName):
+			problems = append(problems, cfg.Errorf(append(at, "type"), "", "column %q is of type %s, which takes no %s", target.Name, target.TypeName, column.Type))
+		case column.Timezone != "" && strings.HasPrefix(target.TypeName, "timestamp") && strings.HasSuffix(target.TypeName, "without time zone"):
+			problems = append(problems, cfg.Errorf(append(at, "timezone"), "remove it, or make the column a timestamptz",
+				"column %q is of type %s, which keeps the time as the file has it", target.Name, target.TypeName))
+		}
+	}
+	return problems
+}
+
+// misfits tells whether a column of the type takes no value of the format. Of types that PostgreSQL does not bring it knows
+// nothing.
+func misfits(format, typeName string) bool {
+	isArray := strings.HasSuffix(typeName, "[]")
+	switch valuefmt.Type(format) {
+	case valuefmt.Array:
+		return !isArray
+	case valuefmt.JSON: // 5 is JSON, too
+		return isArray
+	}
+	if isArray {
+		return true
+	}
+	name, _, _ := strings.Cut(typeName, "(")
+	word, _, _ := strings.Cut(name, " ")
+	refused := map[valuefmt.Type][]string{
+		valuefmt.Number:    {"date", "time", "timestamp", "uuid"},
+		valuefmt.Boolean:   {"smallint", "integer", "bigint", "numeric", "real", "double", "date", "time", "timestamp", "uuid"},
+		valuefmt.Date:      {"smallint", "integer", "bigint", "numeric", "real", "double", "boolean", "json", "jsonb", "time", "uuid"},
+		valuefmt.Timestamp: {"smallint", "integer", "bigint", "numeric", "real", "double", "boolean", "json", "jsonb", "uuid"},
+		valuefmt.Time:      {"smallint", "integer", "bigint", "numeric", "real", "double", "boolean", "json", "jsonb", "date", "timestamp", "uuid"},
+	}
+	return slices.Contains(refused[valuefmt.Type(format)], word)
+}
