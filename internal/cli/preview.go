@@ -77,7 +77,7 @@ func (m *Main) showPreview(p *workers.ImportPreview) error {
 	for _, f := range p.Fields {
 		first := clip(oneLine(printable(f.First)), 40)
 		if f.Value != nil && *f.Value != f.First {
-			first += " → " + clip(oneLine(printable(*f.Value)), 40)
+			first = strings.TrimPrefix(first+" → ", " ") + clip(oneLine(printable(*f.Value)), 40)
 		}
 		table = append(table, []string{printable(f.Field), f.Column, f.Type, first})
 	}

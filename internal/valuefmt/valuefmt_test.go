@@ -1,9 +1,11 @@
 package valuefmt
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -201,6 +203,25 @@ func FuzzArray(f *testing.F) {
 		}
 		if inside || elements != want {
 			t.Errorf("%q became %q: %d elements, want %d", value, out, elements, want)
+		}
+	})
+}
+
+// FuzzJSONString: a text that becomes JSON is the same text there.
+func FuzzJSONString(f *testing.F) {
+	f.Add("a\"\\\n\x00\x1f\x7f<é\u2028")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Rule{Format: Format{Type: JSON}}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, null, err := c.Append(nil, []byte(text), String)
+		if err != nil || null {
+			t.Fatalf("%q: null %v, %v", text, null, err)
+		}
+		var back string
+		if err := json.Unmarshal(out, &back); err != nil || back != text && utf8.ValidString(text) {
+			t.Errorf("%q became %s, then %q, %v", text, out, back, err)
 		}
 	})
 }
