@@ -3,6 +3,7 @@ package chaos
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -67,7 +68,9 @@ type bundle struct {
 	pool   *pgxpool.Pool
 	ledger *batch.Ledger
 	random *rand.Rand
-	file   string
+	file   string // as text
+	upload string // as it is imported
+	job    string
 	stats  sampledata.PeopleStats
 }
 
@@ -82,6 +85,13 @@ jobs:
     match: [email]
     on_conflict: skip
     reject_limit: {rows: 1000}
+  people-2:
+    kind: import
+    table: public.people
+    match: [email]
+    on_conflict: skip
+    reject_limit: {rows: 1000000}
+    writers: 2
 `
 
 // setup makes a migrated database with the target table, a configuration and a file with duplicates and bad rows.
@@ -91,6 +101,12 @@ func setup(t *testing.T) *bundle {
 }
 
 func setupAt(t *testing.T, url string, rows int) *bundle {
+	t.Helper()
+	return setupBad(t, url, rows, 70)
+}
+
+// setupBad is setupAt with so many bad rows.
+func setupBad(t *testing.T, url string, rows, bad int) *bundle {
 	t.Helper()
 	s := *seed
 	if s == 0 {
@@ -109,16 +125,37 @@ func setupAt(t *testing.T, url string, rows int) *bundle {
 		t.Fatal(err)
 	}
 	b.file = filepath.Join(b.dir, "people.csv")
+	b.job, b.upload = "people", b.file
 	f, err := os.Create(b.file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriter(f)
-	b.stats, err = sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: rows, Seed: s, DuplicateRatio: 0.01, Bad: 70, Shuffle: true})
+	b.stats, err = sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: rows, Seed: s, DuplicateRatio: 0.01, Bad: bad, Shuffle: true})
 	if err := errors.Join(err, w.Flush(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// compress makes the import one of a gzip file by two writers.
+func (b *bundle) compress(t *testing.T) {
+	t.Helper()
+	b.job, b.upload = "people-2", b.file+".gz"
+	text, err := os.Open(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer text.Close()
+	f, err := os.Create(b.upload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := gzip.NewWriter(f)
+	_, err = io.Copy(w, text)
+	if err := errors.Join(err, w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (b *bundle) command(t *testing.T, args ...string) *exec.Cmd {
@@ -183,7 +220,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *worker {
 // startImport starts the import of the file and returns at once.
 func (b *bundle) startImport(t *testing.T, flags ...string) int64 {
 	t.Helper()
-	cmd := b.command(t, append([]string{"import", "people", b.file, "--detach", "--json"}, flags...)...)
+	cmd := b.command(t, append([]string{"import", b.job, b.upload, "--detach", "--json"}, flags...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -276,8 +313,12 @@ func (b *bundle) check(t *testing.T, info *batch.Info) {
 	if info.Counters != want {
 		t.Errorf("counters %+v, want %+v", info.Counters, want)
 	}
-	if info.Total == nil || info.Done != *info.Total || info.Done != b.stats.Bytes {
-		t.Errorf("done %d of %v bytes, the file has %d", info.Done, info.Total, b.stats.Bytes)
+	file, err := os.Stat(b.upload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Total == nil || info.Done != *info.Total || info.Done != file.Size() {
+		t.Errorf("done %d of %v bytes, the file has %d", info.Done, info.Total, file.Size())
 	}
 	first := b.firstRows(t)
 	rows, err := b.pool.Query(context.Background(), `SELECT concat_ws('|', id, email, full_name, coalesce(country, ''), coalesce(signup_date::text, ''),

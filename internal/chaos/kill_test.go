@@ -4,14 +4,31 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/testengine"
 )
 
 // Two workers; whichever runs the import is killed at a random moment, and a new one takes its place on the bench. The
 // moments are spread over the import: the n-th is not before the n-th part of its chunks is committed.
 func TestKill(t *testing.T) {
 	t.Parallel()
+	for name, prepare := range map[string]func(t *testing.T) *bundle{
+		"one writer": setup,
+		"two writers, gzip, bad rows": func(t *testing.T) *bundle {
+			b := setupBad(t, testengine.URL(t), *rows, *rows/100)
+			b.compress(t)
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			prepare(t).kill(t)
+		})
+	}
+}
 
-	b := setup(t)
+func (b *bundle) kill(t *testing.T) {
+	t.Helper()
 	workers := map[int]*worker{}
 	start := func() {
 		w := b.startWorker(t)
