@@ -38,8 +38,8 @@ metrics: {listen: ""}
 jobs:
   people: {kind: import, table: public.people, match: [email], on_conflict: skip, reject_limit: {rows: 1000000}}
   people-2: {kind: import, table: public.people, match: [email], on_conflict: skip, reject_limit: {rows: 1000000}, writers: 2}
-  people-update: {kind: import, table: public.people, match: [email], on_conflict: update}
-  people-update-2: {kind: import, table: public.people, match: [email], on_conflict: update, writers: 2}
+  people-update: {kind: import, table: public.people, match: [email], on_conflict: update, reject_limit: {rows: 1000000}}
+  people-update-2: {kind: import, table: public.people, match: [email], on_conflict: update, reject_limit: {rows: 1000000}, writers: 2}
 ` + exportConfig
 )
 

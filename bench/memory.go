@@ -13,20 +13,32 @@ import (
 
 // benchMemory compares a worker's resident memory before an import with its peak during one of about a gigabyte.
 func benchMemory(ctx context.Context, b *bench) error {
-	ib, err := startImportBench(ctx, b)
-	if err != nil {
-		return err
-	}
-	defer ib.close()
-	if err := ib.reset(ctx); err != nil {
-		return err
-	}
 	rows := b.rows
 	if rows == 1_000_000 {
 		rows = 12_500_000
 	}
 	file, stats, err := b.people("memory", sampledata.PeopleOpts{Rows: rows, Seed: 4, DuplicateRatio: 0.01, Bad: 500, Shuffle: true})
 	if err != nil {
+		return err
+	}
+	fmt.Printf("file of %d MiB, %d rows\n\n", stats.Bytes>>20, stats.Rows)
+	fmt.Println("| import | seconds | worker idle MiB | peak MiB | above idle MiB |")
+	fmt.Println("|---|---|---|---|---|")
+	for _, c := range []struct{ name, job string }{{"skip, 1 writer", "people"}, {"skip, 2 writers", "people-2"}, {"update, 2 writers", "people-update-2"}} {
+		if err := b.memoryOf(ctx, c.name, c.job, file, stats); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) memoryOf(ctx context.Context, name, job, file string, stats sampledata.PeopleStats) error {
+	ib, err := startImportBench(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer ib.close()
+	if err := ib.reset(ctx); err != nil {
 		return err
 	}
 	// A worker that has been up for a moment, with its clients connected, is what idle means.
@@ -40,8 +52,8 @@ func benchMemory(ctx context.Context, b *bench) error {
 		return err
 	}
 	started := time.Now()
-	if out, err := ib.command(ctx, "import", "people", file, "--json").CombinedOutput(); err != nil && !strings.Contains(string(out), "succeeded_with_rejects") {
-		return fmt.Errorf("import: %w: %s", err, out)
+	if _, _, err := ib.timeImport(ctx, job, file); err != nil {
+		return err
 	}
 	peak, err := ib.memory("VmHWM")
 	if err != nil {
@@ -50,8 +62,7 @@ func benchMemory(ctx context.Context, b *bench) error {
 	if n, err := ib.count(ctx); err != nil || n != stats.Distinct {
 		return fmt.Errorf("%d rows in the table, want %d: %w", n, stats.Distinct, err)
 	}
-	fmt.Printf("file of %d MiB, %d rows, imported in %s: worker idle %d MiB, peak %d MiB, %d MiB above idle\n",
-		stats.Bytes>>20, stats.Rows, time.Since(started).Round(time.Second), idle>>10, peak>>10, (peak-idle)>>10)
+	fmt.Printf("| %s | %.0f | %d | %d | %d |\n", name, time.Since(started).Seconds(), idle>>10, peak>>10, (peak-idle)>>10)
 	return nil
 }
 

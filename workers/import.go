@@ -40,7 +40,8 @@ type ImportOpts struct {
 	Jobs    Jobs
 	Pool    *pgxpool.Pool // reads the catalog
 	Storage *storage.Bucket
-	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 4 MiB.
+	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 8 MiB divided by the
+	// writers and one.
 	ChunkRows int
 	// OnChunk, if set, is told what each committed chunk did.
 	OnChunk func(job string, delta batch.Counters)
@@ -48,7 +49,7 @@ type ImportOpts struct {
 
 // ImportWorker loads a stored CSV file into a table.
 //
-// It commits in chunks of 50,000 rows or 4 MiB, and goes on from the byte behind the last committed row whatever killed
+// It commits in chunks of 50,000 rows or some 4 MiB, and goes on from the byte behind the last committed row whatever killed
 // it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
 // reject_limit fail the run, and what is committed stays. Two starts with the same content and definition are one run.
 type ImportWorker struct {

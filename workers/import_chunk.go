@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	chunkRows  = 50_000
-	chunkBytes = 4 << 20
+	chunkRows = 50_000
+	// linedUp are the bytes of the chunks of one import that are written or wait to be.
+	linedUp = 8 << 20
 	// maxRejectRaw bounds what is kept of one rejected row; a thousand of the largest allowed would be 8 GiB.
 	maxRejectRaw = 256 << 10
 )
@@ -66,6 +67,7 @@ type importParser struct {
 	ordinal    int64
 	plan       *importPlan
 	maxRows    int // of a chunk
+	maxBytes   int
 	maxRejects int64
 	values     rowValues
 }
@@ -77,7 +79,7 @@ func (p *importParser) fill(c *importChunk) error {
 		return p.broken
 	}
 	defer func() { c.consumed = p.stream.Consumed() }()
-	for len(c.rows) < p.maxRows && c.batch.Size() < chunkBytes && len(c.raw)+c.kept < 2*chunkBytes && int64(len(c.rejects)) <= p.maxRejects {
+	for len(c.rows) < p.maxRows && c.batch.Size() < p.maxBytes && len(c.raw)+c.kept < 2*p.maxBytes && int64(len(c.rejects)) <= p.maxRejects {
 		record, err := p.records.Next()
 		if errors.Is(err, io.EOF) {
 			c.last = true

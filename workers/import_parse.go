@@ -28,7 +28,7 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 	}
 	parser := &importParser{
 		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
-		plan: im.plan, maxRows: im.opts.ChunkRows, maxRejects: im.def.RejectLimit.Rows,
+		plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
 	}
 	group.Go(func() error {
 		if err := line.fill(ctx, parser); err != nil {
