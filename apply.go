@@ -203,14 +203,14 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 		Name: def.Name, Kind: riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
 		MaxAttempts: maxAttempts(def), Alone: def.Unique,
 	}
-	if def.Params != nil {
+	if def.Params != nil || scans(def) { // a look at a source takes none
 		row.Params = paramRows(def)
 	}
 	if len(def.Then.All()) > 0 {
 		row.Follows = &followRow{Success: nextRows(def.Then.Success), Failure: nextRows(def.Then.Failure), Always: nextRows(def.Then.Always)}
 	}
-	if def.Import != nil {
-		why := "an import takes a file: tidemill import " + def.Name + " FILE"
+	if def.Import != nil && !scans(def) {
+		why := "an import without source takes a file: tidemill import " + def.Name + " FILE"
 		row.Refusal = &why
 	}
 	return row, nil

@@ -18,12 +18,18 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	zone := a.Config.Location()
 	add := map[string]func() error{
 		config.KindImport: func() error {
-			bucket, err := a.Storage(ctx)
-			if err != nil {
+			opts := workers.ImportOpts{Jobs: jobs, Pool: a.Pool, OnChunk: m.ObserveChunk}
+			if a.Config.Storage.URL != "" || uploads(a.Config) {
+				var err error
+				if opts.Storage, err = a.Storage(ctx); err != nil {
+					return err
+				}
+			}
+			if err := river.AddWorkerSafely(a.Workers, workers.NewImportWorker(opts)); err != nil {
 				return err
 			}
-			return river.AddWorkerSafely(a.Workers, workers.NewImportWorker(workers.ImportOpts{
-				Jobs: jobs, Pool: a.Pool, Storage: bucket, OnChunk: m.ObserveChunk,
+			return river.AddWorkerSafely(a.Workers, workers.NewImportScanWorker(workers.ImportScanOpts{
+				Jobs: jobs, Pool: a.Pool, Schema: a.schema, Start: a.startFound,
 			}))
 		},
 		config.KindHTTP: func() error {
@@ -113,6 +119,16 @@ func (a *App) child(name string) (workers.EachChild, error) {
 func archives(cfg *config.Config) bool {
 	for _, job := range cfg.Jobs {
 		if job.Cleanup != nil && job.Cleanup.Archive != config.ArchiveNone {
+			return true
+		}
+	}
+	return false
+}
+
+// uploads tells whether a job imports files that are given to it, and that only the storage can hold.
+func uploads(cfg *config.Config) bool {
+	for _, job := range cfg.Jobs {
+		if job.Import != nil && !scans(job) {
 			return true
 		}
 	}

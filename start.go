@@ -71,7 +71,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 	if err != nil {
 		return nil, err
 	}
-	if def.Import != nil {
+	if def.Import != nil && !scans(def) {
 		return nil, fmt.Errorf("job %s imports a file; start it with ImportFile, or with: tidemill import %s FILE", job, job)
 	}
 	if opts.At.After(time.Now().Add(maxAhead)) {
@@ -138,22 +138,35 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 		Job: job, Object: object.Key, Name: name, Size: object.Size, SHA256: object.SHA256, Definition: def.Hash(),
 		RejectsOf: opts.RejectsOf,
 	}
-	params := map[string]any{"file": name, "size": object.Size, "sha256": object.SHA256}
-	if opts.RejectsOf != 0 {
-		params["rejects_of"] = opts.RejectsOf
-	}
-	started, err := a.Ledger.Start(ctx, args, batch.StartOpts{
-		Job: job, Trigger: opts.Trigger, Unit: "bytes", Total: &object.Size,
-		Params:   params,
-		Identity: workers.ImportIdentity(def, object.SHA256), Once: !opts.Force,
-		Alone: def.Unique, Insert: insertOpts(def),
-	})
+	start := importStart(def, args)
+	start.Trigger, start.Once = opts.Trigger, !opts.Force
+	started, err := a.Ledger.Start(ctx, args, start)
 	if refused(err) || err == nil && started.Existing {
 		if cleanup := bucket.Delete(context.WithoutCancel(ctx), object.Key); cleanup != nil {
 			a.logger.WarnContext(ctx, "an upload that is not needed was left behind", "object", object.Key, "error", cleanup)
 		}
 	}
 	return started, err
+}
+
+// importStart is how an import enters the ledger.
+func importStart(def *config.Job, args workers.ImportArgs) batch.StartOpts {
+	params := map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256}
+	if args.RejectsOf != 0 {
+		params["rejects_of"] = args.RejectsOf
+	}
+	return batch.StartOpts{
+		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: workers.ImportIdentity(def, args.SHA256), Once: true,
+		Alone: def.Unique, Insert: insertOpts(def),
+	}
+}
+
+// startFound starts the import of a file that a look at the source has found.
+func (a *App) startFound(ctx context.Context, tx pgx.Tx, def *config.Job, args workers.ImportArgs, scan int64) (*batch.Started, error) {
+	start := importStart(def, args)
+	start.Trigger = "source"
+	start.Params = map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256, "source": args.Source, "scan": scan}
+	return a.Ledger.StartTx(ctx, tx, args, start)
 }
 
 func (a *App) checkRejectsOf(ctx context.Context, job string, id int64) error {
@@ -221,12 +234,17 @@ func (a configuredArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
 
 // builtIn reports whether the job is of a built-in kind whose arguments name it and nest its params.
 func builtIn(def *config.Job) bool {
-	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil || def.Each != nil || def.Cleanup != nil || def.Export != nil
+	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil || def.Each != nil || def.Cleanup != nil || def.Export != nil ||
+		scans(def)
 }
+
+// scans reports whether a start of the job, an import, looks for files in its source. Such a start is as those of the other
+// built-in kinds; the imports themselves have arguments of their own.
+func scans(def *config.Job) bool { return def.Import != nil && def.Import.Source.URL != "" }
 
 // maxAttempts is River's limit of attempts. Kinds that work in chunks count those without progress themselves.
 func maxAttempts(def *config.Job) int {
-	if def.Each != nil || def.Cleanup != nil || def.Export != nil {
+	if def.Each != nil || def.Cleanup != nil || def.Export != nil || scans(def) {
 		return math.MaxInt16
 	}
 	return def.Retry.MaxAttempts
@@ -271,6 +289,9 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time) (configu
 
 // riverKind is the job's kind as River has it.
 func riverKind(def *config.Job) string {
+	if scans(def) {
+		return workers.KindImportScan
+	}
 	if builtIn(def) || def.Import != nil {
 		return builtInPrefix + def.Kind
 	}

@@ -28,6 +28,7 @@ func (d *decoder) check() {
 		switch {
 		case job.Import != nil:
 			d.checkImport(job.Import, at)
+			d.checkSource(job, at)
 		case job.Email != nil:
 			d.checkEmail(job.Email, at)
 		case job.SQL != nil:

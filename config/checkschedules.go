@@ -37,8 +37,11 @@ func (d *decoder) checkSchedule(s *Schedule, at path) {
 	case job == nil:
 		d.checkKnown(s, at)
 		return
-	case job.Kind == KindImport:
-		d.problem(at.join("job"), "", "job %s is an import, which takes a file; it cannot be scheduled yet", s.Job)
+	case job.takesFile() && d.sure(jobAt, "source"):
+		if s != job.Schedule {
+			at = at.join("job")
+		}
+		d.problem(at, needsSource, "job %s is an import without source, which takes a file", s.Job)
 		return
 	}
 	if job.Unique && s.Overlap == OverlapAllow && d.sure(jobAt, "unique") && d.sure(at, "overlap") {

@@ -71,11 +71,15 @@ func (c *Config) Hash() string {
 	return digest(m)
 }
 
-// limits bound how a job is run and do not change what it does.
+// limits bound how a job is run, or say where it finds its work, and do not change what it does.
 func (j *Job) limits() []any {
 	switch {
 	case j.Import != nil:
-		return []any{j.Import.RejectLimit, j.Import.MaxRecord, j.Import.Mode, j.Import.Writers}
+		limits := []any{j.Import.RejectLimit, j.Import.MaxRecord, j.Import.Mode, j.Import.Writers}
+		if url := j.Import.Source.URL; url != "" {
+			limits = append(limits, url)
+		}
+		return limits
 	case j.HTTP != nil:
 		return []any{j.HTTP.Timeout, j.HTTP.MaxResponse}
 	case j.Command != nil:

@@ -167,7 +167,8 @@ func TestImportRules(t *testing.T) {
 		"field with NUL":               {`columns: {a: "x\0"}`, []string{"columns.a: holds a NUL character"}},
 		"unknown field of reject":      {"reject_limit: {row: 1}", []string{"reject_limit.row: unknown field (did you mean rows?)"}},
 		"camel case":                   {"onConflict: skip", []string{"onConflict: unknown field (did you mean on_conflict?)"}},
-		"a field of a later milestone": {"source: x", []string{"source: unknown field (known here: kind, queue, priority, retry, retention, unique, then, stall, table, format, encoding, compression, header, delimiter, quote, comment, ragged, columns, set, match, on_conflict, reject_limit, max_record, mode, writers)"}},
+		"a source that is not any URL": {"source: x", []string{`source: "x" is not a URL (write it like file:///srv/drop/*.csv)`}},
+		"source of a unique job":       {`source: "file:///srv/drop/*.csv", unique: true`, []string{"unique: lets one run live at a time, and each file of the source is a run (remove it; a queue with one worker imports one file after the other)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -82,7 +82,7 @@ type paramDefinition struct {
 // argv, dir and the names in env; for a mail: all but timeout; for a statement: the
 // statement; for an export: all but ranges, timeout, chunk and expire; for a clean-up: rules and archive; for kind each: all; for a kind of the user's own: kind and args; for any: the params with
 // type and default), not how the job is run (queue, priority, retry, stall, timeout,
-// limits) and no secret. The order in which columns, rules, params and arguments are
+// limits), nor where the files of an import are, and no secret. The order in which columns, rules, params and arguments are
 // written does not matter, nor does the name of the job.
 func (j *Job) Hash() string {
 	def := definition{Version: 1, Kind: j.Kind}

@@ -74,6 +74,7 @@ const (
 
 // Import is what a job of kind import does.
 type Import struct {
+	Source      Source
 	Table       Table
 	Format      string   // CSV or NDJSON
 	Encoding    string   // empty: found out

@@ -24,8 +24,8 @@ func jobFields() object[Job] {
 			func(j *Job) *bool { return &j.Unique }),
 		row("params", params{section[Param]{paramFields()}}, "", "What a start may give, by name: the type, or the fields below. A name is of lower-case letters, digits and `_`, begins with no digit and has at most 63 characters. Without `params` a start may give anything, except to a job of kind `sql`, `export` or `each`; `{}` is none. Not for kinds `import` and `cleanup`.",
 			func(j *Job) *[]Param { return &j.Params }).notOf(KindImport, KindCleanup),
-		row("schedule", newJobSchedule(), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. Not for kind `import`, which takes a file.",
-			func(j *Job) **Schedule { return &j.Schedule }).notOf(KindImport).because("an import takes a file; it cannot be scheduled yet"),
+		row("schedule", newJobSchedule(), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. An import needs a `source` for it.",
+			func(j *Job) **Schedule { return &j.Schedule }),
 		row("then", section[Then]{thenFields()}, "", "What follows a run that has ended, whoever started it. A circle is refused.",
 			func(j *Job) *Then { return &j.Then }),
 		row("stall", duration{time.Second, 30 * day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For kinds `import`, `export`, `cleanup` and `each` and kinds of your own program.",
@@ -51,6 +51,8 @@ func programFields() object[Job] {
 // importFields are the further fields of a job of kind import.
 func importFields() object[Import] {
 	return object[Import]{
+		row("source", sourceURL{}, "", "Files that others put somewhere: `file:///srv/drop/*.csv`. Wildcards are `*`, `?` and `[a-z]`, within a segment; `*/*.csv` looks into each directory. Each start of the job, by a schedule, by hand, by SQL or after another job, looks for files that are new, and starts a run for each. Names that begin with a dot or end in `.tmp` or `.part` are left alone. Without `source` a file is given at the start. Not with `unique`.",
+			func(i *Import) *Source { return &i.Source }),
 		row("table", tableName{}, "", "The table to fill. A name with capitals or other characters stands in double quotes: `'\"My Schema\".\"T\"'`.",
 			func(i *Import) *Table { return &i.Table }).needed(),
 		row("format", choice{CSV, NDJSON}, CSV, "Format of the file; `ndjson` is a JSON object on each line, whose members are its fields.",

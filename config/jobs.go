@@ -168,7 +168,7 @@ func (t jobs) checkKind(d *decoder, v value, job *Job, own jobKind) {
 			continue
 		}
 		known = append(known, info{name: e.key}) // reported here
-		hint := t.common.why(e.key)
+		hint := ""
 		if s := suggest(e.key, names); s != "" {
 			hint = "did you mean " + s + "?"
 		}

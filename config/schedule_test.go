@@ -58,7 +58,7 @@ func TestScheduleRules(t *testing.T) {
 		"unknown job":          {"job: onw, every: 1h", []string{`.job: "onw" is not a job (did you mean own?)`}},
 		"job of no likeness":   {"job: sync-users, every: 1h", []string{`.job: "sync-users" is not a job (known here: call, load, none, own, single, stats)`}},
 		"empty job":            {"job: '', every: 1h", []string{".job: an empty text names no job (give the name of one of jobs)"}},
-		"import":               {"job: load, every: 1h", []string{".job: job load is an import, which takes a file; it cannot be scheduled yet"}},
+		"import":               {"job: load, every: 1h", []string{".job: job load is an import without source, which takes a file (say where its files are: source: file:///srv/drop/*.csv)"}},
 		"unique":               {"job: single, every: 1h, overlap: queue", nil},
 		"unique side by side":  {"job: single, every: 1h, overlap: allow", []string{".overlap: job single is unique: it has one live run at a time (choose skip or queue)"}},
 		"params as list":       {daily + "params: [a]", []string{".params: is a list, not a mapping"}},
@@ -106,7 +106,9 @@ func TestJobScheduleRules(t *testing.T) {
 		stats + "schedule: {every: 1h, params: {n: 5}}":                  nil,
 		stats + "schedule: {every: 1h, params: {n: x}}":                  {`.schedule.params.n: "x" is not a whole number (write it like 12 or -5)`},
 		stats + "schedule: 0 9 * * *":                                    {".schedule.params.n: is missing (job a needs it: a whole number)"},
-		"kind: import, table: t, schedule: 0 9 * * *":                    {".schedule: is a field of kinds http, command, email, sql, export, cleanup and each and of those that your program registers, and this job is of kind import (an import takes a file; it cannot be scheduled yet)"},
+		"kind: import, table: t, schedule: 0 9 * * *":                    {".schedule: job a is an import without source, which takes a file (say where its files are: source: file:///srv/drop/*.csv)"},
+		"kind: import, table: t, source: file:///*, schedule: 0 9 * *":   {`.schedule: "0 9 * *" is not a cron expression: it has 4 fields instead of 5 (write minute, hour, day of the month, month, day of the week)`},
+		"kind: import, table: t, source: file:///*, schedule: '@daily'":  nil,
 		"kind: own, schedules: {}":                                       {".schedules: unknown field (did you mean schedule?)"},
 	} {
 		var got []string

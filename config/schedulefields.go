@@ -12,7 +12,7 @@ import (
 
 // scheduleFields are the fields of a schedule in `schedules`.
 func scheduleFields() object[Schedule] {
-	job := row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job that it starts, of any kind but `import`, which takes a file.",
+	job := row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job that it starts; an import needs a `source` for it.",
 		func(s *Schedule) *string { return &s.Job }).needed()
 	return slices.Concat(object[Schedule]{job}, tickFields())
 }

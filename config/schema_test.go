@@ -195,7 +195,7 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 	check, instance := setupSchema(t)
 	for _, src := range []string{
 		"job: {}", "queues: {a: 0}", "schedules: {a: 0 9 * * *}", "schedules: {a: {every: 1h}}", "schedules: {A: {job: a, every: 1h}}", "schedules: {a: {job: a, every: 1h, overlap: no}}",
-		"jobs: {a: {kind: own, schedule: }}", "jobs: {a: {kind: own, schedule: 5}}", "jobs: {a: {kind: own, schedule: {job: a, every: 1h}}}", "jobs: {a: {kind: import, table: t, schedule: 0 9 * * *}}",
+		"jobs: {a: {kind: own, schedule: }}", "jobs: {a: {kind: own, schedule: 5}}", "jobs: {a: {kind: own, schedule: {job: a, every: 1h}}}",
 		"server: {cron_secret: []}", "server: {tokens: {}}", "server: {tokens: [{name: a, role: root, token: fedcba9876543210}]}", "server: {tokens: [{name: a}]}", "queues: {A: 1}", "queues: {a: {worker: 1}}", "queues: {}", "retry: {delay: 30}", "retry: {delay: 1w}",
 		"retry: {jitter: 1}", "retry: {backoff: none}", "retry: {max_attempts: 1.5}", "retention: {failed: never}", "retention: {run: 1d}", "jobs: {a: {kind: own, retention: {runs: 90}}}", "drain_timeout: soon", "database: {schema: A-b}",
 		"jobs: {A: {kind: own}}", "jobs: {a: {}}", "jobs: {a: own}", "jobs: {a: {kind: sync}}", "jobs: {a: {kind: tidemill.x}}", "jobs: {a: {kind: own, table: x}}",

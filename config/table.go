@@ -35,7 +35,6 @@ type info struct {
 	inherits  string // in place of def: where the value comes from when absent
 	required  bool
 	except    []string // kinds of job that do not have the field
-	why       string   // for a job of such a kind; may be empty
 	shape     shape
 }
 
@@ -78,12 +77,6 @@ func (f field[T]) notOf(kinds ...string) field[T] {
 	return f
 }
 
-// because gives the reason of notOf, as a hint to who writes the field all the same.
-func (f field[T]) because(why string) field[T] {
-	f.why = why
-	return f
-}
-
 // from says where the value comes from when the field is absent.
 func (f field[T]) from(where string) field[T] {
 	f.inherits = where
@@ -103,16 +96,6 @@ func inherited[T any](where string, fields object[T]) object[T] {
 // of are the fields that jobs of the kind have.
 func (o object[T]) of(kind string) object[T] {
 	return slices.DeleteFunc(slices.Clone(o), func(f field[T]) bool { return slices.Contains(f.except, kind) })
-}
-
-// why is the reason for which some kinds do not have the field, if it has one.
-func (o object[T]) why(name string) string {
-	for _, f := range o {
-		if f.name == name {
-			return f.info.why
-		}
-	}
-	return ""
 }
 
 func (o object[T]) infos() []info {

@@ -38,7 +38,7 @@ func thenFields() object[Then] {
 
 func nextFields() object[Next] {
 	return object[Next]{
-		row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job, of any kind but `import`, which takes a file.",
+		row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job; an import needs a `source`.",
 			func(n *Next) *string { return &n.Job }).needed(),
 		row("params", args{}, "", "What it is given; the job says what it takes.",
 			func(n *Next) *json.RawMessage { return &n.Params }),
@@ -112,8 +112,8 @@ func (d *decoder) checkNext(next Next, list, at path) {
 	switch {
 	case job == nil:
 		d.problem(at, didYouMean(next.Job, slices.Sorted(maps.Keys(d.config.Jobs))), "%q is not one of jobs", d.shown(at, next.Job))
-	case job.Kind == KindImport:
-		d.problem(at, "", "job %s is an import, which takes a file; nothing can be followed by it yet", next.Job)
+	case job.takesFile() && d.sure(path{"jobs", next.Job}, "source"):
+		d.problem(at, needsSource, "job %s is an import without source, which takes a file", next.Job)
 	default:
 		var wrong *ParamError
 		if err := job.CheckParams(next.Params); errors.As(err, &wrong) {

@@ -23,7 +23,7 @@ func TestThenRules(t *testing.T) {
 		"params":          {"{success: [{job: c, params: {n: 7}}, b]}", nil},
 		"nothing":         {"{}", nil},
 		"unknown job":     {"{success: [b, bb]}", []string{`jobs.a.then.success[1]: "bb" is not one of jobs (did you mean b?)`}},
-		"an import":       {"{always: load}", []string{`jobs.a.then.always[0]: job load is an import, which takes a file; nothing can be followed by it yet`}},
+		"an import":       {"{always: load}", []string{`jobs.a.then.always[0]: job load is an import without source, which takes a file (say where its files are: source: file:///srv/drop/*.csv)`}},
 		"params missing":  {"{failure: [c]}", []string{`jobs.a.then.failure[0]: job c: param "n": is missing (job c needs it: a whole number)`}},
 		"wrong params":    {"{failure: [{job: c, params: {n: x}}]}", []string{`jobs.a.then.failure[0]: job c: param "n": "x" is not a whole number (write it like 12 or -5)`}},
 		"no job":          {"{success: [{params: {}}]}", []string{"jobs.a.then.success[0]: job is missing (add job:)"}},

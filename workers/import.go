@@ -19,13 +19,16 @@ import (
 // KindImport is the River kind of imports.
 const KindImport = "tidemill.import"
 
-// ImportArgs are the arguments of an import: which job, and which stored file.
+// ImportArgs are the arguments of an import: which job, and which file.
 type ImportArgs struct {
 	Job    string `json:"job"`
-	Object string `json:"object"` // key in the storage
+	Object string `json:"object"` // key in the storage; empty: the file is in Source
 	Name   string `json:"name"`   // of the file as the user knows it
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+	// Source is the URL of a file in the job's source, and Version tells its content from the next one's.
+	Source  string `json:"source,omitempty"`
+	Version string `json:"version,omitempty"`
 	// RejectsOf is the run whose mended rejects this file holds, with the field _error at the end of each record; 0: none.
 	RejectsOf int64 `json:"rejects_of,omitempty"`
 	// Definition is the hash of the job's definition when the run was started; a run never changes its meaning midway.
@@ -35,11 +38,11 @@ type ImportArgs struct {
 // Kind is KindImport.
 func (ImportArgs) Kind() string { return KindImport }
 
-// ImportOpts is what ImportWorker needs; Jobs, Pool and Storage are required.
+// ImportOpts is what ImportWorker needs; Jobs and Pool are required.
 type ImportOpts struct {
 	Jobs    Jobs
-	Pool    *pgxpool.Pool // reads the catalog
-	Storage *storage.Bucket
+	Pool    *pgxpool.Pool   // reads the catalog
+	Storage *storage.Bucket // of uploads; nil: there are none
 	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 8 MiB divided by the
 	// writers and one.
 	ChunkRows int
@@ -82,7 +85,12 @@ func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) err
 		if job.Args.Definition != "" && job.Args.Definition != def.Hash() && run.Done() > 0 {
 			return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start the import again", def.Name))
 		}
-		im := &importRun{args: job.Args, def: def.Import, opts: w.opts, run: run}
+		object, err := w.object(def, job.Args)
+		if err != nil {
+			return err
+		}
+		defer object.Close()
+		im := &importRun{args: job.Args, def: def.Import, opts: w.opts, run: run, object: object}
 		return im.work(ctx)
 	})
 }

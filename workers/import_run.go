@@ -18,6 +18,8 @@ type importRun struct {
 	opts ImportOpts
 	run  *batch.Run
 
+	object importObject
+
 	cursor importCursor
 	source *importSource
 	file   fileNote
@@ -75,13 +77,8 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		}
 		return importCursor{}, retry.Permanent(err)
 	}
-	size, err := im.opts.Storage.Size(ctx, im.args.Object)
-	if err != nil {
-		return importCursor{}, permanentStorage(err)
-	}
-	if size != im.args.Size {
-		return importCursor{}, retry.Permanent(fmt.Errorf("the stored file %s has %d bytes, but had %d when it was uploaded; upload it again",
-			im.args.Object, size, im.args.Size))
+	if err := im.object.check(ctx); err != nil {
+		return importCursor{}, err
 	}
 	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx), im.cursor.Form)
 	if err != nil {

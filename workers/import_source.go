@@ -269,7 +269,7 @@ func (s *importSource) damaged(err error) error {
 	return permanentStorage(fmt.Errorf("%s: %w", s.name, err))
 }
 
-// sourceOf is the stored file of an import.
+// sourceOf is the file of an import.
 func (im *importRun) sourceOf(ctx context.Context) textin.Source {
-	return func(offset int64) (io.ReadCloser, error) { return im.opts.Storage.Reader(ctx, im.args.Object, offset) }
+	return func(offset int64) (io.ReadCloser, error) { return im.object.open(ctx, offset) }
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,9 +24,10 @@ func (m *Main) importCmd() *cobra.Command {
 	var force, detach, dryRun bool
 	var rejectsOf int64
 	cmd := &cobra.Command{
-		Use:   "import JOB FILE",
+		Use:   "import JOB [FILE]",
 		Short: "Load a file into a table, and watch",
-		Long: `Stores FILE (- for standard input), starts a run of the import job JOB and shows its progress.
+		Long: `Stores FILE (- for standard input), starts a run of the import job JOB and shows its progress. Without FILE it looks into
+the source of the job for files that are new, and shows the runs that this starts.
 
 A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
 The same content is imported once: if the job's definition has not changed either, the earlier run is shown.
@@ -35,12 +37,19 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
   zcat users.csv.gz | tidemill import import-users -
   tidemill import import-users users.csv --dry-run
   tidemill import import-users users.csv --detach --json
+  tidemill import import-drop                            what is new in the source
   tidemill runs rejects 17 -o bad.csv                    mend bad.csv, then
   tidemill import import-users bad.csv --rejects-of 17`,
-		Args: args(2, 2),
+		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if len(args) == 1 {
+				if force || dryRun || rejectsOf != 0 {
+					return &usageError{err: errors.New("--force, --dry-run and --rejects-of need a FILE")}
+				}
+				return m.importNew(ctx, args[0], detach)
+			}
 			if dryRun {
 				return m.previewImport(ctx, args[0], args[1])
 			}
@@ -122,6 +131,22 @@ func (m *Main) explainImport(app *App, job string, err error) error {
 
 // follow watches a run to its end and turns that into output and an exit code.
 func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) error {
+	last, err := m.await(ctx, app, id, bar)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		if err := m.printJSON(last); err != nil {
+			return err
+		}
+	} else {
+		m.summary(m.Stdout, last)
+	}
+	return exitOf(last)
+}
+
+// await shows the progress of a run until it has ended.
+func (m *Main) await(ctx context.Context, app *App, id int64, bar *progress) (*batch.Info, error) {
 	m.hintNoWorker(ctx, app, id)
 	var last *batch.Info
 	err := app.Ledger.Watch(ctx, id, 200*time.Millisecond, func(info *batch.Info) error {
@@ -135,21 +160,12 @@ func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) er
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintf(m.Stderr, "run %d goes on; watch it with: tidemill runs watch %d\n", id, id)
-		return &exitError{code: 130}
+		return nil, &exitError{code: 130}
 	case err != nil && batch.Classify(err) == batch.Transient:
-		return withHint(fmt.Errorf("lost the database while watching run %d: %w", id, err),
+		return nil, withHint(fmt.Errorf("lost the database while watching run %d: %w", id, err),
 			fmt.Sprintf("the worker goes on by itself when the database is back; then: tidemill runs watch %d", id))
-	case err != nil:
-		return err
 	}
-	if m.json {
-		if err := m.printJSON(last); err != nil {
-			return err
-		}
-	} else {
-		m.summary(m.Stdout, last)
-	}
-	return exitOf(last)
+	return last, err
 }
 
 func exitOf(info *batch.Info) error {

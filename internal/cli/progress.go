@@ -151,7 +151,7 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		{c.Read, "read"}, {c.Inserted, "inserted"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"},
 		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Deleted, "deleted"}, {c.Rejected, "rejected"},
 	} {
-		if line.n > 0 || line.text == "read" && info.Unit != nil {
+		if line.n > 0 || line.text == "read" && info.Unit != nil && info.Kind != workers.KindImportScan {
 			fmt.Fprintf(w, "  %12s  %s\n", grouped(line.n), line.text)
 		}
 	}

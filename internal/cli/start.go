@@ -35,7 +35,8 @@ func (m *Main) startCmd() *cobra.Command {
 		Short: "Start a configured job",
 		Long: `Starts a run of the configured job JOB and prints its id; with --wait it shows the run until it has ended.
 
-Of a job that is unique the live run is returned, if there is one. Imports take a file: tidemill import.
+Of a job that is unique the live run is returned, if there is one. A start of an import looks for new files in its source; one
+without source takes a file: tidemill import.
 
 Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 		Example: `  tidemill start daily-report
@@ -97,7 +98,7 @@ func (m *Main) explainStart(app *App, job string, err error) error {
 	switch {
 	case !ok:
 		return m.explainImport(app, job, err)
-	case def.Import != nil:
+	case def.Import != nil && def.Import.Source.URL == "":
 		return withHint(err, fmt.Sprintf("tidemill import %s FILE", job))
 	case errors.As(err, &param):
 		return &usageError{err: err}

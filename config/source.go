@@ -1,0 +1,107 @@
+package config
+
+import (
+	slashes "path"
+	"slices"
+	"strings"
+)
+
+// Source says where the files of an import are: those below Dir whose path there matches Pattern.
+type Source struct {
+	URL     string // as it is written; empty: files are uploaded
+	Dir     string // path of a directory: the segments of URL before the first one with a wildcard
+	Pattern string // the other segments, with slashes between them, each a pattern of [path.Match]
+}
+
+// Unfinished tells whether a file, or a directory, of that name is left alone: by its name it is hidden or still written.
+func Unfinished(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".part")
+}
+
+// sourceURL is the URL of files, with wildcards in it.
+type sourceURL struct{}
+
+func (sourceURL) read(d *decoder, v value, into *Source) {
+	s, known, ok := d.text(v)
+	if !ok {
+		return
+	}
+	if !known {
+		into.URL = s
+		return
+	}
+	source, problem, hint := splitSource(s)
+	if problem != "" {
+		d.refuse(v, hint, "%s", problem)
+		return
+	}
+	*into = source
+}
+
+func (sourceURL) shape() shape {
+	return shape{words: "URL with wildcards", schema: map[string]any{"type": "string"}}
+}
+
+// splitSource takes a URL apart. Nothing in it is encoded: a ? is a wildcard, not the beginning of a query.
+func splitSource(s string) (source Source, problem, hint string) {
+	const example = "write it like file:///srv/drop/*.csv"
+	if s == "" {
+		return Source{}, "", ""
+	}
+	scheme, rest, found := strings.Cut(s, "://")
+	switch {
+	case !found || scheme == "":
+		return Source{}, "is not a URL", example
+	case scheme != "file":
+		return Source{}, "is of a scheme that is not built yet", "only file:// so far: " + example
+	case !strings.HasPrefix(rest, "/"):
+		return Source{}, "is not the URL of an absolute path", "three slashes: " + example
+	case strings.ContainsRune(rest, 0):
+		return Source{}, "holds a NUL character", ""
+	}
+	segments := strings.Split(rest[1:], "/")
+	last := len(segments) - 1
+	if segments[last] == "" {
+		return Source{}, "is the URL of a directory", "say which files: " + example
+	}
+	for _, segment := range segments {
+		if problem, hint = segmentProblem(segment); problem != "" {
+			return Source{}, problem, hint
+		}
+	}
+	first := slices.IndexFunc(segments, func(segment string) bool { return strings.ContainsAny(segment, `*?[\`) })
+	if first < 0 {
+		first = last
+	}
+	if slices.ContainsFunc(segments[first:], Unfinished) {
+		return Source{}, "has names that are left alone: those that begin with a dot or end in .tmp or .part", "let files get their names when they are whole"
+	}
+	return Source{URL: s, Dir: "/" + strings.Join(segments[:first], "/"), Pattern: strings.Join(segments[first:], "/")}, "", ""
+}
+
+func segmentProblem(segment string) (problem, hint string) {
+	switch {
+	case segment == "" || segment == "." || segment == "..":
+		return "has a segment that is empty, . or ..", "write the path without it"
+	case strings.Contains(segment, "**"):
+		return "has a **, which is not built", "write one * for each directory: file:///srv/drop/*/*.csv"
+	}
+	if _, err := slashes.Match(segment, ""); err != nil {
+		return "is not a pattern", `*, ? and [a-z] are wildcards, and \ takes their meaning from them`
+	}
+	return "", ""
+}
+
+// checkSource looks at what goes together with a source.
+func (d *decoder) checkSource(j *Job, at path) {
+	if j.Import.Source.URL != "" && j.Unique && d.sure(at, "source", "unique") {
+		d.problem(at.join("unique"), "remove it; a queue with one worker imports one file after the other",
+			"lets one run live at a time, and each file of the source is a run")
+	}
+}
+
+// needsSource is the hint to who starts an import without saying what it imports.
+const needsSource = "say where its files are: source: file:///srv/drop/*.csv"
+
+// takesFile tells whether the job is an import that somebody must give a file.
+func (j *Job) takesFile() bool { return j.Import != nil && j.Import.Source.URL == "" }

@@ -1,0 +1,361 @@
+package tidemill
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/workers"
+)
+
+type sourceBundle struct {
+	*App
+	dir string
+}
+
+// setupSource has a job drop, with these further fields, whose source is a directory of the test's own.
+func setupSource(t *testing.T, fields string) *sourceBundle {
+	t.Helper()
+	b := &sourceBundle{dir: filepath.Join(t.TempDir(), "drop")}
+	if err := os.Mkdir(b.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.App = setup(t, `
+queues: {default: 4}
+retry: {delay: 10ms, max_delay: 100ms}
+jobs:
+  drop:
+    kind: import
+    source: "file://`+b.dir+`/*.csv"
+    table: people
+    columns: {name: name, file: file}
+    `+fields+`
+  after: {kind: verdict}
+  failed: {kind: verdict}
+`)
+	river.AddWorker(b.Workers, &verdictWorker{})
+	if _, err := b.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Pool.Exec(t.Context(), `CREATE TABLE people (name text, file text)`); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// put makes a file appear whole.
+func (b *sourceBundle) put(t *testing.T, name, content string) {
+	t.Helper()
+	hidden := filepath.Join(b.dir, "."+name)
+	if err := os.WriteFile(hidden, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(hidden, filepath.Join(b.dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// look starts the job and returns what its end says.
+func (b *sourceBundle) look(t *testing.T) workers.ImportScanResult {
+	t.Helper()
+	started, err := b.Start(t.Context(), "drop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.App, started.ID, batch.Succeeded)
+	return b.result(t, started.ID)
+}
+
+func (b *sourceBundle) result(t *testing.T, id int64) (result workers.ImportScanResult) {
+	t.Helper()
+	info, err := b.Ledger.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(info.Result, &result); err != nil {
+		t.Fatalf("%s: %v", info.Result, err)
+	}
+	return result
+}
+
+// imported waits for the runs, and returns what they wrote, in order.
+func (b *sourceBundle) imported(t *testing.T, runs int) string {
+	t.Helper()
+	if err := waitFor(t, b.App, runs, `SELECT count(*)::int FROM tidemill.run WHERE kind = 'tidemill.import' AND status = 'succeeded'`); err != nil {
+		t.Fatal(err)
+	}
+	return must(ask[string](t, b.App, `SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM people`))
+}
+
+func TestSource(t *testing.T) {
+	t.Parallel()
+
+	b := setupSource(t, `then: {success: after, failure: failed}`)
+	work(t, b.App)
+	if note := b.look(t).Note; note != "no file matches file://"+b.dir+"/*.csv" {
+		t.Error(note)
+	}
+	b.put(t, "a.csv", "name,file\nann,a\n")
+	b.put(t, "b.csv", "name,file\nbob,b\n")
+	b.put(t, "copy of a.csv", "name,file\nann,a\n")
+	b.put(t, "c.csv.part", "name,file\nhalf")
+	b.put(t, "c.txt", "name,file\nnone,c\n")
+	first := b.look(t)
+	if diff := cmp.Diff(workers.ImportScanResult{
+		Source: "file://" + b.dir + "/*.csv", Files: 3, New: 3, Same: 1, Runs: first.Runs,
+		Note: fmt.Sprintf("3 new of 3 files, runs %d %d, 1 with content that has a run already", first.Runs[0], first.Runs[1]),
+	}, first); diff != "" || len(first.Runs) != 2 {
+		t.Error(diff)
+	}
+	if got := b.imported(t, 2); got != "ann bob" {
+		t.Error(got)
+	}
+	info, err := b.Ledger.Get(t.Context(), first.Runs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var params map[string]any
+	if err := json.Unmarshal(info.Params, &params); err != nil || params["source"] != "file://"+b.dir+"/b.csv" || params["file"] != "b.csv" || info.Trigger != "source" {
+		t.Errorf("%s, %s, %v", info.Params, info.Trigger, err)
+	}
+
+	// What was seen is known; what has changed is new.
+	if note := b.look(t).Note; note != "none of 3 files is new" {
+		t.Error(note)
+	}
+	b.put(t, "b.csv", "name,file\nbea,b\n")
+	third := b.look(t)
+	if third.New != 1 || len(third.Runs) != 1 || third.Note != fmt.Sprintf("1 new of 3 files, run %d", third.Runs[0]) {
+		t.Errorf("%+v", third)
+	}
+	if got := b.imported(t, 3); got != "ann bea bob" {
+		t.Error(got)
+	}
+
+	// The files are gone, and so is the directory; the ledger may forget all runs, and nothing is imported again.
+	if err := os.Rename(b.dir, b.dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := b.Start(t.Context(), "drop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.App, lost.ID, batch.Failed)
+	if info, err = b.Ledger.Get(t.Context(), lost.ID); err != nil || *info.Error != "source file://"+b.dir+": no such object" {
+		t.Errorf("%s, %v", *info.Error, err)
+	}
+	if err := os.Rename(b.dir+".away", b.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Pool.Exec(t.Context(), `DELETE FROM tidemill.run WHERE kind = 'tidemill.import' AND finished_at IS NOT NULL`); err != nil {
+		t.Fatal(err)
+	}
+	if note := b.look(t).Note; note != "none of 3 files is new" {
+		t.Error(note)
+	}
+	// What follows comes after each import, and after a look only if that failed.
+	for job, want := range map[string]int{"after": 3, "failed": 1} {
+		if err := waitFor(t, b.App, want, `SELECT count(*)::int FROM tidemill.run WHERE trigger = 'then' AND status = 'succeeded' AND job = '`+job+`'`); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := must(ask[int](t, b.App, `SELECT count(*)::int FROM tidemill.event`)); n != 0 {
+		t.Errorf("%d events are left", n)
+	}
+}
+
+// Looks that overlap, in two processes, start each file once.
+func TestSourceManyLooksAtOnce(t *testing.T) {
+	t.Parallel()
+
+	const files, looks = 30, 6
+	b := setupSource(t, "")
+	for i := range files {
+		b.put(t, fmt.Sprintf("%02d.csv", i), fmt.Sprintf("name,file\nn%02d,x\n", i))
+	}
+	other, err := New(t.Context(), b.Config, &Opts{Logger: b.logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	river.AddWorker(other.Workers, &verdictWorker{})
+	var ids []int64
+	for range looks {
+		started, err := b.Start(t.Context(), "drop", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, started.ID)
+	}
+	work(t, b.App)
+	work(t, other)
+	found := int64(0)
+	for _, id := range ids {
+		waitStatus(t, b.App, id, batch.Succeeded)
+		found += b.result(t, id).New
+	}
+	if found != files {
+		t.Errorf("%d files were new to somebody, want %d", found, files)
+	}
+	if got := strings.Count(b.imported(t, files), "n"); got != files {
+		t.Errorf("%d rows, want %d", got, files)
+	}
+	if n := must(ask[int](t, b.App, `SELECT count(*)::int FROM tidemill.run WHERE kind = 'tidemill.import'`)); n != files {
+		t.Errorf("%d imports, want %d", n, files)
+	}
+}
+
+// A look that dies between two files goes on with those that have no run yet.
+func TestSourceLookThatIsInterrupted(t *testing.T) {
+	t.Parallel()
+
+	b := setupSource(t, "")
+	for _, name := range []string{"a", "b", "c", "d"} {
+		b.put(t, name+".csv", "name,file\n"+name+",x\n")
+	}
+	if _, err := b.Pool.Exec(t.Context(), `
+CREATE TABLE obstacle ();
+CREATE FUNCTION obstruct() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.params->>'file' = 'c.csv' AND to_regclass('obstacle') IS NOT NULL THEN
+		RAISE 'not yet' USING ERRCODE = '58030';
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER obstruct BEFORE INSERT ON tidemill.run FOR EACH ROW EXECUTE FUNCTION obstruct()`); err != nil {
+		t.Fatal(err)
+	}
+	work(t, b.App)
+	started, err := b.Start(t.Context(), "drop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.App, started.ID, batch.Retrying)
+	if _, err := b.Pool.Exec(t.Context(), `DROP TABLE obstacle`); err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.App, started.ID, batch.Succeeded)
+	if result := b.result(t, started.ID); result.New != 4 || len(result.Runs) != 4 || result.Files != 4 {
+		t.Errorf("%+v", result)
+	}
+	if got := b.imported(t, 4); got != "a b c d" {
+		t.Error(got)
+	}
+}
+
+// What became of a file since its import was started is no reason to import something else.
+func TestSourceFileChangesBeforeItsImport(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		change func(path string) error
+		want   string
+	}{
+		"changed": {func(path string) error { return os.WriteFile(path, []byte("name,file\nmore,a\n"), 0o644) }, "has changed since this run was started"},
+		"removed": {os.Remove, "is gone; put it there again"},
+		"a link": {func(path string) error {
+			if err := os.Rename(path, path+".real"); err != nil {
+				return err
+			}
+			return os.Symlink(path+".real", path)
+		}, "has changed since this run was started"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupSource(t, "")
+			b.put(t, "a.csv", "name,file\nann,a\n")
+			run := b.startFile(t, b.dir+"/a.csv")
+			if err := tt.change(filepath.Join(b.dir, "a.csv")); err != nil {
+				t.Fatal(err)
+			}
+			b.fails(t, run, tt.want)
+		})
+	}
+	t.Run("elsewhere", func(t *testing.T) {
+		t.Parallel()
+		b := setupSource(t, "")
+		path := filepath.Join(t.TempDir(), "a.csv")
+		if err := os.WriteFile(path, []byte("name,file\nann,a\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b.fails(t, b.startFile(t, path), "which is not below file://"+b.dir+"/")
+	})
+}
+
+// startFile starts an import of a file as it is.
+func (b *sourceBundle) startFile(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var started *batch.Started
+	err = pgx.BeginFunc(t.Context(), b.Pool, func(tx pgx.Tx) (err error) {
+		started, err = b.startFound(t.Context(), tx, b.Config.Jobs["drop"], workers.ImportArgs{
+			Job: "drop", Name: filepath.Base(path), Size: info.Size(), SHA256: "x", Definition: b.Config.Jobs["drop"].Hash(),
+			Source: "file://" + path, Version: fmt.Sprintf("%d-%d", info.Size(), info.ModTime().UnixNano()),
+		}, 1)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started.ID
+}
+
+// fails works the run, which must fail at once, with these words, and write nothing.
+func (b *sourceBundle) fails(t *testing.T, run int64, want string) {
+	t.Helper()
+	work(t, b.App)
+	waitStatus(t, b.App, run, batch.Failed)
+	info, err := b.Ledger.Get(t.Context(), run)
+	if err != nil || !strings.Contains(*info.Error, want) {
+		t.Errorf("%s, %v; want %s", *info.Error, err, want)
+	}
+	if got := must(ask[int](t, b.App, `SELECT count(*)::int FROM people`)); got != 0 {
+		t.Errorf("%d rows were written", got)
+	}
+}
+
+func TestSourceStartedBySQLAndSchedule(t *testing.T) {
+	t.Parallel()
+
+	b := setupSource(t, `schedule: {every: 24h, catch_up_window: 365d}`)
+	ctx := context.Background()
+	if _, err := b.Pool.Exec(ctx, `SELECT tidemill.start('drop', '{"file": "a.csv"}')`); err == nil || !strings.Contains(err.Error(), "has no param file") {
+		t.Errorf("params by SQL: %v", err)
+	}
+	if _, err := b.Start(ctx, "drop", Params{"file": "a.csv"}); err == nil || !strings.Contains(err.Error(), `param "file"`) {
+		t.Errorf("params: %v", err)
+	}
+	b.put(t, "a.csv", "name,file\nann,a\n")
+	id := must(ask[int64](t, b.App, `SELECT tidemill.start('drop')`))
+	work(t, b.App)
+	waitStatus(t, b.App, id, batch.Succeeded)
+	if result := b.result(t, id); result.New != 1 {
+		t.Errorf("%+v", result)
+	}
+	if got := b.imported(t, 1); got != "ann" {
+		t.Error(got)
+	}
+
+	b.put(t, "b.csv", "name,file\nbob,b\n")
+	if _, err := b.Pool.Exec(ctx, `UPDATE tidemill.schedule SET next_tick_at = next_tick_at - interval '1 day'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitFor(t, b.App, 1, `SELECT count(*)::int FROM tidemill.run WHERE trigger = 'schedule' AND kind = 'tidemill.import_scan' AND status = 'succeeded'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.imported(t, 2); got != "ann bob" {
+		t.Error(got)
+	}
+}

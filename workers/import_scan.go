@@ -1,0 +1,83 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// KindImportScan is the River kind of the runs that look for new files in the source of an import.
+const KindImportScan = "tidemill.import_scan"
+
+// ImportScanArgs are the arguments of such a run.
+type ImportScanArgs struct{ JobArgs }
+
+// Kind is KindImportScan.
+func (ImportScanArgs) Kind() string { return KindImportScan }
+
+// ImportScanOpts is what ImportScanWorker needs; Jobs, Pool and Start are required.
+type ImportScanOpts struct {
+	Jobs   Jobs
+	Pool   *pgxpool.Pool // asks which files are new
+	Schema migrations.Schema
+	// Start starts an import of a file in tx, for the run scan; or it returns the run that has the same content already.
+	Start func(ctx context.Context, tx pgx.Tx, def *config.Job, args ImportArgs, scan int64) (*batch.Started, error)
+}
+
+// ImportScanWorker looks for new files in the source of an import and starts a run for each.
+//
+// A file is new if no run of the job was started for it as it is: its path, its size and the time of its last change. That is
+// recorded in the transaction that starts the run, so that no file is left out and none gets two runs, whatever kills the
+// worker and however many look at once. New files are read once for their SHA-256, which finds content that was imported
+// before under another name. One that changes meanwhile is left for the next look.
+type ImportScanWorker struct {
+	river.WorkerDefaults[ImportScanArgs]
+	batch.Chunked
+
+	opts ImportScanOpts
+}
+
+// NewImportScanWorker returns the worker.
+func NewImportScanWorker(opts ImportScanOpts) *ImportScanWorker {
+	opts.Schema = opts.Schema.Defaults()
+	return &ImportScanWorker{opts: opts}
+}
+
+// NextRetry is decided by the job's own retry policy.
+func (w *ImportScanWorker) NextRetry(job *river.Job[ImportScanArgs]) time.Time {
+	return w.RetryAt(job.JobRow)
+}
+
+// Timeout switches River's off: the job's stall takes its place.
+func (w *ImportScanWorker) Timeout(*river.Job[ImportScanArgs]) time.Duration { return -1 }
+
+// Work runs one attempt. Each looks at all files; those of the attempts before are new no longer.
+func (w *ImportScanWorker) Work(ctx context.Context, job *river.Job[ImportScanArgs]) error {
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindImport)
+	if err != nil {
+		return err
+	}
+	opts := batch.AttemptOpts{Job: def.Name, Unit: "files", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
+	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+		if def.Import.Source.URL == "" {
+			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
+		}
+		scan := &importScan{def: def, opts: w.opts, run: run, every: min(sayAlive, def.Stall/3), said: time.Now()}
+		if _, err := run.Cursor(&scan.cursor); err != nil {
+			return retry.Permanent(err)
+		}
+		return scan.work(ctx)
+	})
+}
+
+// sayAlive is how long a run reads a file without a commit. It must be well below any stall.
+const sayAlive = 30 * time.Second
