@@ -150,7 +150,7 @@ func TestSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitStatus(t, b.App, lost.ID, batch.Failed)
-	if info, err = b.Ledger.Get(t.Context(), lost.ID); err != nil || *info.Error != "source file://"+b.dir+": no such object" {
+	if info, err = b.Ledger.Get(t.Context(), lost.ID); err != nil || *info.Error != "source file://"+b.dir+": no such file or directory" {
 		t.Errorf("%s, %v", *info.Error, err)
 	}
 	if err := os.Rename(b.dir+".away", b.dir); err != nil {
@@ -248,6 +248,33 @@ CREATE TRIGGER obstruct BEFORE INSERT ON tidemill.run FOR EACH ROW EXECUTE FUNCT
 		t.Errorf("%+v", result)
 	}
 	if got := b.imported(t, 4); got != "a b c d" {
+		t.Error(got)
+	}
+}
+
+// A file that cannot be read fails the look, but holds up no other.
+func TestSourceUnreadableFile(t *testing.T) {
+	t.Parallel()
+
+	b := setupSource(t, "")
+	b.put(t, "\xff.csv", "name,file\nnobody,x\n")
+	b.put(t, "z.csv", "name,file\nzoe,z\n")
+	work(t, b.App)
+	started, err := b.Start(t.Context(), "drop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.App, started.ID, batch.Failed)
+	info, err := b.Ledger.Get(t.Context(), started.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := must(ask[int64](t, b.App, `SELECT run FROM tidemill.source_file`))
+	want := fmt.Sprintf(`1 of 2 files cannot be read: "file://%s/\xff.csv": its name is not UTF-8; 1 new of 1 file, run %d`, b.dir, run)
+	if *info.Error != want {
+		t.Errorf("%s, want %s", *info.Error, want)
+	}
+	if got := b.imported(t, 1); got != "zoe" {
 		t.Error(got)
 	}
 }

@@ -36,7 +36,8 @@ func (a *App) Start(ctx context.Context, job string, params Params) (*batch.Star
 }
 
 // StartTx starts a configured job in the caller's transaction: its run is there when that commits, and not otherwise. If
-// the job is unique and a run of it is live, that run is returned as Existing.
+// the job is unique and a run of it is live, that run is returned as Existing. The run of an import with a source looks for
+// files, and starts one for each that is new.
 func (a *App) StartTx(ctx context.Context, tx pgx.Tx, job string, params Params) (*batch.Started, error) {
 	return a.StartWith(ctx, tx, job, StartOpts{Params: params})
 }

@@ -71,7 +71,10 @@ func (w *ImportScanWorker) Work(ctx context.Context, job *river.Job[ImportScanAr
 		if def.Import.Source.URL == "" {
 			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
 		}
-		scan := &importScan{def: def, opts: w.opts, run: run, every: min(sayAlive, def.Stall/3), said: time.Now()}
+		scan := &importScan{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}
+		if def.Stall > 0 {
+			scan.every = min(scan.every, def.Stall/3)
+		}
 		if _, err := run.Cursor(&scan.cursor); err != nil {
 			return retry.Permanent(err)
 		}
@@ -79,5 +82,5 @@ func (w *ImportScanWorker) Work(ctx context.Context, job *river.Job[ImportScanAr
 	})
 }
 
-// sayAlive is how long a run reads a file without a commit. It must be well below any stall.
+// sayAlive is how long a run looks and reads without a commit; a third of a stall that is shorter.
 const sayAlive = 30 * time.Second

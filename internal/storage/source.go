@@ -121,7 +121,7 @@ func (s *Source) Has(fileURL string) bool { return strings.HasPrefix(fileURL, s.
 func (s *Source) Open(fileURL, version string, offset int64) (io.ReadCloser, error) {
 	name, ok := strings.CutPrefix(fileURL, s.URL())
 	if !ok {
-		return nil, fmt.Errorf("source %s: %s is not below it: %w", s.URL(), fileURL, ErrNotFound)
+		return nil, &missingError{url: fileURL + ", below " + s.URL()}
 	}
 	name = filepath.FromSlash(name)
 	// Before it is opened: opening a pipe would wait for its writer.
@@ -192,7 +192,13 @@ func sourceError(at string, err error) error {
 		err = wrapped.Err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = ErrNotFound
+		return &missingError{url: at}
 	}
 	return fmt.Errorf("source %s: %w", at, err)
 }
+
+// missingError is ErrNotFound in words that fit a directory, too.
+type missingError struct{ url string }
+
+func (e *missingError) Error() string { return "source " + e.url + ": no such file or directory" }
+func (e *missingError) Unwrap() error { return ErrNotFound }
