@@ -79,8 +79,8 @@ func tame(csv string) string {
 func TestImportWriters(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ table, csv string }{
-		"rows that depend on each other": {hardTable, hardRows(3000)},
-		"only the key":                   {"CREATE TABLE public.hard (key text PRIMARY KEY, n int)", tame(hardRows(6000))},
+		"rows that depend on each other":      {hardTable, hardRows(3000)},
+		"only the key":                        {"CREATE TABLE public.hard (key text PRIMARY KEY, n int)", tame(hardRows(6000))},
 		"rows that go back to what they were": {"CREATE TABLE public.hard (key int PRIMARY KEY, n int); INSERT INTO public.hard SELECT i, 1 FROM generate_series(1, 6000, 3) i", wavering(6000)},
 		"with trigger": {`CREATE TABLE public.hard (key text PRIMARY KEY, n int);
 			CREATE FUNCTION public.odd() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF new.n % 7 = 0 THEN RETURN NULL; END IF; RETURN new; END';
