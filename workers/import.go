@@ -43,7 +43,7 @@ type ImportOpts struct {
 	Jobs    Jobs
 	Pool    *pgxpool.Pool   // reads the catalog
 	Storage *storage.Bucket // of uploads; nil: there are none
-	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 8 MiB divided by the
+	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 6 MiB divided by the
 	// writers and one.
 	ChunkRows int
 	// OnChunk, if set, is told what each committed chunk did.
@@ -52,7 +52,7 @@ type ImportOpts struct {
 
 // ImportWorker loads a stored CSV file into a table.
 //
-// It commits in chunks of 50,000 rows or some 4 MiB, and goes on from the byte behind the last committed row whatever killed
+// It commits in chunks of 50,000 rows or some 3 MiB, and goes on from the byte behind the last committed row whatever killed
 // it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
 // reject_limit fail the run, and what is committed stays. Two starts with the same content and definition are one run.
 type ImportWorker struct {

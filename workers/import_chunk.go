@@ -16,7 +16,7 @@ import (
 const (
 	chunkRows = 50_000
 	// linedUp are the bytes of the chunks of one import that are written or wait to be.
-	linedUp = 8 << 20
+	linedUp = 6 << 20
 	// maxRejectRaw bounds what is kept of one rejected row; a thousand of the largest allowed would be 8 GiB.
 	maxRejectRaw = 256 << 10
 )
