@@ -18,13 +18,17 @@ const (
 	showEvery = 250 * time.Millisecond
 )
 
-var errOverLimit = errors.New("over the limit")
+var (
+	errOverLimit = errors.New("over the limit")
+	errNoFile    = errors.New("the file cannot be read")
+)
 
 // atomicImport is one transaction that imports a whole file.
 type atomicImport struct {
 	*importRun
 	counters batch.Counters
 	limit    error // why it ended over its limit
+	broken   error // what reading the file ended with
 	kept     []batch.Reject
 	bytes    int
 	shown    time.Time
@@ -47,6 +51,8 @@ func (im *importRun) atomic(ctx context.Context, first importCursor) error {
 			return err
 		}
 		return a.limit
+	case errors.Is(err, errNoFile):
+		return a.broken
 	}
 	return err
 }
@@ -59,7 +65,8 @@ func (a *atomicImport) all(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	chunks, err := a.parse(ctx, group, 2)
 	if err != nil {
-		return batch.Step{}, err
+		a.broken = err
+		return batch.Step{}, errNoFile
 	}
 	defer chunks.stream.Close()
 	group.Go(func() error {
@@ -72,6 +79,9 @@ func (a *atomicImport) all(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
 		return nil
 	})
 	if err := group.Wait(); err != nil {
+		if a.broken = chunks.broken; a.broken != nil {
+			return batch.Step{}, errNoFile // the end of a file is not the end of a connection, which would be waited for
+		}
 		return batch.Step{}, err
 	}
 	return batch.Step{

@@ -1,6 +1,7 @@
 package workers_test
 
 import (
+	"compress/gzip"
 	"context"
 	"strconv"
 	"strings"
@@ -42,6 +43,9 @@ func TestImportAtomic(t *testing.T) {
 		"a damaged file": {
 			"on_conflict: skip\ncompression: gzip", "no gzip", batch.Failed, batch.Counters{}, []string{"1|old"}, 0, "file.csv",
 		},
+		"a file that is cut off": {
+			"on_conflict: skip", cutOff(good), batch.Failed, batch.Counters{}, []string{"1|old"}, 0, "file.csv",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +69,15 @@ func TestImportAtomic(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutOff is most of a gzip file.
+func cutOff(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()[:b.Len()-9]
 }
 
 func failure(info *batch.Info) string {

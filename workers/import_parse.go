@@ -14,6 +14,7 @@ import (
 type chunkLine struct {
 	stream     *textin.Stream // to be closed when the group has ended
 	free, full chan *importChunk
+	broken     error // what reading ended with; to be looked at when the group has ended
 }
 
 // parse starts to read from the cursor on, ahead of those who write, by as many chunks as there are.
@@ -31,10 +32,7 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 		plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
 	}
 	group.Go(func() error {
-		if err := line.fill(ctx, parser); err != nil {
-			return im.source.damaged(err)
-		}
-		return nil
+		return line.fill(ctx, parser)
 	})
 	return line, nil
 }
@@ -53,7 +51,8 @@ func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 			return context.Cause(ctx)
 		}
 		if err := parser.fill(chunk); err != nil {
-			return err
+			l.broken = parser.source.damaged(err)
+			return l.broken
 		}
 		if !chunk.batch.Follows(before) {
 			follows = 0
