@@ -137,6 +137,16 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 		}
 		c.rules = append(c.rules, described)
 	}
+	if found {
+		return nil
+	}
+	for _, rule := range c.rules {
+		for _, part := range rule.parts {
+			if _, err := c.plan(ctx, rule, part); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

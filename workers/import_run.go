@@ -133,12 +133,12 @@ func importResult(total batch.Counters) any {
 // had been read when the chunk was full.
 func (im *importRun) progress(chunk *importChunk, part importPart) int64 {
 	switch {
+	case part.end && chunk.last:
+		return im.args.Size // with the blank lines and comments behind the last record
 	case im.source.seeks():
 		return part.cursor.Offset // the header's bytes count as done too
 	case !part.end:
 		return im.run.Done()
-	case chunk.last:
-		return im.args.Size
 	}
 	return max(im.run.Done(), min(chunk.consumed, im.args.Size))
 }

@@ -123,6 +123,9 @@ func (s *importSource) lookAtCSV() error {
 	}
 	defer stream.Close()
 	record, err := rowio.NewCSV(stream, s.csvOpts(s.first)).Next()
+	if errors.Is(err, io.EOF) {
+		return s.fail("the file has nothing but blank lines and comments (%s)", rowio.CodeEmpty)
+	}
 	if err != nil {
 		return s.damaged(fmt.Errorf("read the first record: %w", err))
 	}

@@ -44,7 +44,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			case !ok:
 				return m.explainImport(app, args[0], fmt.Errorf("job %q is not in the configuration", args[0]))
 			case job.Cleanup == nil:
-				return &usageError{err: fmt.Errorf("job %s is of kind %s, not cleanup", job.Name, job.Kind), hint: "tidemill start " + job.Name}
+				return withHint(fmt.Errorf("job %s is of kind %s, not cleanup", job.Name, job.Kind), startHint(job))
 			case dryRun:
 				return m.countCleanup(ctx, app, job)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -53,6 +54,21 @@ type exitError struct{ code int }
 
 func (e *exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
+// exclusiveRE finds the flags in cobra's report of some that exclude each other, the one mistake in usage for which it has
+// no hook.
+var exclusiveRE = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+
+// asUsage makes a usageError of cobra's reports of wrong usage.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	if flags := exclusiveRE.FindStringSubmatch(err.Error()); flags != nil {
+		return &usageError{err: fmt.Errorf("--%s exclude each other", strings.ReplaceAll(flags[1], " ", " and --"))}
+	}
+	return err
+}
+
 // report prints an error the way all commands do and returns the exit code.
 func (m *Main) report(err error) int {
 	if err == nil {
@@ -101,7 +117,7 @@ func hintOf(err error) string {
 		return "is PostgreSQL running, and is database.url (or DATABASE_URL) right?"
 	case errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000"):
 		return "if the tables are missing, run: tidemill migrate up"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case isFull(err):
 		return "free or add space there, then import again; nothing was started"
 	case errors.Is(err, batch.ErrNoRun):
 		return "tidemill runs list"
@@ -109,6 +125,11 @@ func hintOf(err error) string {
 		return ""
 	}
 	return ""
+}
+
+// isFull tells whether there was no room to write.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 func stateHint(err *batch.StateError) string {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/workers"
 )
 
 func (m *Main) exportCmd() *cobra.Command {
@@ -72,7 +73,7 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 	}
 	defer app.Close()
 	if def, ok := app.Config.Jobs[job]; ok && def.Export == nil {
-		return withHint(fmt.Errorf("job %s is of kind %s, not export", job, def.Kind), "tidemill start "+job)
+		return withHint(fmt.Errorf("job %s is of kind %s, not export", job, def.Kind), startHint(def))
 	}
 	id, existing, err := app.Start(ctx, job, opts)
 	if err != nil {
@@ -89,16 +90,13 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 		return err
 	}
 	watcher := *m
+	watcher.output = path
 	if path == "-" {
 		watcher.Stdout = m.Stderr // the other is for the file
 	}
 	bar := newProgress(m.Stderr)
 	if path == "" {
-		err := watcher.follow(ctx, app, id, bar)
-		if err == nil && !m.json {
-			fmt.Fprintf(m.Stdout, "hint: tidemill runs download %d -o FILE\n", id)
-		}
-		return err
+		return watcher.follow(ctx, app, id, bar)
 	}
 	if err := m.fetch(ctx, app, id, target, bar); err != nil {
 		return err
@@ -147,7 +145,7 @@ at all.`,
 				}
 				defer target.discard()
 				if err := m.download(ctx, app, id, target, newProgress(m.Stderr)); err != nil {
-					return err
+					return m.explainDownload(ctx, app, id, err)
 				}
 				return m.keep(target)
 			})
@@ -162,7 +160,28 @@ func (m *Main) download(ctx context.Context, app *App, id int64, target *output,
 		bar.text(fmt.Sprintf("writing  %s %3.0f %%  %s", bar24(done, total), percentOf(done, total), size(done)))
 	})
 	bar.clear()
+	if isFull(err) {
+		return withHint(err, fmt.Sprintf("the file stays in the storage; free or add space here, then: tidemill runs download %d -o FILE", id))
+	}
 	return err
+}
+
+// explainDownload says what to do where a run has no file, or none any more.
+func (m *Main) explainDownload(ctx context.Context, app *App, id int64, err error) error {
+	info, infoErr := app.Ledger.Get(ctx, id)
+	if infoErr != nil || info.Kind != workers.KindExport {
+		return err
+	}
+	result, resultErr := workers.ReadExportResult(info.Result)
+	switch {
+	case resultErr == nil && time.Now().After(result.ExpiresAt):
+		return withHint(fmt.Errorf("the file of run %d was kept until %s", id, result.ExpiresAt.Local().Format("2006-01-02 15:04")), "tidemill export "+info.Job)
+	case resultErr == nil:
+		return err
+	case info.Status.Final():
+		return withHint(err, fmt.Sprintf("tidemill runs show %d", id))
+	}
+	return withHint(err, fmt.Sprintf("tidemill runs watch %d", id))
 }
 
 // keep puts the file in its place.

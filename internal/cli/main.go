@@ -81,6 +81,7 @@ type Main struct {
 	configPath string
 	json       bool
 	logLevel   string
+	output     string // where this command itself writes the file of an export; empty: nowhere
 }
 
 // Run runs the command and returns its exit code.
@@ -90,7 +91,7 @@ func (m *Main) Run(ctx context.Context) int {
 	root.SetIn(m.Stdin)
 	root.SetOut(m.Stdout)
 	root.SetErr(m.Stderr)
-	return m.report(root.ExecuteContext(ctx))
+	return m.report(asUsage(root.ExecuteContext(ctx)))
 }
 
 func (m *Main) root() *cobra.Command {

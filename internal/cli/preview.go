@@ -31,7 +31,7 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 		return m.explainImport(app, job, fmt.Errorf("job %q is not in the configuration", job))
 	}
 	if def.Import == nil {
-		return fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
+		return withHint(fmt.Errorf("job %s is of kind %s, not import", job, def.Kind), startHint(def))
 	}
 	preview, err := workers.PreviewImport(ctx, app.Pool, def.Import, workers.PreviewOpts{
 		Name: filepath.Base(path), Size: info.Size(),

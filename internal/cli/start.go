@@ -92,6 +92,14 @@ func (m *Main) start(ctx context.Context, job string, opts StartOpts, wait bool)
 	return err
 }
 
+// startHint is how a job of any kind is started.
+func startHint(job *config.Job) string {
+	if job.Import != nil && job.Import.Source.URL == "" {
+		return fmt.Sprintf("tidemill import %s FILE", job.Name)
+	}
+	return "tidemill start " + job.Name
+}
+
 func (m *Main) explainStart(app *App, job string, err error) error {
 	def, ok := app.Config.Jobs[job]
 	var param *config.ParamError
@@ -99,7 +107,7 @@ func (m *Main) explainStart(app *App, job string, err error) error {
 	case !ok:
 		return m.explainImport(app, job, err)
 	case def.Import != nil && def.Import.Source.URL == "":
-		return withHint(err, fmt.Sprintf("tidemill import %s FILE", job))
+		return withHint(err, startHint(def))
 	case errors.As(err, &param):
 		return &usageError{err: err}
 	}

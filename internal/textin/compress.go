@@ -26,6 +26,7 @@ const (
 	Corrupt   Damage = "corrupt"   // it is not what was compressed, or no compressed data at all
 	Trailing  Damage = "trailing"  // something else follows it
 	TooWide   Damage = "too_wide"  // it needs more memory than is allowed
+	Unlike    Damage = "unlike"    // it does not begin as data of the compression that was set do
 )
 
 // DamageError says that compressed data cannot be read further. Whatever the
@@ -43,6 +44,8 @@ func (e *DamageError) Error() string {
 		return fmt.Sprintf("the %s data ends in the middle, near byte %d of the file: the file was cut off; what comes before is complete; transfer the file again", e.Compression, e.Raw)
 	case Trailing:
 		return fmt.Sprintf("something that is not %s data follows the %[1]s data, near byte %d of the file; what comes before is complete; remove it, or compress the file again", e.Compression, e.Raw)
+	case Unlike:
+		return fmt.Sprintf("compression: %s is set, but the file does not begin like that; %v", e.Compression, e.Err)
 	case TooWide:
 		return fmt.Sprintf("the zstd data needs a window of more than %d MiB; compress it again without --long and --ultra", maxWindow>>20)
 	}

@@ -19,7 +19,7 @@ type Head struct {
 }
 
 // Look reads the head of a file and finds out what want leaves open; what is set
-// in want is taken as it is. Look says nothing about what the text means.
+// in want is taken as it is. Look says nothing about what the text means. What is wrong with the file is a [DamageError].
 func Look(open Source, want Format) (*Head, error) {
 	if err := want.check(); err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func Look(open Source, want Format) (*Head, error) {
 	if want.Compression == AutoCompression {
 		want.Compression = found
 	} else if want.Compression != None && want.Compression != found && len(raw) > 0 {
-		return nil, fmt.Errorf("compression: %s is set, but the file does not begin like that; set `compression: %s`, or leave it out", want.Compression, found)
+		return nil, &DamageError{Compression: want.Compression, Damage: Unlike, Err: fmt.Errorf("set `compression: %s`, or leave it out", found)}
 	}
 	text, whole, err := expand(raw, want.Compression, whole)
 	if err != nil {
