@@ -15,8 +15,8 @@ test: ## run all tests with the race detector (ARGS="-run Import -v")
 lint: ## gofmt, go vet and staticcheck
 	.ci/run gofmt vet staticcheck
 
-generate: ## write the generated files anew: docs/CONFIG.md
-	go test ./config -run Reference -update
+generate: ## write the generated files anew: docs/CONFIG.md, docs/METRICS.md, dashboards and rules
+	go test ./config ./metrics ./internal/observability -run "Reference|Generated" -update
 
 bench: ## run the benchmarks (ARGS are theirs)
 	go run ./bench $(ARGS)

@@ -10,7 +10,7 @@ func TestHash(t *testing.T) {
 	t.Parallel()
 	const base = "kind: import, table: app.t, columns: {a: A, b: {field: B, null_if: [x, y]}}, set: {c: now on insert, d: now on change}, match: [a, b], on_conflict: skip"
 	hash := func(fields string) string {
-		return mustParse(t, withMail+"jobs: {j: {"+fields+"}}").Jobs["j"].Hash()
+		return mustParse(t, withMail+"jobs: {k: {kind: own}, j: {"+fields+"}}").Jobs["j"].Hash()
 	}
 	// Runs that are stored in a database name the version: it must not change
 	// by accident.
@@ -26,6 +26,8 @@ func TestHash(t *testing.T) {
 		"kind: command, argv: [a], dir: d, env: {A: b}":                                            "f284335375b0db6a4924709b5e7274bdb50e0cc79cb2769ef79336ce68c5587d",
 		"kind: email, to: a@b.c, subject: s, text: t":                                              "f22fb6ef3e7f764c4892dc8b0b8f2e82a6359c6814fbd59962e0c872242ba222",
 		"kind: sql, statement: SELECT 1":                                                           "7844a482a3e97a9b5941e6fa9cd7d91e1b1174cec47f515ec40f88af270bea82",
+		"kind: export, table: app.t":                                                               "3594ce68a3b72661b3e4cb80539d51de3c942f88b83751ce5482d1a0edc3edf7",
+		"kind: each, query: SELECT 1 AS id, order_by: [id], enqueue: {job: k}":                     "8cb7e16a73708263fe6d4aa6ede945bbcce38a4c56754cfb2c6554b2f31e60de",
 		"kind: cleanup, rules: [{table: a.t, column: c, older_than: 1d}]":                          "c875f9cc9e685c0aa524b394da6daed13cc279bcb7bf241f62877bdc720f6d4b",
 	} {
 		if got := hash(fields); got != want {

@@ -7,6 +7,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func TestParseThen(t *testing.T) {
+	t.Parallel()
+	jobs := mustParse(t, `jobs:
+  a: {kind: own, then: {always: c, failure: [b], success: [{job: c, params: {n: 7, m: {z: 1, a: [x]}}}, b]}}
+  b: {kind: own}
+  c: {kind: own}
+`).Jobs
+	b := Next{Job: "b"}
+	want := Then{Success: []Next{{"c", []byte(`{"n":7,"m":{"z":1,"a":["x"]}}`)}, b}, Failure: []Next{b}, Always: []Next{{Job: "c"}}}
+	if diff := cmp.Diff(want, jobs["a"].Then); diff != "" {
+		t.Errorf("then (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Next{want.Success[0], b, b, {Job: "c"}}, jobs["a"].Then.All()); diff != "" {
+		t.Errorf("all (-want +got):\n%s", diff)
+	}
+	if jobs["b"].Then.All() != nil {
+		t.Errorf("something follows b: %+v", jobs["b"].Then)
+	}
+}
+
 func TestThenRules(t *testing.T) {
 	t.Parallel()
 	const others = `

@@ -39,7 +39,7 @@ var (
 
 const (
 	anythingLanes = 8 // imports at a time, each into tables of its own
-	anythingBound = time.Minute
+	anythingBound = 3 * time.Minute
 	anythingName  = "anything.csv"
 )
 
@@ -98,6 +98,9 @@ type anythingBundle struct {
 	total  batch.Counters
 	states map[batch.Status]int
 	errors map[string]int
+	// slowest is how long the import took that took longest, and its seed.
+	slowest     time.Duration
+	slowestSeed uint64
 }
 
 func startAnything(t *testing.T, dir string) *anythingBundle {
@@ -138,6 +141,8 @@ func (a *anythingBundle) importOne(lane int, seed uint64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*anythingBound)
 	defer cancel()
 	file := makeAnything(seed, laneName(lane))
+	began := time.Now()
+	defer func() { a.took(seed, time.Since(began)) }()
 	// Before the import, for a crash asks nobody.
 	err := errors.Join(os.WriteFile(a.path(lane, ".data"), file.content, 0o600),
 		os.WriteFile(a.path(lane, ".yaml"), fmt.Appendf(nil, "# seed %d\n%s", seed, file.definition), 0o600))
@@ -323,6 +328,14 @@ func (a *anythingBundle) count(info *batch.Info) {
 	}
 }
 
+func (a *anythingBundle) took(seed uint64, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if took > a.slowest {
+		a.slowest, a.slowestSeed = took, seed
+	}
+}
+
 // report prints what happened. Enough files bring about every kind of end, or they are no longer what they should be.
 func (a *anythingBundle) report(t *testing.T) {
 	t.Helper()
@@ -330,7 +343,7 @@ func (a *anythingBundle) report(t *testing.T) {
 	for _, n := range a.states {
 		files += n
 	}
-	t.Logf("%d files: %v; %+v", files, a.states, a.total)
+	t.Logf("%d files: %v; %+v; the slowest took %s: seed %d", files, a.states, a.total, a.slowest.Round(time.Millisecond), a.slowestSeed)
 	for _, why := range slices.Sorted(maps.Keys(a.errors)) {
 		t.Logf("%6d × %s", a.errors[why], why)
 	}
