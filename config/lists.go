@@ -61,7 +61,7 @@ func (t textOrTexts) read(d *decoder, v value, into *[]string) {
 
 func (t textOrTexts) shape() shape {
 	each := t.each.shape().schema
-	return shape{words: t.words, schema: map[string]any{"anyOf": []any{
+	return shape{words: t.words, secret: t.each.secret, schema: map[string]any{"anyOf": []any{
 		each, map[string]any{"type": "array", "minItems": 1, "items": each},
 	}}}
 }
@@ -106,6 +106,7 @@ func (t namedTexts) shape() shape {
 			"additionalProperties": map[string]any{"type": "string"},
 		},
 		optional: true,
+		secret:   true,
 	}
 }
 

@@ -16,6 +16,7 @@ type shape struct {
 	words    string         // for people, to stand in a table: "whole number, 1 to 4"
 	schema   map[string]any // JSON Schema, without description and default
 	optional bool           // an empty value counts as absent: sections and lists
+	secret   bool           // the value, or those of its keys, is never shown
 
 	keys     string    // what stands for a key of a mapping with free keys: JOB
 	fields   []info    // of a mapping with fixed keys, or of each value under keys

@@ -47,7 +47,7 @@ func (t text) shape() shape {
 		s["pattern"] = t.pattern
 		s = orEnv(s)
 	}
-	return shape{words: t.words, schema: s}
+	return shape{words: t.words, schema: s, secret: t.secret}
 }
 
 // choice is one of a few words.

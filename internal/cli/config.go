@@ -15,7 +15,7 @@ import (
 )
 
 func (m *Main) configCmd() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "config", Short: "Check and apply the configuration file"})
+	cmd := asGroup(&cobra.Command{Use: "config", Short: "Check, show and apply the configuration file"})
 	var offline bool
 	check := &cobra.Command{
 		Use: "check [FILE]", Short: "Check the configuration, also against the live database", Args: args(0, 1),
@@ -31,7 +31,7 @@ match, statements.
 		},
 	}
 	check.Flags().BoolVar(&offline, "offline", false, "without the database and without secrets")
-	cmd.AddCommand(check, m.applyCmd(), &cobra.Command{
+	cmd.AddCommand(check, m.applyCmd(), m.configShowCmd(), &cobra.Command{
 		Use: "schema", Short: "Print a JSON Schema of tidemill.yaml for editors", Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := m.Stdout.Write(config.Schema())

@@ -1,0 +1,337 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Shown is a configuration, or a part of it, with everything said that the file leaves open: defaults, and what a job takes
+// from the top level. Texts that come from outside stay ${NAME}, and secrets that stand in the file are ***. It is for
+// people to read: as a file it would mean nearly the same, but a job that takes its delays from `retry` would say them
+// itself.
+type Shown struct{ settings []setting }
+
+// setting is a field and its value: a scalar, a []any, or a []setting.
+type setting struct {
+	name  string
+	value any
+	from  string // where the value comes from, if neither from the file nor by default; without a value: in words
+}
+
+// scalar is a text, number or truth value.
+type scalar struct {
+	kind nodeKind
+	text string // as JSON has it
+	yaml string // as the file has it
+}
+
+// Show returns all of the configuration.
+func (c *Config) Show() *Shown {
+	s := shower{root: c.root}
+	return &Shown{s.settings(configFields().infos(), c.root)}
+}
+
+// ShowJob returns one job, false if there is none of that name.
+func (c *Config) ShowJob(name string) (*Shown, bool) {
+	n, _, found := locate(c.root, []string{"jobs", name})
+	if !found {
+		return nil, false
+	}
+	s := shower{root: c.root}
+	return &Shown{s.job(n)}, true
+}
+
+// shower puts the tree of a file and the field tables together.
+type shower struct{ root *node }
+
+func (s shower) settings(fields []info, n *node) []setting {
+	var out []setting
+	for _, f := range fields {
+		e, given := n.find(f.name)
+		given = given && !(e.value.kind == nullNode && f.shape.optional)
+		it := setting{name: f.name}
+		switch {
+		case given:
+			it.value = s.value(f.shape, e.value)
+		case f.shape.optional && f.shape.keys == "" && len(f.shape.fields) > 0:
+			it.value = s.settings(f.shape.fields, nil)
+		case f.def != "":
+			it.value = s.value(f.shape, yamlDefault(f.def))
+		case f.inherits != "":
+			it.value, it.from = s.inherited(f.inherits)
+		default:
+			continue
+		}
+		if section, ok := it.value.([]setting); ok && len(section) == 0 {
+			continue
+		}
+		out = append(out, it)
+	}
+	return out
+}
+
+var inheritedRE = regexp.MustCompile("^(?:the top-level )?`([a-z_]+)(?:\\.([a-z_]+))?`$")
+
+// inherited is the value that the top level has in a place that words begin with, or nothing but the words.
+func (s shower) inherited(words string) (value any, from string) {
+	m := inheritedRE.FindStringSubmatch(words)
+	if m == nil {
+		return nil, words
+	}
+	fields, n := configFields().infos(), s.root
+	for _, name := range m[1:] {
+		i := slices.IndexFunc(fields, func(f info) bool { return f.name == name })
+		if name == "" || i < 0 {
+			break
+		}
+		f := fields[i]
+		e, given := n.find(name)
+		switch {
+		case len(f.shape.fields) > 0:
+			fields, n = f.shape.fields, e.value
+		case given:
+			return s.value(f.shape, e.value), words
+		case f.def != "":
+			return s.value(f.shape, yamlDefault(f.def)), words
+		}
+	}
+	return nil, words
+}
+
+func (s shower) value(shape shape, n *node) any {
+	switch {
+	case shape.secret:
+		return hidden(n)
+	case n.kind == listNode:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = s.below(shape, item)
+		}
+		return list
+	case n.kind != mapNode:
+		return plain(n)
+	case shape.keys == "":
+		return s.below(shape, n)
+	}
+	out := make([]setting, 0, len(n.entries))
+	for _, e := range n.entries {
+		it := setting{name: e.key}
+		if len(shape.variants) > 0 {
+			it.value = s.job(e.value)
+		} else {
+			it.value = s.below(shape, e.value)
+		}
+		out = append(out, it)
+	}
+	return out
+}
+
+// below is a value whose own fields, if it is a mapping, are those of the shape.
+func (s shower) below(shape shape, n *node) any {
+	if n.kind == mapNode && len(shape.fields) > 0 {
+		return s.settings(shape.fields, n)
+	}
+	return asWritten(n)
+}
+
+func (s shower) job(n *node) []setting {
+	e, _ := n.find("kind")
+	if e.value == nil {
+		return nil
+	}
+	all := newJobs()
+	return s.settings(all.infos(all.of(e.value.text)), n)
+}
+
+// asWritten is a value of any form.
+func asWritten(n *node) any {
+	switch n.kind {
+	case listNode:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = asWritten(item)
+		}
+		return list
+	case mapNode:
+		out := make([]setting, len(n.entries))
+		for i, e := range n.entries {
+			out[i] = setting{name: e.key, value: asWritten(e.value)}
+		}
+		return out
+	}
+	return plain(n)
+}
+
+// plain is a scalar. What came from outside may be secret wherever it stands, unless it is a number or a truth value.
+func plain(n *node) scalar {
+	switch {
+	case n.kind == nullNode:
+		return scalar{n.kind, "null", n.source}
+	case n.kind != textNode:
+		return scalar{n.kind, n.text, n.text}
+	case n.replaced || n.unresolved:
+		return scalar{n.kind, n.source, n.source}
+	}
+	return scalar{n.kind, n.text, n.source}
+}
+
+var envRE = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
+// hidden is a value of which only the names of variables are shown, and the keys of a mapping.
+func hidden(n *node) any {
+	switch {
+	case n.kind == listNode:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = hidden(item)
+		}
+		return list
+	case n.kind == mapNode:
+		out := make([]setting, len(n.entries))
+		for i, e := range n.entries {
+			out[i] = setting{name: e.key, value: hidden(e.value)}
+		}
+		return out
+	case n.text == "", envRE.MatchString(n.source):
+		return scalar{textNode, n.source, n.source}
+	}
+	return scalar{textNode, "***", "***"}
+}
+
+// YAML is the text as a file would have it. Where a value comes from another place, a comment names that.
+func (s *Shown) YAML() []byte {
+	var b bytes.Buffer
+	writeYAML(&b, s.settings, "")
+	return b.Bytes()
+}
+
+func writeYAML(b *bytes.Buffer, settings []setting, indent string) {
+	for i, it := range settings {
+		if i > 0 {
+			b.WriteString(indent)
+		}
+		switch v := it.value.(type) {
+		case nil:
+			b.WriteString("# " + it.name + ": " + unticked(it.from) + "\n")
+			continue
+		case []setting:
+			if len(v) == 0 {
+				b.WriteString(yamlText(it.name) + ": {}\n")
+				continue
+			}
+			b.WriteString(yamlText(it.name) + ":\n" + indent + "  ")
+			writeYAML(b, v, indent+"  ")
+			continue
+		case []any:
+			if slices.ContainsFunc(v, isMapping) {
+				b.WriteString(yamlText(it.name) + ":\n")
+				for _, item := range v {
+					b.WriteString(indent + "  - ")
+					if mapping, ok := item.([]setting); ok && len(mapping) > 0 {
+						writeYAML(b, mapping, indent+"    ")
+						continue
+					}
+					b.WriteString(flow(item) + "\n")
+				}
+				continue
+			}
+		}
+		b.WriteString(strings.TrimRight(yamlText(it.name)+": "+flow(it.value), " "))
+		if it.from != "" {
+			b.WriteString(" # from " + unticked(it.from))
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// unticked is Markdown as plain text.
+func unticked(words string) string { return strings.ReplaceAll(words, "`", "") }
+
+func isMapping(v any) bool { _, ok := v.([]setting); return ok }
+
+// flow is a value on one line.
+func flow(v any) string {
+	var parts []string
+	switch v := v.(type) {
+	case scalar:
+		if v.kind == textNode {
+			return yamlText(v.yaml)
+		}
+		return v.yaml
+	case []any:
+		for _, item := range v {
+			parts = append(parts, flow(item))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case []setting:
+		for _, it := range v {
+			parts = append(parts, yamlText(it.name)+": "+flow(it.value))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	return "null"
+}
+
+// plainTextRE are texts that mean themselves without quotes, also within brackets.
+var plainTextRE = regexp.MustCompile(`^[\p{L}_/][\p{L}\p{N}_./@+-]*( [\p{L}\p{N}_./@+(=*<>-]+)*$`)
+
+func yamlText(s string) string {
+	if plainTextRE.MatchString(s) && plainKind(s) == textNode || durationTextRE.MatchString(s) {
+		return s
+	}
+	var b bytes.Buffer
+	writeString(&b, s)
+	return b.String()
+}
+
+// durationTextRE are durations, sizes and shares, which begin with a digit and are texts all the same.
+var durationTextRE = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?([a-zA-Z]+|%)([0-9]+[a-z]+)*$`)
+
+// MarshalJSON leaves out what has no value.
+func (s *Shown) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	writeShown(&b, s.settings)
+	return b.Bytes(), nil
+}
+
+func writeShown(b *bytes.Buffer, v any) {
+	switch v := v.(type) {
+	case []setting:
+		b.WriteByte('{')
+		first := true
+		for _, it := range v {
+			if it.value == nil {
+				continue
+			}
+			if !first {
+				b.WriteByte(',')
+			}
+			first = false
+			writeString(b, it.name)
+			b.WriteByte(':')
+			writeShown(b, it.value)
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		for i, item := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeShown(b, item)
+		}
+		b.WriteByte(']')
+	case scalar:
+		switch text := strings.ToLower(v.text); {
+		case v.kind == nullNode:
+			b.WriteString("null")
+		case v.kind != textNode && json.Valid([]byte(text)):
+			b.WriteString(text)
+		default:
+			writeString(b, v.text)
+		}
+	}
+}
