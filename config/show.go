@@ -65,7 +65,7 @@ func (s shower) settings(fields []info, n *node) []setting {
 		default:
 			continue
 		}
-		if section, ok := it.value.([]setting); ok && len(section) == 0 {
+		if section, ok := it.value.([]setting); ok && !given && !slices.ContainsFunc(section, hasValue) {
 			continue
 		}
 		out = append(out, it)
@@ -113,8 +113,10 @@ func (s shower) value(shape shape, n *node) any {
 		return list
 	case n.kind != mapNode:
 		return plain(n)
+	case shape.keys == "" && len(shape.fields) > 0:
+		return s.settings(shape.fields, n)
 	case shape.keys == "":
-		return s.below(shape, n)
+		return asWritten(n)
 	}
 	out := make([]setting, 0, len(n.entries))
 	for _, e := range n.entries {
@@ -132,10 +134,13 @@ func (s shower) value(shape shape, n *node) any {
 // below is a value whose own fields, if it is a mapping, are those of the shape.
 func (s shower) below(shape shape, n *node) any {
 	if n.kind == mapNode && len(shape.fields) > 0 {
-		return s.settings(shape.fields, n)
+		// Of many alike, words about what each leaves open would hide what it says.
+		return slices.DeleteFunc(s.settings(shape.fields, n), func(it setting) bool { return !hasValue(it) })
 	}
 	return asWritten(n)
 }
+
+func hasValue(it setting) bool { return it.value != nil }
 
 func (s shower) job(n *node) []setting {
 	e, _ := n.find("kind")

@@ -159,7 +159,7 @@ func (m *anythingMaker) fields(form anythingForm, table string) []string {
 		var columns []string
 		for _, c := range form.columns {
 			if slices.Contains([]string{"id", "name", "key"}, c) || m.chance(85) {
-				columns = append(columns, c+": "+one(m, c, c, "{field: "+c+", trim: true}", "{field: "+c+`, null_if: ["-", "NULL", ""]}`))
+				columns = append(columns, c+": "+m.column(c))
 			}
 		}
 		add("columns: {%s}", strings.Join(columns, ", "))
@@ -184,8 +184,32 @@ func (m *anythingMaker) fields(form anythingForm, table string) []string {
 	if m.chance(20) {
 		add("max_record: 1KiB")
 	}
+	if m.chance(15) {
+		add("mode: atomic")
+	} else if m.chance(20) {
+		add("writers: %d", 2+m.IntN(3))
+	}
 	add("reject_limit: %s", one(m, "{rows: 1000000}", "{rows: 1000000}", "{rows: 1000000}", "{rows: 1000000}", "{rows: 1000000, ratio: 10%}", "{rows: 2}"))
 	return out
+}
+
+// column says what becomes of the fields of a column.
+func (m *anythingMaker) column(name string) string {
+	forms := map[string][]string{
+		"amount": {"type: number", `type: number, grouping: ","`, `type: number, decimal: ",", grouping: "."`, `type: number, default: 1`},
+		"born":   {"type: date", "type: date, layout: [iso, dd.MM.yyyy, excel]"},
+		"seen":   {"type: timestamp", "type: timestamp, timezone: Asia/Tokyo", "type: timestamp, layout: [unix, iso]"},
+		"doc":    {"type: json", `type: json, default: "{}"`},
+		"tags":   {"type: array", `type: array, separator: ","`, `type: array, separator: "|", element: {type: number}`},
+		"ok":     {"type: boolean", `type: boolean, true_if: [t, "on", "1"], false_if: ["false"]`},
+		"ratio":  {"type: number"},
+		"n":      {"type: number, default: 7", `trim: true, default: "3"`},
+		"name":   {`null_if: ["-", "NULL", ""], default: nobody`},
+	}[name]
+	if len(forms) > 0 && m.chance(30) {
+		return "{field: " + name + ", " + one(m, forms...) + "}"
+	}
+	return one(m, name, name, "{field: "+name+", trim: true}", "{field: "+name+`, null_if: ["-", "NULL", ""]}`)
 }
 
 // file writes records, and damages the text, its bytes, and what they are compressed to.

@@ -201,7 +201,8 @@ func (a *anythingBundle) importAndCheck(ctx context.Context, def *config.Job, fi
 	if err != nil {
 		return nil, err
 	}
-	wrong := []error{a.checkRejects(ctx, info, file.content), a.checkFailure(ctx, info), info.Counters.Check()}
+	undone := def.Import.Mode == config.Atomic && info.Status == batch.Failed
+	wrong := []error{a.checkRejects(ctx, info, file.content, undone), a.checkFailure(ctx, info), info.Counters.Check()}
 	if after-before != info.Counters.Inserted {
 		wrong = append(wrong, fmt.Errorf("the table has %d rows more, but %d were inserted", after-before, info.Counters.Inserted))
 	}
@@ -244,8 +245,8 @@ func (a *anythingBundle) run(ctx context.Context, def *config.Job, content []byt
 }
 
 // checkRejects: as many are stored as are counted, in order; each is the bytes that stand in the file where it says; and
-// all of them make a file.
-func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, content []byte) error {
+// all of them make a file. Those of an import that was undone are told, and not counted.
+func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, content []byte, undone bool) error {
 	var metadata struct {
 		File *struct{ Encoding, Compression string }
 	}
@@ -257,12 +258,12 @@ func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, con
 	if err != nil {
 		return err
 	}
-	if int64(len(rejects)) != info.Counters.Rejected {
+	if undone && info.Counters.Read != 0 || !undone && int64(len(rejects)) != info.Counters.Rejected {
 		return fmt.Errorf("%d rejects are stored, but %d counted", len(rejects), info.Counters.Rejected)
 	}
 	var at, line int64 = 0, 1
 	for i, r := range rejects {
-		if r.Code == "" || r.Reason == "" || r.Ordinal > info.Counters.Read || i > 0 && r.Offset <= rejects[i-1].Offset {
+		if r.Code == "" || r.Reason == "" || !undone && r.Ordinal > info.Counters.Read || i > 0 && r.Offset <= rejects[i-1].Offset {
 			return fmt.Errorf("reject %d: %+v", i, r)
 		}
 		if !plain {
@@ -279,8 +280,8 @@ func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, con
 		return nil
 	}
 	n, err := workers.WriteRejects(ctx, workers.RejectsOpts{Ledger: a.Ledger, Run: info.ID, Out: io.Discard})
-	if err == nil && n != info.Counters.Rejected {
-		err = fmt.Errorf("%d rejects make a file of %d", info.Counters.Rejected, n)
+	if err == nil && n != int64(len(rejects)) {
+		err = fmt.Errorf("%d rejects make a file of %d", len(rejects), n)
 	}
 	return err
 }
