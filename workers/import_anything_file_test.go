@@ -53,6 +53,7 @@ type anythingMaker struct {
 	*rand.Rand
 	odd   bool // the table
 	clean bool // no field has what its column may not take
+	next  int  // of a file of several chunks: the next id; such a file has new ids only, and common names
 }
 
 var anythingColumns = []string{"id", "name", "amount", "born", "seen", "country", "doc", "raw", "tags", "ok", "key", "ratio", "n"}
@@ -70,6 +71,9 @@ func makeAnything(seed uint64, lane string) anythingFile {
 		f.table, strings.Join(ids, ","))
 	form := m.form()
 	m.clean = m.chance(30)
+	if m.IntN(400) == 0 && table != "swallowed" && table != "parted" {
+		m.next, form.columns = 100, anythingColumns[:2]
+	}
 	f.definition = "jobs:\n  " + lane + ":\n    kind: import\n    table: " + f.table + "\n    retry: {max_attempts: 2, backoff: constant, delay: 10ms}\n"
 	for _, line := range m.fields(form, table) {
 		f.definition += "    " + line + "\n"
@@ -218,8 +222,11 @@ func (m *anythingMaker) file(form anythingForm) []byte {
 		return m.noise(m.IntN(3000))
 	}
 	rows := m.IntN(40)
-	if m.chance(2) {
-		rows = 1000 + m.IntN(2000)
+	switch {
+	case m.next > 0:
+		rows = 60_000
+	case m.chance(2): // more take too long where each second one collides with another
+		rows = 200 + m.IntN(600)
 	}
 	text := []byte(m.text(form, rows))
 	var other []byte
@@ -315,6 +322,11 @@ func (m *anythingMaker) object(b *strings.Builder, columns []string) {
 // value is one that the column takes, or, unless the file is clean, now and then one that it may not.
 func (m *anythingMaker) value(column string) (value string, null bool) {
 	switch {
+	case m.next > 0 && column == "id":
+		m.next++
+		return strconv.Itoa(m.next), false
+	case m.next > 0:
+		return one(m, "Ada", "Grace", "山田"), false
 	case m.chance(10) && column != "id" && column != "name":
 		return "", true
 	case m.clean:

@@ -39,7 +39,7 @@ var (
 
 const (
 	anythingLanes = 8 // imports at a time, each into tables of its own
-	anythingBound = 3 * time.Minute
+	anythingBound = 5 * time.Minute
 	anythingName  = "anything.csv"
 )
 
