@@ -160,7 +160,7 @@ func (m *Main) await(ctx context.Context, app *App, id int64, bar *progress) (*b
 	switch {
 	case ctx.Err() != nil && m.output != "":
 		fmt.Fprintf(m.Stderr, "run %d goes on; fetch its file with: tidemill runs download %d -o %s\n", id, id, m.output)
-		return &exitError{code: 130}
+		return nil, &exitError{code: 130}
 	case ctx.Err() != nil:
 		fmt.Fprintf(m.Stderr, "run %d goes on; watch it with: tidemill runs watch %d\n", id, id)
 		return nil, &exitError{code: 130}
