@@ -54,14 +54,15 @@ var importCases = slices.Concat([]importCase{
 	{name: "update, 1 % changed, 2 writers", job: "people-update-2", people: sampledata.PeopleOpts{Seed: 4}, before: changeSome, peer: upsert},
 }, badCases())
 
-// badCases stand beside pgloader, which puts bad rows aside, too.
+// badCases stand beside pgloader, which puts bad rows aside, too. They are bad values only: at a record that is no CSV, or a
+// byte that is no UTF-8, pgloader gives the file up.
 func badCases() (cases []importCase) {
 	for _, bad := range []struct {
 		share string
 		of    int
 	}{{"no", 0}, {"0.1 %", 1000}, {"1 %", 100}, {"10 %", 10}} {
 		cases = append(cases, importCase{
-			name: bad.share + " bad rows, 2 writers, pgloader", job: "people-2", people: sampledata.PeopleOpts{Seed: 5}, badOf: bad.of, peer: pgloader,
+			name: bad.share + " bad rows, 2 writers, pgloader", job: "people-2", people: sampledata.PeopleOpts{Seed: 5, BadValues: true}, badOf: bad.of, peer: pgloader,
 		})
 	}
 	return cases
@@ -202,7 +203,7 @@ func benchImport(ctx context.Context, b *bench) error {
 	fmt.Println("| file | psql or pgloader s | tidemill import s | its run alone s | ratio |")
 	fmt.Println("|---|---|---|---|---|")
 	for _, c := range importCases {
-		if !strings.Contains(c.name, b.cases) {
+		if !slices.ContainsFunc(strings.Split(b.cases, "|"), func(part string) bool { return strings.Contains(c.name, part) }) {
 			continue
 		}
 		if err := ib.measure(ctx, c); err != nil {
@@ -224,6 +225,9 @@ func (ib *importBench) measure(ctx context.Context, c importCase) error {
 	defer os.Remove(file)
 	var peer, whole, own, ratio []float64
 	for round := range ib.rounds + 1 {
+		if round == 0 && ib.rounds == 1 {
+			continue // one pair is a look
+		}
 		if err := ib.prepare(ctx, c, file); err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&b.window, "for", 0, "length of one measurement; default 20s for idle, 5s for insert")
 	flags.BoolVar(&b.scrape, "scrape", false, "throughput: scrape the metrics every second")
 	flags.StringVar(&b.sizes, "sizes", "1,5,10", "millions of jobs for scrape")
-	flags.StringVar(&b.cases, "cases", "", "import: only the cases with this in their name")
+	flags.StringVar(&b.cases, "cases", "", "import: only the cases with this in their name; several are joined by |")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

@@ -127,31 +127,48 @@ type scrapeFigures struct {
 	statements      *statementTimes
 }
 
-// measureScrape runs the reporter and a listener of a process that has worked 20 kinds in three queues.
+// measureScrape runs the reporter and a listener of a process that has worked 20 kinds in three queues: first with a reporter
+// in a hurry, to see many refreshes, then with one as it is in a worker, to see what a scrape meets.
 func measureScrape(ctx context.Context, url string) (*scrapeFigures, error) {
+	figures := &scrapeFigures{}
+	if err := figures.measure(ctx, url, 250*time.Millisecond, func(ctx context.Context, registry *prometheus.Registry, _ string) error {
+		return figures.refreshed(ctx, registry)
+	}); err != nil {
+		return nil, err
+	}
+	statements := figures.statements
+	err := figures.measure(ctx, url, 0, func(ctx context.Context, _ *prometheus.Registry, address string) error {
+		return figures.scraped(ctx, "http://"+address+"/metrics")
+	})
+	figures.statements = statements
+	return figures, err
+}
+
+// measure calls fn while a reporter works at the interval; 0 is its default.
+func (f *scrapeFigures) measure(ctx context.Context, url string, interval time.Duration, fn func(context.Context, *prometheus.Registry, string) error) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m, err := metrics.New(metrics.Opts{
 		Registerer: registry, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Queues: map[string]int{"critical": 10, "default": 20, "low": 5}, Interval: 250 * time.Millisecond,
+		Queues: map[string]int{"critical": 10, "default": 20, "low": 5}, Interval: interval,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range 60 {
 		job := &rivertype.JobRow{Kind: fmt.Sprintf("kind-%d", i%20), Queue: []string{"critical", "default", "low"}[i%3], Attempt: 1, MaxAttempts: 5}
 		if err := m.Work(ctx, job, func(context.Context) error { return nil }); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	figures := &scrapeFigures{statements: listenToStatements(config)}
+	f.statements = listenToStatements(config)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -160,12 +177,9 @@ func measureScrape(ctx context.Context, url string) (*scrapeFigures, error) {
 	group.Go(func() error { return metrics.Serve(ctx, listener, metrics.Handler(registry, nil)) })
 	group.Go(func() error {
 		defer stop()
-		if err := figures.refreshed(ctx, registry); err != nil {
-			return err
-		}
-		return figures.scraped(ctx, "http://"+listener.Addr().String()+"/metrics")
+		return fn(ctx, registry, listener.Addr().String())
 	})
-	return figures, group.Wait()
+	return group.Wait()
 }
 
 // refreshed notes how long refreshes took.

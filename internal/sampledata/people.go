@@ -35,6 +35,9 @@ type PeopleOpts struct {
 	// inside of an unquoted field. Each is one line and shares its e-mail with no other row.
 	Bad int
 
+	// BadValues makes all bad rows such as any reader of CSV reads: an age of "forty" and 30 February take turns.
+	BadValues bool
+
 	// Shuffle puts ids and e-mails in random order and gives e-mails several
 	// shapes. Without it both ascend, duplicates and bad rows aside.
 	Shuffle bool
@@ -131,6 +134,7 @@ func (o *output) flushAt(n int) error {
 type people struct {
 	stats   PeopleStats
 	shuffle bool
+	values  bool // BadValues
 	width   int // digits of the number in an e-mail that must sort
 
 	ids     permutation // of all rows
@@ -144,7 +148,7 @@ type people struct {
 }
 
 func newPeople(o PeopleOpts, stats PeopleStats) *people {
-	p := &people{stats: stats, shuffle: o.Shuffle, seed: o.Seed, width: max(7, digits(o.Rows))}
+	p := &people{stats: stats, shuffle: o.Shuffle, values: o.BadValues, seed: o.Seed, width: max(7, digits(o.Rows))}
 	p.rng.Seed(o.Seed, 0)
 	if o.Shuffle {
 		p.ids = newPermutation(uint64(o.Rows), o.Seed)
@@ -161,6 +165,9 @@ func (p *people) append(b []byte) []byte {
 
 	if p.bad < p.stats.Bad && row == spread(p.bad, p.stats.Bad, p.stats.Rows) {
 		kind := p.bad % badKinds
+		if p.values {
+			kind = badAge + p.bad%2
+		}
 		p.bad++
 		// Numbers beyond those of good rows: no e-mail is shared.
 		person := p.person(p.stats.Distinct + p.bad)

@@ -120,6 +120,7 @@ func TestStats(t *testing.T) {
 		{PeopleOpts{Rows: 20_000, Seed: 1}, PeopleStats{Rows: 20_000, Distinct: 20_000}},
 		{PeopleOpts{Rows: 20_000, Seed: 2, Shuffle: true}, PeopleStats{Rows: 20_000, Distinct: 20_000}},
 		{PeopleOpts{Rows: 10_000, DuplicateRatio: 0.25, Bad: 100, Shuffle: true}, PeopleStats{Rows: 10_000, Distinct: 7_425, Duplicates: 2_475, Bad: 100}},
+		{PeopleOpts{Rows: 10_000, Bad: 100, BadValues: true}, PeopleStats{Rows: 10_000, Distinct: 9_900, Bad: 100}},
 		{PeopleOpts{Rows: 999, Seed: math.MaxUint64, DuplicateRatio: 0.999, Bad: 500}, PeopleStats{Rows: 999, Distinct: 1, Duplicates: 498, Bad: 500}},
 	}
 	for _, tt := range tests {
@@ -133,6 +134,12 @@ func TestStats(t *testing.T) {
 			stats.Bytes = 0
 			if diff := cmp.Diff(tt.want, stats); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
+			}
+			if tt.opts.BadValues {
+				if diff := cmp.Diff(map[string]int{"age": 50, "date": 50}, faults); diff != "" {
+					t.Error(diff)
+				}
+				return
 			}
 			for kind, n := range faults {
 				if low := tt.opts.Bad / badKinds; n < low || n > low+1 {
