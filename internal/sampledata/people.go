@@ -135,7 +135,7 @@ type people struct {
 	stats   PeopleStats
 	shuffle bool
 	values  bool // BadValues
-	width   int // digits of the number in an e-mail that must sort
+	width   int  // digits of the number in an e-mail that must sort
 
 	ids     permutation // of all rows
 	persons permutation // of the e-mails of good rows
