@@ -97,7 +97,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	im.table = table
 	im.writer, err = bulk.NewWriter(table, im.plan.spec)
 	if err != nil {
-		return importCursor{}, retry.Permanent(err)
+		return importCursor{}, im.source.fail("%v", err)
 	}
 	return im.source.first, nil
 }
