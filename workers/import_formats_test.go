@@ -3,7 +3,9 @@ package workers_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -122,13 +124,28 @@ func TestImportOfADamagedFile(t *testing.T) {
 		fmt.Fprintf(&file, "%d,name %x\n", i, i*7919%104729)
 	}
 	whole := gzipped(t, file.String())
-	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, name text)`, "table: people\nmatch: [id]")
-	info := b.load(t, whole[:len(whole)*3/4])
-	if info.Status != batch.Failed || !strings.Contains(text(info.Error), "gzip") {
-		t.Fatalf("%s: %s", info.Status, text(info.Error))
+	cut := whole[:len(whole)*3/4]
+	reader, err := gzip.NewReader(strings.NewReader(cut))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if info.Counters.Inserted < 100_000 || info.Counters.Inserted != info.Counters.Read {
-		t.Errorf("%+v", info.Counters)
+	before, err := io.ReadAll(reader)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	rows := int64(bytes.Count(before, []byte("\n")) - 1)
+	for _, writers := range []int{1, 3} {
+		t.Run(fmt.Sprint(writers), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, name text)`, fmt.Sprint("table: people\nmatch: [id]\nwriters: ", writers))
+			info := b.load(t, cut)
+			if info.Status != batch.Failed || !strings.Contains(text(info.Error), "gzip") {
+				t.Fatalf("%s: %s", info.Status, text(info.Error))
+			}
+			if info.Counters.Inserted != rows || info.Counters.Inserted != info.Counters.Read {
+				t.Errorf("%+v, want %d", info.Counters, rows)
+			}
+		})
 	}
 }
 

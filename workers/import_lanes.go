@@ -67,6 +67,7 @@ func (im *importRun) lanes() ([]*importLane, error) {
 func (l *importLane) write(ctx context.Context, chunk *importChunk) error {
 	l.writer.SetStaged(l.staged.Load())
 	ahead, begun := l.begin(ctx, chunk)
+	defer ahead.Release(ctx) // unless it is committed
 	if ahead != nil && !ahead.Await(ctx, chunk.turn) {
 		ahead = nil
 		l.failed()

@@ -52,6 +52,14 @@ func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 		}
 		if err := parser.fill(chunk); err != nil {
 			l.broken = parser.source.damaged(err)
+			// The end of this function ends the group, and what is before the damage is to be kept.
+			for range cap(l.free) - 1 {
+				select {
+				case <-l.free:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
 			return l.broken
 		}
 		if !chunk.batch.Follows(before) {

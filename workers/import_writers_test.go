@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -157,4 +158,25 @@ func numbered(n int) []string {
 		out[i] = fmt.Sprintf("k%d,%d\n", i, i)
 	}
 	return out
+}
+
+// A run that ends while chunks are begun leaves no transaction behind.
+func TestImportWritersEndTogether(t *testing.T) {
+	t.Parallel()
+	b := setupChunks(t, "CREATE TABLE public.hard (key text PRIMARY KEY, n int)", "table: hard\nmatch: [key]\non_conflict: skip\nwriters: 4\nreject_limit: {rows: 0}", 20)
+	for i := range 40 {
+		rows := numbered(200)
+		rows[i*4] = "bad,x\n"
+		if info := b.load(t, "key,n\n"+strings.Join(rows, "")); info.Status != batch.Failed {
+			t.Fatalf("run %d %s", info.ID, info.Status)
+		}
+	}
+	open := func() string {
+		return b.rows(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`)[0]
+	}
+	for deadline := time.Now().Add(5 * time.Second); open() != "0"; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s transactions are open", open())
+		}
+	}
 }
