@@ -19,6 +19,7 @@ import (
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
 	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/retry"
 )
 
 type aheadArgs struct{}
@@ -273,5 +274,17 @@ func TestProgressWithinAChunk(t *testing.T) {
 	})
 	if n := count(t, pool); n != 0 || info.Status != batch.Cancelled {
 		t.Errorf("%s: %d rows were committed", info.Status, n)
+	}
+}
+
+// River stores the ends of several jobs at once, and no text of PostgreSQL takes a NUL.
+func TestErrorsMayQuoteAnything(t *testing.T) {
+	t.Parallel()
+	url := testengine.URL(t)
+	info, _ := runAhead(t, url, url, func(context.Context, *batch.Run) error {
+		return retry.Permanent(errors.New("no field i\x00d in \xff"))
+	})
+	if got := failure(info); info.Status != batch.Failed || got != "no field id in \uFFFD" {
+		t.Errorf("%s: %q", info.Status, got)
 	}
 }

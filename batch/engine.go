@@ -67,7 +67,28 @@ type engineKey struct{}
 
 // Work puts the engine into the context of each job; River calls it.
 func (e *Engine) Work(ctx context.Context, _ *rivertype.JobRow, doInner func(context.Context) error) error {
-	return doInner(context.WithValue(ctx, engineKey{}, e))
+	return storableError(doInner(context.WithValue(ctx, engineKey{}, e)))
+}
+
+// textError has a text that the database takes.
+type textError struct {
+	error
+	text string
+}
+
+func (e *textError) Error() string { return e.text }
+func (e *textError) Unwrap() error { return e.error }
+
+// storableError keeps a text that PostgreSQL refuses, such as one that quotes a NUL of a file, from River: it stores the ends
+// of many jobs in one statement, which would fail again and again, and none of them would ever end.
+func storableError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := storable(err.Error()); text != err.Error() {
+		return &textError{err, text}
+	}
+	return err
 }
 
 var errNoEngine = errors.New("batch: no engine in the job's context: add batch.New(…) to river.Config.Plugins")
