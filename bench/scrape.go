@@ -116,8 +116,13 @@ func fillJobs(ctx context.Context, conn *pgx.Conn, have, want int) error {
 			return fmt.Errorf("fill: %w", err)
 		}
 	}
-	_, err := conn.Exec(ctx, `VACUUM ANALYZE tidemill.river_job`)
-	return err
+	// What filling left to write must not be written while something is timed.
+	for _, sql := range []string{`VACUUM ANALYZE tidemill.river_job`, `CHECKPOINT`} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+	}
+	return nil
 }
 
 // scrapeFigures are milliseconds.

@@ -27,7 +27,7 @@ type cluster struct {
 func newCluster(b *builder) *cluster {
 	const unix = "seconds since 1970"
 	c := &cluster{
-		jobs:   b.clusterGauge("jobs", "jobs", "Jobs that are not finished, counted up to 100000 for each queue and state.", "queue", "state"),
+		jobs:   b.clusterGauge("jobs", "jobs", "Jobs that are not finished, counted up to 25000 for each queue and state.", "queue", "state"),
 		capped: b.clusterGauge("jobs_capped", "0 or 1", "1 if there are more jobs than were counted.", "queue", "state"),
 		oldestAvailable: b.clusterGauge("queue_oldest_available_timestamp_seconds", unix,
 			"When the job that waits longest for a worker was due; absent if none waits.", "queue"),
