@@ -186,7 +186,8 @@ func (r *Run) record(ctx context.Context, tx pgx.Tx, step Step) (*update, error)
 
 	err = tx.QueryRow(ctx, r.engine.sql(`
 		UPDATE {tidemill}.run r SET seq = seq + 1, cursor = $4, counters = $5, done = $6, rate = $7, failures = CASE WHEN $12 THEN failures ELSE 0 END,
-			outcome = $8, result = coalesce($9, result), updated_at = clock_timestamp(),
+			outcome = $8, status = coalesce($8, status), finished_at = CASE WHEN $8 IS NOT NULL THEN clock_timestamp() END,
+			error = CASE WHEN $8 IS NULL THEN error END, result = coalesce($9, result), updated_at = clock_timestamp(),
 			children = CASE WHEN $10 THEN coalesce(children, 0) + $11 ELSE children END
 		 WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL
 		RETURNING (SELECT array_agg(intent) FROM {tidemill}.run_intent i WHERE i.run = r.id)`),

@@ -96,7 +96,8 @@ func Start(tb testing.TB, url string, register func(*river.Workers), configure .
 	return &Engine{Pool: pool, Client: client, Engine: engine, Ledger: batch.NewLedger(pool, migrations.Schema{}, client), URL: url}
 }
 
-// WaitStatus waits until the run has one of the statuses and returns it; it fails the test after two minutes.
+// WaitStatus waits until the run has one of the statuses and returns it; it fails the test after two minutes. If that is a
+// final one it waits for River, too, which hears of the end a moment later.
 func (e *Engine) WaitStatus(tb testing.TB, id int64, want ...batch.Status) *batch.Info {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -110,7 +111,7 @@ func (e *Engine) WaitStatus(tb testing.TB, id int64, want ...batch.Status) *batc
 			tb.Fatalf("run %d: %v (last seen: %+v, wanted %v)", id, err, last, want)
 		}
 		for _, status := range want {
-			if info.Status == status {
+			if info.Status == status && (!status.Final() || e.riverKnows(ctx, tb, id)) {
 				return info
 			}
 		}
@@ -121,4 +122,14 @@ func (e *Engine) WaitStatus(tb testing.TB, id int64, want ...batch.Status) *batc
 			tb.Fatalf("run %d is %s (error %v), wanted %v", id, last.Status, last.Error, want)
 		}
 	}
+}
+
+// riverKnows tells whether River's job of a run has ended, or is gone.
+func (e *Engine) riverKnows(ctx context.Context, tb testing.TB, id int64) (ended bool) {
+	tb.Helper()
+	err := e.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM tidemill.river_job WHERE id = $1 AND finalized_at IS NULL)`, id).Scan(&ended)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ended
 }
