@@ -45,8 +45,8 @@ type ExportOpts struct {
 // before the chunk that names it is committed, so a run that is interrupted goes on behind its last part, on whatever
 // machine: with consistency keyset by the key of the last row; a snapshot ends with its sessions and begins anew.
 //
-// Rows are read by COPY in read-only sessions, and their bytes are passed on as the server wrote them, but for cells that
-// a spreadsheet would run as formulas. The result, [ExportResult], says what was done to them.
+// Rows are read by COPY in read-only sessions. A CSV is what the server's own COPY would write, but for cells that a
+// spreadsheet would run as formulas; the result, [ExportResult], says what was done to them.
 type ExportWorker struct {
 	river.WorkerDefaults[ExportArgs]
 	batch.Chunked

@@ -286,8 +286,7 @@ func (p *exportPlan) copySQL(limit int, conditions ...string) string {
 		}
 		return "COPY (SELECT " + list.String() + object + " FROM " + p.from() + tail.String() + ") TO STDOUT (FORMAT binary)"
 	}
-	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.from() + tail.String() + ") TO STDOUT (FORMAT csv, DELIMITER " +
-		quoteText(string(p.ex.Delimiter)) + ", NULL " + quoteText(p.ex.Null) + ")"
+	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.from() + tail.String() + ") TO STDOUT"
 }
 
 // rows encodes what copySQL sends.
@@ -299,7 +298,9 @@ func (p *exportPlan) rows() rowout.Rows {
 }
 
 func (p *exportPlan) csv() *rowout.CSV {
-	opts := rowout.CSVOpts{Delimiter: p.ex.Delimiter, Null: p.ex.Null, CRLF: p.ex.LineEnd == config.CRLF, Hidden: p.hidden}
+	opts := rowout.CSVOpts{
+		Columns: len(p.columns), Hidden: p.hidden, Delimiter: p.ex.Delimiter, Null: p.ex.Null, CRLF: p.ex.LineEnd == config.CRLF,
+	}
 	if p.ex.Formulas == config.Defuse {
 		for _, c := range p.columns {
 			opts.Defuse = append(opts.Defuse, c.isText())

@@ -74,7 +74,7 @@ func setupExport(t *testing.T, schema, fields string) *exportBundle {
 			},
 			Pool: b.catalog, Storage: b.storage, Logger: testengine.Logger(t),
 		}))
-	})
+	}, func(c *river.Config) { c.FetchOnlyKnownKinds = true }) // tests let imports work beside it
 	return b
 }
 

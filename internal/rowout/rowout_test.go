@@ -9,6 +9,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,23 +27,27 @@ func TestCSV(t *testing.T) {
 	tests := []struct {
 		name    string
 		opts    rowout.CSVOpts
-		row     string
+		row     string // as COPY sends it
 		want    string
 		defused int
 	}{
-		{"as it is", rowout.CSVOpts{}, "1,a,\n", "1,a,\n", 0},
-		{"CRLF ends records only", rowout.CSVOpts{CRLF: true}, "1,\"a\nb\",\n", "1,\"a\nb\",\r\n", 0},
-		{"each that begins a formula", rowout.CSVOpts{Defuse: text}, "=1,+1,-1\n", "'=1,'+1,'-1\n", 3},
-		{"the others", rowout.CSVOpts{Defuse: text}, "@a,\"\ta\",\"\ra\"\n", "'@a,\"'\ta\",\"'\ra\"\n", 3},
-		{"quoted", rowout.CSVOpts{Defuse: text}, "\"=a,\"\"b\"\"\",\"\"\"=\",\"\"\n", "\"'=a,\"\"b\"\"\",\"\"\"=\",\"\"\n", 1},
-		{"text columns only", rowout.CSVOpts{Defuse: []bool{false, true, false}}, "-1,-1,-1\n", "-1,'-1,-1\n", 1},
-		{"within", rowout.CSVOpts{Defuse: text}, "a=b, =c,'=d\n", "a=b, =c,'=d\n", 0},
-		{"NULL that looks like one", rowout.CSVOpts{Defuse: text, Null: "-"}, "-,\"-\",-1\n", "-,\"'-\",'-1\n", 2},
-		{"empty", rowout.CSVOpts{Defuse: text}, ",,\n", ",,\n", 0},
-		{"last one empty", rowout.CSVOpts{Defuse: text}, "=,\"=\",\n", "'=,\"'=\",\n", 2},
-		{"hidden", rowout.CSVOpts{Hidden: 2}, "1,\"a,\"\"\n\",b\n", "b\n", 0},
-		{"hidden formulas do not count", rowout.CSVOpts{Hidden: 1, Defuse: text}, "=1,=2,=3\n", "'=2,'=3\n", 2},
-		{"delimiter", rowout.CSVOpts{Delimiter: '\t', Defuse: text}, "=1,2\ta\t-\n", "'=1,2\ta\t'-\n", 2},
+		{"as it is", rowout.CSVOpts{}, "1\ta\tb c\n", "1,a,b c\n", 0},
+		{"NULL and empty", rowout.CSVOpts{}, "\\N\t\t\\\\N\n", ",\"\",\\N\n", 0},
+		{"NULL and empty, the other way", rowout.CSVOpts{Null: `\N`}, "\\N\t\t\\\\N\n", "\\N,,\"\\N\"\n", 0},
+		{"quotes", rowout.CSVOpts{}, "a,b\tsay \"x\"\t\"\n", "\"a,b\",\"say \"\"x\"\"\",\"\"\"\"\n", 0},
+		{"escapes", rowout.CSVOpts{}, `a\nb` + "\t" + `\r\t\b\f\v` + "\t" + `\\.` + "\n", "\"a\nb\",\"\r\t\b\f\v\",\\.\n", 0},
+		{"CRLF ends records only", rowout.CSVOpts{CRLF: true}, "1\ta\\nb\t\\N\n", "1,\"a\nb\",\r\n", 0},
+		{"each that begins a formula", rowout.CSVOpts{Defuse: text}, "=1\t+1\t-1\n", "'=1,'+1,'-1\n", 3},
+		{"the others", rowout.CSVOpts{Defuse: text}, "@a\t\\ta\t\\ra\n", "'@a,'\ta,\"'\ra\"\n", 3},
+		{"quoted", rowout.CSVOpts{Defuse: text}, "=a,\"b\"\t\"=\t\n", "\"'=a,\"\"b\"\"\",\"\"\"=\",\"\"\n", 1},
+		{"text columns only", rowout.CSVOpts{Defuse: []bool{false, true, false}}, "-1\t-1\t-1\n", "-1,'-1,-1\n", 1},
+		{"within", rowout.CSVOpts{Defuse: text}, "a=b\t =c\t'=d\n", "a=b, =c,'=d\n", 0},
+		{"NULL that looks like one", rowout.CSVOpts{Defuse: text, Null: "-"}, "\\N\t-\t-1\n", "-,\"'-\",'-1\n", 2},
+		{"hidden", rowout.CSVOpts{Hidden: 2}, "1\ta,\\n\tb\n", "b\n", 0},
+		{"a line that would end the data", rowout.CSVOpts{Hidden: 2}, "1\t2\t\\\\.\n", "\"\\.\"\n", 0},
+		{"hidden formulas do not count", rowout.CSVOpts{Hidden: 1, Defuse: text}, "=1\t=2\t=3\n", "'=2,'=3\n", 2},
+		{"delimiter", rowout.CSVOpts{Delimiter: '\t', Defuse: text}, "=1,2\ta\\tb\t-\n", "'=1,2\t\"a\tb\"\t'-\n", 2},
+		{"a backslash between", rowout.CSVOpts{Delimiter: '\\'}, "a\t\\\\\t\\N\n", "a\\\"\\\"\\\n", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,6 +55,7 @@ func TestCSV(t *testing.T) {
 			if tt.opts.Delimiter == 0 {
 				tt.opts.Delimiter = ','
 			}
+			tt.opts.Columns = 3
 			out, row, defused, err := rowout.NewCSV(tt.opts).Append([]byte("x"), []byte(tt.row))
 			if err != nil || !row {
 				t.Fatal(row, err)
@@ -64,12 +70,12 @@ func TestCSV(t *testing.T) {
 func TestCSVRefusesWhatIsNoRow(t *testing.T) {
 	t.Parallel()
 
-	c := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true, true}})
-	for _, message := range []string{"", "a,b", "a\n", "\"a,b\n", "\"a\"b,c\n"} {
+	c := rowout.NewCSV(rowout.CSVOpts{Columns: 2, Delimiter: ',', Defuse: []bool{true, true}})
+	for _, message := range []string{"", "\n", "a\tb", "a\n", "a\tb\tc\n"} {
 		if out, _, _, err := c.Append([]byte("x"), []byte(message)); err == nil || string(out) != "x" {
 			t.Errorf("%q became %q", message, out)
 		}
-		if values, err := c.Values([]byte(message), 2); err == nil {
+		if values, err := c.Values([]byte(message), 3); err == nil && len(values) != 3 {
 			t.Errorf("%q has the values %v", message, values)
 		}
 	}
@@ -78,13 +84,13 @@ func TestCSVRefusesWhatIsNoRow(t *testing.T) {
 func TestCSVHeader(t *testing.T) {
 	t.Parallel()
 
-	c := rowout.NewCSV(rowout.CSVOpts{Delimiter: ';', CRLF: true, Hidden: 1, Defuse: []bool{true, true}})
+	c := rowout.NewCSV(rowout.CSVOpts{Columns: 7, Delimiter: ';', CRLF: true, Hidden: 1, Defuse: []bool{true, true}})
 	got := string(c.Header(nil, []string{"id", "a;b", `say "x"`, "", "two\nlines", "="}))
 	if want := "id;\"a;b\";\"say \"\"x\"\"\";\"\";\"two\nlines\";=\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	values, err := c.Values([]byte("1;;\"\";\"a\"\"b\"\n"), 4)
-	want := []rowout.Value{{Text: "1"}, {Null: true}, {}, {Text: `a"b`}}
+	values, err := c.Values([]byte("1\t\\N\t\ta\\tb\t\\\\N\trest\n"), 5)
+	want := []rowout.Value{{Text: "1"}, {Null: true}, {}, {Text: "a\tb"}, {Text: `\N`}}
 	if diff := cmp.Diff(want, values); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -145,7 +151,7 @@ func TestPart(t *testing.T) {
 		rowout.Gzip: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 		rowout.Zstd: func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
 	}
-	rows := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true}})
+	rows := rowout.NewCSV(rowout.CSVOpts{Columns: 1, Delimiter: ',', Defuse: []bool{true}})
 	long := strings.Repeat("long ", 300_000) + "\n"
 	for compression, reader := range open {
 		t.Run(compression, func(t *testing.T) {
@@ -221,34 +227,55 @@ func TestPartTellsAFailedWrite(t *testing.T) {
 	}
 }
 
-// Whatever a message holds, a defused row has no cell that begins like a formula, and is the same row otherwise.
+// escaped is a text as COPY sends it in text format.
+var escaped = strings.NewReplacer(`\`, `\\`, "\b", `\b`, "\f", `\f`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\v", `\v`)
+
+// Whatever texts a row has, a reader of CSV gets them back, with a ' in front of those that begin like a formula.
 func FuzzCSV(f *testing.F) {
-	for _, seed := range []string{"=1,a\n", "\"=\n\",\"\"\n", ",\n", "\"a\"\"=\",-\n", "+,+\n", "a\n", "\"\n"} {
-		f.Add([]byte(seed))
+	for _, seed := range []string{"=1\x00a\x00b", "=\"\n\x00\x00\r\n", ",\x00\\N\x00\\.", "\t\x00\v\b\f\x00é"} {
+		f.Add(seed, byte(','))
 	}
-	f.Fuzz(func(t *testing.T, message []byte) {
-		kept, _, _, errKept := rowout.NewCSV(rowout.CSVOpts{Delimiter: ','}).Append(nil, message)
-		out, row, defused, err := rowout.NewCSV(rowout.CSVOpts{Delimiter: ',', Defuse: []bool{true, true}}).Append(nil, message)
+	f.Add("a;b\x00\\\x00|", byte(';'))
+	f.Add("a\tb\x00\\\x00|", byte('\t'))
+	f.Fuzz(func(t *testing.T, text string, delimiter byte) {
+		if delimiter == 0 || delimiter >= 0x80 || strings.IndexByte("\"'\r\n", delimiter) >= 0 {
+			return
+		}
+		texts := strings.SplitN(text+"\x00\x00", "\x00", 3)
+		texts[2] = strings.ReplaceAll(texts[2], "\x00", "")
+		message := escaped.Replace(texts[0]) + "\t" + escaped.Replace(texts[1]) + "\t" + escaped.Replace(texts[2]) + "\n"
+		c := rowout.NewCSV(rowout.CSVOpts{Columns: 3, Delimiter: delimiter, Defuse: []bool{true, true, false}})
+		out, row, defused, err := c.Append(nil, []byte(message))
+		if err != nil || !row {
+			t.Fatal(row, err)
+		}
+		r := csv.NewReader(bytes.NewReader(out))
+		r.Comma = rune(delimiter)
+		got, err := r.Read()
 		if err != nil {
-			return
+			t.Fatalf("%q became %q: %v", texts, out, err)
 		}
-		if errKept != nil || !row || len(out) != len(kept)+defused {
-			t.Fatalf("%q became %q with %d defused, and %q without", message, out, defused, kept)
-		}
-		r := csv.NewReader(bytes.NewReader(bytes.ReplaceAll(out, []byte("\r"), []byte("?"))))
-		r.FieldsPerRecord = -1
-		record, err := r.Read()
-		if err != nil || message[0] == '\n' {
-			return
-		}
-		if _, err := r.Read(); !errors.Is(err, io.EOF) {
-			return // a line end outside of quotes, which COPY does not send
-		}
-		for i, cell := range record[:min(2, len(record))] {
-			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t") {
-				t.Fatalf("%q became %q, whose cell %d is %q", message, out, i, cell)
+		want := slices.Clone(texts)
+		for i, text := range texts[:2] {
+			if text != "" && strings.ContainsAny(text[:1], "=+-@\t\r") {
+				want[i] = "'" + text
+				defused--
 			}
 		}
+		for i := range want {
+			want[i] = strings.ReplaceAll(want[i], "\r\n", "\n") // the reader does that
+		}
+		if diff := cmp.Diff(want, got); diff != "" || defused != 0 {
+			t.Fatalf("%q became %q, %d too many defused %s", texts, out, defused, diff)
+		}
+		values, err := c.Values([]byte(message), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]rowout.Value{{Text: texts[0]}, {Text: texts[1]}, {Text: texts[2]}}, values); diff != "" {
+			t.Fatal(diff)
+		}
+		_, _, _, _ = c.Append(nil, []byte(text+"\n")) // whatever comes, it does not panic
 	})
 }
 
