@@ -15,32 +15,72 @@ var ErrNoExport = errors.New("the run has written no file")
 // Download writes the file of an export that has ended to w, and checks it. progress, if set, is told the bytes so far and
 // those of the whole. After an error w may have received a part of the file.
 func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) (*workers.ExportResult, error) {
-	info, err := a.Ledger.Get(ctx, run)
+	fetch, err := a.Fetch(ctx, run, onceTarget{w})
 	if err != nil {
 		return nil, err
 	}
-	// The result is committed with the last part, a moment before River says that the run has ended.
+	return fetch.Finish(ctx, progress)
+}
+
+// onceTarget is for what is written in one go.
+type onceTarget struct{ io.Writer }
+
+func (onceTarget) Rewind() error {
+	return errors.New("the export has begun anew while its file was written")
+}
+
+// Fetch is a copy of the file of an export that may still be written. It belongs to one goroutine.
+type Fetch struct {
+	app  *App
+	run  int64
+	copy *workers.ExportCopy
+}
+
+// Fetch begins to copy the file of a run to a target. After an error the target may have received a part of the file.
+func (a *App) Fetch(ctx context.Context, run int64, to workers.ExportTarget) (*Fetch, error) {
+	bucket, err := a.Storage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Fetch{app: a, run: run, copy: workers.NewExportCopy(bucket, to)}, nil
+}
+
+// Advance copies what the run has committed by now. It may be called as often as one likes, and need not be called at all.
+func (f *Fetch) Advance(ctx context.Context) error {
+	if err := f.copy.Advance(ctx, f.app.Pool, f.app.schema, f.run); err != nil {
+		return fmt.Errorf("run %d: %w", f.run, err)
+	}
+	return nil
+}
+
+// Finish copies the rest when the run has ended, and checks the whole. progress, if set, is told the bytes so far and those
+// of the whole.
+func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*workers.ExportResult, error) {
+	info, err := f.app.Ledger.Get(ctx, f.run)
+	if err != nil {
+		return nil, err
+	}
 	if info.Kind != workers.KindExport || len(info.Result) == 0 {
-		return nil, fmt.Errorf("run %d of job %s (%s) is %s: %w", run, info.Job, info.Kind, info.Status, ErrNoExport)
+		return nil, fmt.Errorf("run %d of job %s (%s) is %s: %w", f.run, info.Job, info.Kind, info.Status, ErrNoExport)
 	}
 	result, err := workers.ReadExportResult(info.Result)
 	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", run, err)
+		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}
-	bucket, err := a.Storage(ctx)
+	bucket, err := f.app.Storage(ctx)
 	if err != nil {
 		return nil, err
 	}
 	manifest, err := workers.ReadExport(ctx, bucket, result.Object)
 	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", run, err)
+		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}
 	var tell func(int64)
 	if progress != nil {
 		tell = func(done int64) { progress(done, manifest.Bytes) }
 	}
-	if err := manifest.Copy(ctx, bucket, w, tell); err != nil {
-		return nil, fmt.Errorf("run %d: %w", run, err)
+	if err := f.copy.Finish(ctx, manifest, tell); err != nil {
+		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}
 	return result, nil
 }

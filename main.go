@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cli"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // Main is the whole tidemill command with the workers that register adds; register may be nil. It does not return.
@@ -73,9 +74,8 @@ func (a *App) forCLI() *cli.App {
 			}
 			return started.ID, started.Existing, nil
 		},
-		Download: func(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error {
-			_, err := a.Download(ctx, run, w, progress)
-			return err
+		Fetch: func(ctx context.Context, run int64, to workers.ExportTarget) (cli.Fetch, error) {
+			return a.Fetch(ctx, run, to)
 		},
 		Work: func(ctx context.Context, queues []string) error { return a.Run(ctx, &RunOpts{Queues: queues}) },
 	}

@@ -3,16 +3,11 @@ package workers
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"time"
 
-	"github.com/tidemill/tidemill/internal/rowout"
 	"github.com/tidemill/tidemill/internal/storage"
 )
 
@@ -90,44 +85,3 @@ func ReadExport(ctx context.Context, bucket *storage.Bucket, object string) (*Ex
 	}
 	return m, nil
 }
-
-// Copy writes the file to w, and fails if it is not what was written. progress, if set, is called with the bytes so far.
-func (m *ExportManifest) Copy(ctx context.Context, bucket *storage.Bucket, w io.Writer, progress func(int64)) error {
-	whole := sha256.New()
-	var done int64
-	for i := range m.Parts {
-		n, err := copyPart(ctx, bucket, &m.Parts[i], io.MultiWriter(w, whole))
-		if err != nil {
-			return err
-		}
-		done += n
-		if progress != nil {
-			progress(done)
-		}
-	}
-	if got := hex.EncodeToString(whole.Sum(nil)); got != m.SHA256 || done != m.Bytes {
-		return fmt.Errorf("the file has %d bytes and SHA-256 %s, and should have %d and %s; its parts were changed in the storage", done, got, m.Bytes, m.SHA256)
-	}
-	return nil
-}
-
-// copyPart copies a part and checks it.
-func copyPart(ctx context.Context, bucket *storage.Bucket, part *exportPart, w io.Writer) (int64, error) {
-	r, err := bucket.Reader(ctx, part.Object, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	sum := crc32.New(rowout.Castagnoli())
-	n, err := io.CopyBuffer(io.MultiWriter(w, sum), onlyReader{r}, make([]byte, 256<<10))
-	if err != nil {
-		return n, fmt.Errorf("copy part %s: %w", part.Object, err)
-	}
-	if got := crcText(sum.Sum32()); n != part.Bytes || got != part.CRC32C {
-		return n, fmt.Errorf("part %s has %d bytes and CRC-32C %s, and had %d and %s when it was written", part.Object, n, got, part.Bytes, part.CRC32C)
-	}
-	return n, nil
-}
-
-// onlyReader hides other methods, so that the copy goes through the buffer that it is given.
-type onlyReader struct{ io.Reader }

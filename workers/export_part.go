@@ -27,6 +27,7 @@ type exportPart struct {
 	CRC32C string `json:"crc32c"` // in hexadecimal
 
 	span, no int
+	endsSpan bool // of a snapshot: no part of the span follows this one
 	defused  int64
 	sum      uint32
 	object   *storage.Writer // until it is committed

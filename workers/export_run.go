@@ -149,9 +149,9 @@ func (e *exportRun) commit(ctx context.Context, part *exportPart, next exportCur
 	delta := batch.Counters{Read: part.Rows, Processed: part.Rows}
 	err := e.run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
 		tag, err := tx.Exec(ctx, e.sql(`
-			INSERT INTO {tidemill}.artifact_part (artifact, span, no, object, rows, bytes, crc32c)
-			SELECT id, $3, $4, $5, $6, $7, $8 FROM {tidemill}.artifact WHERE id = $1 AND run = $2`),
-			next.Artifact, e.run.ID(), part.span, part.no, part.Object, part.Rows, part.Bytes, int64(part.sum))
+			INSERT INTO {tidemill}.artifact_part (artifact, span, no, object, rows, bytes, crc32c, ends_span)
+			SELECT id, $3, $4, $5, $6, $7, $8, $9 FROM {tidemill}.artifact WHERE id = $1 AND run = $2`),
+			next.Artifact, e.run.ID(), part.span, part.no, part.Object, part.Rows, part.Bytes, int64(part.sum), part.endsSpan)
 		if err != nil {
 			return batch.Step{}, fmt.Errorf("record the part: %w", err)
 		}

@@ -20,13 +20,6 @@ import (
 	"github.com/tidemill/tidemill/retry"
 )
 
-// snapshotPart is what a reader hands over: a part, or the end of a span.
-type snapshotPart struct {
-	*exportPart
-	span  int
-	ended bool // no part of the span follows this one
-}
-
 // snapshot reads all rows as of one instant. The rows are cut into spans of the first key column, more of them than
 // sessions, which take one after the other: so it matters little if some are larger than was thought.
 func (e *exportRun) snapshot(ctx context.Context, _ bool) error {
@@ -98,7 +91,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	parts := make(chan snapshotPart)
+	parts := make(chan *exportPart)
 	var reading sync.WaitGroup
 	var next atomic.Int64
 	for _, reader := range readers {
@@ -118,7 +111,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 		reading.Wait()
 		return nil
 	})
-	stored := make(chan snapshotPart, 64)
+	stored := make(chan *exportPart, 64)
 	whole := inline
 	if inline == nil {
 		whole = sha256.New()
@@ -134,7 +127,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 			n.Parts++
 			n.Bytes += part.Bytes
 			n.Defused += part.defused
-			if err := e.commit(ctx, part.exportPart, n); err != nil {
+			if err := e.commit(ctx, part, n); err != nil {
 				return err
 			}
 			if inline != nil {
@@ -158,7 +151,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 }
 
 // readSpan reads one span into parts of at most twice the usual number of rows, and at least one.
-func (r *exportReader) readSpan(ctx context.Context, span int, condition string, whole hash.Hash, parts chan<- snapshotPart) error {
+func (r *exportReader) readSpan(ctx context.Context, span int, condition string, whole hash.Hash, parts chan<- *exportPart) error {
 	var conditions []string
 	if condition != "" {
 		conditions = append(conditions, condition)
@@ -178,8 +171,9 @@ func (r *exportReader) readSpan(ctx context.Context, span int, condition string,
 		if err := part.end(r.content); err != nil {
 			return err
 		}
+		part.endsSpan = ended
 		select {
-		case parts <- snapshotPart{exportPart: part, span: span, ended: ended}:
+		case parts <- part:
 			return nil
 		case <-ctx.Done():
 			part.object.Abort()
@@ -217,18 +211,19 @@ func (r *exportReader) readSpan(ctx context.Context, span int, condition string,
 }
 
 // digestSpans reads stored parts in the order of the file.
-func (e *exportRun) digestSpans(ctx context.Context, whole hash.Hash, stored <-chan snapshotPart) error {
-	waiting := map[int][]snapshotPart{} // of spans that come later
+func (e *exportRun) digestSpans(ctx context.Context, whole hash.Hash, stored <-chan *exportPart) error {
+	waiting := map[int][]*exportPart{} // of spans that come later
+	buffer := make([]byte, 256<<10)
 	span := 0
 	for part := range stored {
 		waiting[part.span] = append(waiting[part.span], part)
 		for len(waiting[span]) > 0 {
 			p := waiting[span][0]
 			waiting[span] = waiting[span][1:]
-			if _, err := copyPart(ctx, e.opts.Storage, p.exportPart, whole); err != nil {
+			if _, err := copyPart(ctx, e.opts.Storage, p, whole, buffer); err != nil {
 				return err
 			}
-			if p.ended {
+			if p.endsSpan {
 				delete(waiting, span)
 				span++
 			}

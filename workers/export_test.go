@@ -110,7 +110,7 @@ func (b *exportBundle) file(t *testing.T, info *batch.Info) ([]byte, *workers.Ex
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	if err := manifest.Copy(ctx, b.storage, &file, nil); err != nil {
+	if err := workers.NewExportCopy(b.storage, &memoryTarget{Buffer: &file}).Finish(ctx, manifest, nil); err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(file.Bytes())
@@ -124,6 +124,18 @@ func (b *exportBundle) file(t *testing.T, info *batch.Info) ([]byte, *workers.Ex
 		t.Error(n, err)
 	}
 	return file.Bytes(), result
+}
+
+// memoryTarget takes a copy.
+type memoryTarget struct {
+	*bytes.Buffer
+	rewound int
+}
+
+func (m *memoryTarget) Rewind() error {
+	m.rewound++
+	m.Reset()
+	return nil
 }
 
 func TestExportForms(t *testing.T) {

@@ -107,22 +107,34 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 	return m.keep(target)
 }
 
-// fetch copies the file as soon as it is complete, which is a moment before the run is marked so. It leaves a run that
+// fetch copies the file, to a file while the run still writes it, elsewhere when it is complete. It leaves a run that
 // writes none, and an end of ctx, to follow.
 func (m *Main) fetch(ctx context.Context, app *App, id int64, target *output, bar *progress) error {
 	m.hintNoWorker(ctx, app, id)
+	fetch, err := app.Fetch(ctx, id, target)
+	if err != nil {
+		return err
+	}
+	var failed error
 	complete := errors.New("complete")
-	err := app.Ledger.Watch(ctx, id, 50*time.Millisecond, func(info *batch.Info) error {
+	err = app.Ledger.Watch(ctx, id, 50*time.Millisecond, func(info *batch.Info) error {
 		if len(info.Result) > 0 {
 			return complete
 		}
 		if !info.Status.Final() && !m.json {
 			bar.show(info)
 		}
-		return nil
+		if target.path != "" {
+			failed = fetch.Advance(ctx)
+		}
+		return failed
 	})
-	if errors.Is(err, complete) {
-		return m.download(ctx, app, id, target, bar)
+	switch {
+	case errors.Is(err, complete):
+		return m.finish(ctx, fetch, id, bar)
+	case failed != nil && ctx.Err() == nil:
+		bar.clear()
+		return m.explainFetch(id, failed)
 	}
 	return nil
 }
@@ -144,7 +156,11 @@ at all.`,
 					return err
 				}
 				defer target.discard()
-				if err := m.download(ctx, app, id, target, newProgress(m.Stderr)); err != nil {
+				fetch, err := app.Fetch(ctx, id, target)
+				if err != nil {
+					return err
+				}
+				if err := m.finish(ctx, fetch, id, newProgress(m.Stderr)); err != nil {
 					return m.explainDownload(ctx, app, id, err)
 				}
 				return m.keep(target)
@@ -155,11 +171,16 @@ at all.`,
 	return cmd
 }
 
-func (m *Main) download(ctx context.Context, app *App, id int64, target *output, bar *progress) error {
-	err := app.Download(ctx, id, target.w, func(done, total int64) {
+// finish copies the rest of a file that is complete.
+func (m *Main) finish(ctx context.Context, fetch Fetch, id int64, bar *progress) error {
+	_, err := fetch.Finish(ctx, func(done, total int64) {
 		bar.text(fmt.Sprintf("writing  %s %3.0f %%  %s", bar24(done, total), percentOf(done, total), size(done)))
 	})
 	bar.clear()
+	return m.explainFetch(id, err)
+}
+
+func (m *Main) explainFetch(id int64, err error) error {
 	if isFull(err) {
 		return withHint(err, fmt.Sprintf("the file stays in the storage; free or add space here, then: tidemill runs download %d -o FILE", id))
 	}
@@ -237,6 +258,17 @@ func (m *Main) openOutput(path string) (*output, error) {
 		_ = file.Chmod(info.Mode().Perm()) // as it was, if it may be
 	}
 	return &output{w: file, path: path, file: file}, nil
+}
+
+func (o *output) Write(p []byte) (int, error) { return o.w.Write(p) }
+
+// Rewind begins anew. It is never called for what cannot.
+func (o *output) Rewind() error {
+	if err := o.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := o.file.Seek(0, io.SeekStart)
+	return err
 }
 
 // keep puts the file in its place and returns its size.

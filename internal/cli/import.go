@@ -149,7 +149,7 @@ func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) er
 func (m *Main) await(ctx context.Context, app *App, id int64, bar *progress) (*batch.Info, error) {
 	m.hintNoWorker(ctx, app, id)
 	var last *batch.Info
-	err := app.Ledger.Watch(ctx, id, 200*time.Millisecond, func(info *batch.Info) error {
+	err := app.Ledger.Watch(ctx, id, 100*time.Millisecond, func(info *batch.Info) error {
 		last = info
 		if !info.Status.Final() && !m.json {
 			bar.show(info)

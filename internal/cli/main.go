@@ -21,6 +21,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // Exit codes of every command.
@@ -47,10 +48,16 @@ type App struct {
 	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
 	// Start starts a configured job; existing says that the live run of a unique job is returned.
 	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
-	// Download writes the file of a finished export to w, and checks it.
-	Download func(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error
+	// Fetch begins to copy the file of an export.
+	Fetch func(ctx context.Context, run int64, to workers.ExportTarget) (Fetch, error)
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
+}
+
+// Fetch copies the file of an export: Advance what is there by now, Finish the rest when the run has ended.
+type Fetch interface {
+	Advance(ctx context.Context) error
+	Finish(ctx context.Context, progress func(done, total int64)) (*workers.ExportResult, error)
 }
 
 // Applied is what applying the configuration has changed, by name.

@@ -101,3 +101,6 @@ BEGIN
         json_build_object('action', 'cancel', 'job_id', cancel.id, 'queue', job.queue)::text);
     RETURN true;
 END $$;
+
+ALTER TABLE {tidemill}.artifact_part ADD COLUMN ends_span boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN {tidemill}.artifact_part.ends_span IS 'whether no part of the span follows; with consistency keyset never said';

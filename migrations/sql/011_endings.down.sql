@@ -1,3 +1,5 @@
+ALTER TABLE {tidemill}.artifact_part DROP COLUMN ends_span;
+
 CREATE OR REPLACE FUNCTION {tidemill}.run_follows_job() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,0 +1,134 @@
+package workers_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/workers"
+)
+
+// gatedRows is a table t of 5,000 rows and a view of it that waits in the middle for the gate to open.
+const gatedRows = `CREATE TABLE public.t (id int PRIMARY KEY, v text);
+	INSERT INTO t SELECT i, 'value ' || i FROM generate_series(1, 5000) i; ANALYZE t;
+	CREATE FUNCTION gate(id int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN
+		IF id = 2501 THEN PERFORM pg_advisory_xact_lock_shared(4711); END IF; RETURN id; END $$`
+
+const gatedQuery = "query: SELECT id, gate(id) AS same, v FROM t\norder_by: [id]\nchunk: 100\n"
+
+// shut shuts the gate until open is called.
+func (b *exportBundle) shut(t *testing.T) (open func()) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, b.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(ctx) })
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(4711)"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock(4711)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// advance copies until there are more bytes than that.
+func (b *exportBundle) advance(t *testing.T, c *workers.ExportCopy, target *memoryTarget, id int64, bytes int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); target.Len() <= bytes; {
+		if err := c.Advance(context.Background(), b.Pool, migrations.Schema{}.Defaults(), id); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes", target.Len())
+		}
+	}
+}
+
+// finish waits for the run's end and copies the rest.
+func (b *exportBundle) finish(t *testing.T, c *workers.ExportCopy, id int64) {
+	t.Helper()
+	info := b.WaitStatus(t, id, batch.Succeeded, batch.Failed)
+	result, err := workers.ReadExportResult(info.Result)
+	if err != nil {
+		t.Fatal(err, deref(info.Error))
+	}
+	manifest, err := workers.ReadExport(context.Background(), b.storage, result.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Finish(context.Background(), manifest, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExportIsCopiedWhileItIsWritten(t *testing.T) {
+	t.Parallel()
+
+	for _, consistency := range []string{"keyset", "snapshot\nranges: 1", "snapshot\nranges: 4"} {
+		t.Run(consistency, func(t *testing.T) {
+			t.Parallel()
+			b := setupExport(t, gatedRows, gatedQuery+"consistency: "+consistency)
+			whole, _ := b.dump(t, "")
+			open := b.shut(t)
+			id := b.start(t, "")
+			target := &memoryTarget{Buffer: &bytes.Buffer{}}
+			c := workers.NewExportCopy(b.storage, target)
+			b.advance(t, c, target, id, len(whole)/3)
+			if half := target.Bytes(); !bytes.HasPrefix(whole, half) || len(half) > len(whole)/2+1000 {
+				t.Errorf("%d of %d bytes: %s", len(half), len(whole), cmp.Diff(string(whole), string(half)))
+			}
+			open()
+			b.finish(t, c, id)
+			if !bytes.Equal(whole, target.Bytes()) || target.rewound > 0 {
+				t.Errorf("%d bytes of %d, rewound %d times", target.Len(), len(whole), target.rewound)
+			}
+		})
+	}
+}
+
+// What was copied of a snapshot that is gone is forgotten, whether the copy looks in between or only at the end.
+func TestExportCopyBeginsAnew(t *testing.T) {
+	t.Parallel()
+
+	for _, looks := range []bool{true, false} {
+		b := setupExport(t, gatedRows, gatedQuery+"consistency: snapshot\nranges: 2")
+		whole, _ := b.dump(t, "")
+		open := b.shut(t)
+		id := b.start(t, "")
+		target := &memoryTarget{Buffer: &bytes.Buffer{}}
+		c := workers.NewExportCopy(b.storage, target)
+		b.advance(t, c, target, id, len(whole)/4)
+		if err := b.Ledger.Pause(context.Background(), id); err != nil {
+			t.Fatal(err)
+		}
+		open()
+		b.WaitStatus(t, id, batch.Paused)
+		if _, err := b.Pool.Exec(context.Background(), `UPDATE t SET v = 'another ' || id`); err != nil {
+			t.Fatal(err)
+		}
+		var state *batch.StateError
+		if err := b.Ledger.Resume(context.Background(), id); err != nil && !errors.As(err, &state) {
+			t.Fatal(err)
+		}
+		if looks {
+			b.WaitStatus(t, id, batch.Succeeded)
+			b.advance(t, c, target, id, len(whole))
+		}
+		b.finish(t, c, id)
+		want := bytes.ReplaceAll(whole, []byte("value"), []byte("another"))
+		if !bytes.Equal(want, target.Bytes()) || target.rewound != 1 {
+			t.Errorf("%d bytes, want %d; rewound %d times", target.Len(), len(want), target.rewound)
+		}
+	}
+}
