@@ -21,7 +21,8 @@ const exportConfig = `
   snapshot: {kind: export, query: "` + exportQuery + `", order_by: [id], consistency: snapshot, ranges: 2}
 `
 
-// benchExport writes a table with psql's \copy and with exports, in turn.
+// benchExport writes a table with psql's \copy, with exports into the storage, and with exports that are fetched into a file,
+// in turn.
 func benchExport(ctx context.Context, b *bench) error {
 	if b.rounds == 0 {
 		b.rounds = 5
@@ -52,11 +53,15 @@ func benchExport(ctx context.Context, b *bench) error {
 		return err
 	}
 	fmt.Printf("%d rows, %d MB; seconds, median (least–most) of %d rounds\n\n", stats.Rows, stats.Bytes/1e6, b.rounds)
-	fmt.Printf("| consistency | psql | tidemill export -o FILE | the run itself | psql / export | psql / run | CPU of psql | CPU of export |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Println("| consistency | psql | the run | tidemill export -o FILE | psql / run | psql / export | CPU of psql | CPU of the run |\n|---|---|---|---|---|---|---|---|")
 	for _, job := range []string{"keyset", "snapshot"} {
-		var psql, whole, own, ratio, ownRatio, psqlCPU, ownCPU []float64
+		var psql, run, whole, ratio, wholeRatio, psqlCPU, runCPU []float64
 		for round := range b.rounds + 1 {
 			p, err := ib.exportByPSQL(ctx, filepath.Join(b.dir, "psql.csv"))
+			if err != nil {
+				return err
+			}
+			r, err := ib.timeExport(ctx, job, "", int64(stats.Rows))
 			if err != nil {
 				return err
 			}
@@ -64,16 +69,16 @@ func benchExport(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "%s, round %d: psql %.2f s, export %.2f s (run %.2f s); CPU %.2f s, %.2f s\n", job, round, p.whole, x.whole, x.own, p.cpu, x.cpu)
+			fmt.Fprintf(os.Stderr, "%s, round %d: psql %.2f s, run %.2f s, export %.2f s; CPU of psql %.2f s, of the run %.2f s\n", job, round, p.whole, r.own, x.whole, p.cpu, r.cpu)
 			if round == 0 {
 				continue // warms caches on both sides
 			}
-			psql, whole, own = append(psql, p.whole), append(whole, x.whole), append(own, x.own)
-			ratio, ownRatio = append(ratio, p.whole/x.whole), append(ownRatio, p.whole/x.own)
-			psqlCPU, ownCPU = append(psqlCPU, p.cpu), append(ownCPU, x.cpu)
+			psql, run, whole = append(psql, p.whole), append(run, r.own), append(whole, x.whole)
+			ratio, wholeRatio = append(ratio, p.whole/r.own), append(wholeRatio, p.whole/x.whole)
+			psqlCPU, runCPU = append(psqlCPU, p.cpu), append(runCPU, r.cpu)
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", job, spreadOf(psql), spreadOf(whole), spreadOf(own), spreadOf(ratio), spreadOf(ownRatio),
-			spreadOf(psqlCPU), spreadOf(ownCPU))
+		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", job, spreadOf(psql), spreadOf(run), spreadOf(whole), spreadOf(ratio), spreadOf(wholeRatio),
+			spreadOf(psqlCPU), spreadOf(runCPU))
 	}
 	peak, err := ib.memory("VmHWM")
 	if err != nil {
@@ -86,7 +91,7 @@ func benchExport(ctx context.Context, b *bench) error {
 // exportTime is how long a file took, in seconds.
 type exportTime struct {
 	whole float64 // of the command
-	own   float64 // of the run within it
+	own   float64 // of the run within it, from its start to the commit of its last chunk
 	cpu   float64 // of server, worker and command
 }
 
@@ -101,8 +106,11 @@ func (ib *importBench) exportByPSQL(ctx context.Context, out string) (exportTime
 		return exportTime{}, fmt.Errorf("psql: %w: %s", err, output)
 	}
 	whole := time.Since(began)
+	// The time of a session is the server's once it has ended.
+	if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		return exportTime{}, err
+	}
 	after, err := ib.cpu()
-	fmt.Fprintln(os.Stderr, "server", after-before, "psql", cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime())
 	return exportTime{whole: whole.Seconds(), cpu: (after - before + cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}, err
 }
 
@@ -115,7 +123,11 @@ func (ib *importBench) timeExport(ctx context.Context, job, out string, rows int
 	if err != nil {
 		return exportTime{}, err
 	}
-	cmd := ib.command(ctx, "export", job, "-o", out, "--json")
+	args := []string{"export", job, "--json"}
+	if out != "" {
+		args = append(args, "-o", out)
+	}
+	cmd := ib.command(ctx, args...)
 	began := time.Now()
 	output, err := cmd.Output()
 	whole := time.Since(began)
@@ -133,12 +145,14 @@ func (ib *importBench) timeExport(ctx context.Context, job, out string, rows int
 	if run.Result.Rows != rows {
 		return exportTime{}, fmt.Errorf("exported %d rows", run.Result.Rows)
 	}
+	if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		return exportTime{}, err
+	}
 	after, err := ib.cpu()
 	if err != nil {
 		return exportTime{}, err
 	}
 	workerAfter, err := ib.workerCPU()
-	fmt.Fprintln(os.Stderr, "server", after-before, "worker", workerAfter-worker, "cli", cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime())
 	cpu := after - before + workerAfter - worker + cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return exportTime{whole: whole.Seconds(), own: run.FinishedAt.Sub(run.StartedAt).Seconds(), cpu: cpu.Seconds()}, err
 }

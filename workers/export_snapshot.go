@@ -300,9 +300,10 @@ func (p *exportPlan) cuts(ctx context.Context, tx pgx.Tx, count int) ([]string, 
 func sampleCuts(ctx context.Context, tx pgx.Tx, column exportColumn, count int) ([]string, error) {
 	var table, key string
 	var blocks float64
+	// The partition tree of a table that has no partitions is empty.
 	err := tx.QueryRow(ctx, `
 		SELECT c.oid::regclass::text, quote_ident(a.attname),
-		       (SELECT coalesce(sum(pg_relation_size(t.relid)), 0) / current_setting('block_size')::int FROM pg_partition_tree(c.oid) t)::float8
+		       (SELECT coalesce(sum(pg_relation_size(t.relid)), pg_relation_size(c.oid)) / current_setting('block_size')::int FROM pg_partition_tree(c.oid) t)::float8
 		  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = $2
 		 WHERE c.oid = $1 AND c.relkind IN ('r', 'p', 'm')`, column.table, column.number).Scan(&table, &key, &blocks)
 	if errors.Is(err, pgx.ErrNoRows) {

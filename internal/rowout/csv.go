@@ -1,6 +1,10 @@
 package rowout
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // CSVOpts say how CSV is written.
 type CSVOpts struct {
@@ -22,7 +26,9 @@ type CSV struct {
 	opts    CSVOpts
 	end     string
 	classes [256]class
-	text    []byte // of one field, used again
+	// delimiters are eight of it.
+	delimiters uint64
+	text       []byte // of one field, used again
 }
 
 // class is what a byte means in a field of text format.
@@ -37,13 +43,11 @@ const (
 
 // NewCSV returns a CSV.
 func NewCSV(opts CSVOpts) *CSV {
-	c := &CSV{opts: opts, end: "\n"}
+	c := &CSV{opts: opts, end: "\n", delimiters: uint64(opts.Delimiter) * everyByte}
 	if opts.CRLF {
 		c.end = "\r\n"
 	}
-	for _, b := range []byte{opts.Delimiter, '"', '\r', '\n'} {
-		c.classes[b] = quoted
-	}
+	c.classes[opts.Delimiter], c.classes['"'] = quoted, quoted // line ends are escaped
 	c.classes['\\'] |= escape
 	c.classes['\t'] = separator // also if it is the delimiter: a tab within a field is escaped
 	return c
@@ -103,16 +107,26 @@ func (c *CSV) Append(dst, message []byte) ([]byte, bool, int, error) {
 	}
 	line := message[:len(message)-1]
 	begin, defused, column := len(dst), 0, 0
+	var marks uint64 // of special bytes from base on, those before at left out
+	base := -64
 	for at := 0; ; column++ {
-		// Most fields are short and plain, so the bytes are looked at one by one.
-		end, found := at, plain
-		for end < len(line) {
-			k := c.classes[line[end]]
+		end, found := len(line), plain
+		for {
+			if marks == 0 {
+				if base += 64; base >= len(line) {
+					break
+				}
+				marks = c.special(line[base:min(base+64, len(line))])
+				continue
+			}
+			i := base + bits.TrailingZeros64(marks)
+			marks &= marks - 1
+			k := c.classes[line[i]]
 			if k == separator {
+				end = i
 				break
 			}
 			found |= k
-			end++
 		}
 		if column >= c.opts.Hidden {
 			if column > c.opts.Hidden {
@@ -120,13 +134,17 @@ func (c *CSV) Append(dst, message []byte) ([]byte, bool, int, error) {
 			}
 			field := line[at:end]
 			defuse := column < len(c.opts.Defuse) && c.opts.Defuse[column]
-			if found == plain && len(field) > 0 && (!defuse || !formula[field[0]]) && string(field) != c.opts.Null {
+			switch {
+			case found == plain && len(field) > 0 && (!defuse || !formula[field[0]]) && string(field) != c.opts.Null:
 				dst = append(dst, field...)
-			} else {
-				var changed bool
-				if dst, changed = c.appendField(dst, field, defuse); changed {
+			case string(field) == null:
+				dst = append(dst, c.opts.Null...)
+			default:
+				text := c.unescape(field)
+				if defuse = defuse && len(text) > 0 && formula[text[0]]; defuse {
 					defused++
 				}
+				dst = c.appendText(dst, text, defuse)
 			}
 		}
 		if end == len(line) {
@@ -140,14 +158,34 @@ func (c *CSV) Append(dst, message []byte) ([]byte, bool, int, error) {
 	return append(dst, c.end...), true, defused, nil
 }
 
-// appendField appends a field of text format, and tells whether it was taken for a formula.
-func (c *CSV) appendField(dst, field []byte, defuse bool) ([]byte, bool) {
-	if string(field) == null {
-		return append(dst, c.opts.Null...), false
+// special has a bit for each of at most 64 bytes that is not plain. Eight bytes are looked at together: what is zero after an
+// exclusive or is the byte that was looked for.
+func (c *CSV) special(block []byte) (marks uint64) {
+	if len(block) < 8 {
+		for i, b := range block {
+			if c.classes[b] != plain {
+				marks |= 1 << i
+			}
+		}
+		return marks
 	}
-	text := c.unescape(field)
-	defuse = defuse && len(text) > 0 && formula[text[0]]
-	return c.appendText(dst, text, defuse), defuse
+	for i := 0; ; i += 8 {
+		i = min(i, len(block)-8)
+		word := binary.LittleEndian.Uint64(block[i:])
+		zero := zeroBytes(word^('\t'*everyByte)) | zeroBytes(word^('"'*everyByte)) | zeroBytes(word^('\\'*everyByte)) | zeroBytes(word^c.delimiters)
+		marks |= (zero >> 7) * 0x0102040810204080 >> 56 << i // gathers the eight highest bits
+		if i == len(block)-8 {
+			return marks
+		}
+	}
+}
+
+const everyByte = 0x0101010101010101
+
+// zeroBytes has the highest bit of each byte that is zero, and no other.
+func zeroBytes(word uint64) uint64 {
+	const low = 0x7f * everyByte
+	return ^(((word & low) + low) | word | low)
 }
 
 // unescape returns the text of a field, which is valid until the next call.
