@@ -38,7 +38,7 @@ type Database struct {
 
 // Storage is where files live: uploads, results.
 type Storage struct {
-	URL string // file:///directory; empty: not configured
+	URL string // file:///directory or s3://bucket/prefix?parameters; empty: not configured
 }
 
 // Metrics is the listener for /metrics, /livez and /readyz of a worker.

@@ -12,7 +12,7 @@ func TestAllProblemsInOnePass(t *testing.T) {
 	t.Parallel()
 	src := `databse: {url: x}
 database: {url: "${NOPE}", schema: Foo}
-storage: {url: "s3://b"}
+storage: {url: "gs://b"}
 metrics: {listen: 9394}
 queues: {critical: 0, low: {worker: 3}, _x: 1, y: "5", z: 010}
 retry: {max_attempts: ten, backoff: exponental, delay: 30, max_delay: 1 hour, jitter: 1}
@@ -46,7 +46,7 @@ jobs:
 		`1:1: databse: unknown field (did you mean database?)`,
 		`2:17: database.url: ${NOPE} is not set (set it, or write ${NOPE:-default})`,
 		`2:28: database.schema: "Foo" is not a schema name (lower-case letters, digits and _, at most 46)`,
-		`3:11: storage.url: "s3://b" is of a scheme that is not built yet (only file:// so far: write it like file:///var/lib/tidemill)`,
+		`3:11: storage.url: "gs://b" is of a scheme that is not known (file:// and s3:// are: write it like file:///var/lib/tidemill)`,
 		`4:11: metrics.listen: "9394" is a number, not text (put it in quotes: "9394")`,
 		`5:10: queues.critical: "0" is not from 1 to 10000`,
 		`5:23: queues.low: workers is missing (add workers:)`,

@@ -55,7 +55,7 @@ func databaseFields() object[Database] {
 
 func storageFields() object[Storage] {
 	return object[Storage]{
-		row("url", text{words: "URL `file:///directory`", check: checkStorageURL}, "", "Directory of the files. Empty counts as absent.",
+		row("url", text{words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", check: checkStorageURL}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
 	}
 }
@@ -171,12 +171,15 @@ func checkStorageURL(s string) (problem, hint string) {
 	if s == "" {
 		return "", ""
 	}
+	if rest, ok := strings.CutPrefix(s, "s3://"); ok {
+		return checkS3Storage(rest)
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme == "":
 		return "is not a URL", example
 	case u.Scheme != "file":
-		return "is of a scheme that is not built yet", "only file:// so far: " + example
+		return "is of a scheme that is not known", "file:// and s3:// are: " + example
 	case u.Host != "" || !strings.HasPrefix(u.Path, "/"):
 		return "is not the URL of an absolute directory", "three slashes: " + example
 	}

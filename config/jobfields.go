@@ -51,7 +51,7 @@ func programFields() object[Job] {
 // importFields are the further fields of a job of kind import.
 func importFields() object[Import] {
 	return object[Import]{
-		row("source", sourceURL{}, "", "Files that others put somewhere: `file:///srv/drop/*.csv`. Wildcards are `*`, `?` and `[a-z]`, within a segment; `*/*.csv` looks into each directory. Each start of the job, by a schedule, by hand, by SQL or after another job, looks for files that are new, and starts a run for each. Names that begin with a dot or end in `.tmp` or `.part` are left alone. Without `source` a file is given at the start. Not with `unique`.",
+		row("source", sourceURL{}, "", "Files that others put somewhere: `file:///srv/drop/*.csv`, or `s3://bucket/drop/*.csv?region=eu-central-1`. Wildcards are `*`, `?` and `[a-z]`, within a segment; `*/*.csv` looks into each directory. Each start of the job, by a schedule, by hand, by SQL or after another job, looks for files that are new, and starts a run for each. Names that begin with a dot or end in `.tmp` or `.part` are left alone. Without `source` a file is given at the start. Not with `unique`.",
 			func(i *Import) *Source { return &i.Source }),
 		row("table", tableName{}, "", "The table to fill. A name with capitals or other characters stands in double quotes: `'\"My Schema\".\"T\"'`.",
 			func(i *Import) *Table { return &i.Table }).needed(),

@@ -9,8 +9,9 @@ import (
 // Source says where the files of an import are: those below Dir whose path there matches Pattern.
 type Source struct {
 	URL     string // as it is written; empty: files are uploaded
-	Dir     string // path of a directory: the segments of URL before the first one with a wildcard
+	Dir     string // URL of a directory or of a prefix in a bucket: the segments before the first one with a wildcard
 	Pattern string // the other segments, with slashes between them, each a pattern of [path.Match]
+	Params  string // how to reach a bucket: what is behind the question mark
 }
 
 // Unfinished tells whether a file, or a directory, of that name is left alone: by its name it is hidden or still written.
@@ -31,33 +32,48 @@ func (sourceURL) read(d *decoder, v value, into *Source) {
 		return
 	}
 	source, problem, hint := splitSource(s)
-	if problem != "" {
+	switch {
+	case maybeSecret(problem):
+		d.fail(v, hint, "%s", problem)
+	case problem != "":
 		d.refuse(v, hint, "%s", problem)
-		return
+	default:
+		*into = source
 	}
-	*into = source
 }
 
 func (sourceURL) shape() shape {
 	return shape{words: "URL with wildcards", schema: map[string]any{"type": "string"}}
 }
 
-// splitSource takes a URL apart. Nothing in it is encoded: a ? is a wildcard, not the beginning of a query.
+// splitSource takes a URL apart. Nothing in its path is encoded, and a ? there is a wildcard.
 func splitSource(s string) (source Source, problem, hint string) {
-	const example = "write it like file:///srv/drop/*.csv"
 	if s == "" {
 		return Source{}, "", ""
 	}
 	scheme, rest, found := strings.Cut(s, "://")
+	place, example := "file://", "write it like file:///srv/drop/*.csv"
 	switch {
 	case !found || scheme == "":
 		return Source{}, "is not a URL", example
-	case scheme != "file":
-		return Source{}, "is of a scheme that is not built yet", "only file:// so far: " + example
-	case !strings.HasPrefix(rest, "/"):
-		return Source{}, "is not the URL of an absolute path", "three slashes: " + example
 	case strings.ContainsRune(rest, 0):
 		return Source{}, "holds a NUL character", ""
+	case scheme == "s3":
+		place, example = "s3://", exampleS3Source
+		rest, source.Params = cutParams(rest)
+		if problem, hint = s3Params(source.Params); problem != "" {
+			return Source{}, problem, hint
+		}
+		var bucket string
+		bucket, rest, _ = strings.Cut(rest, "/")
+		if problem, hint = bucketProblem(bucket, example); problem != "" {
+			return Source{}, problem, hint
+		}
+		place, rest = place+bucket, "/"+rest
+	case scheme != "file":
+		return Source{}, "is of a scheme that is not known", "file:// and s3:// are: " + example
+	case !strings.HasPrefix(rest, "/"):
+		return Source{}, "is not the URL of an absolute path", "three slashes: " + example
 	}
 	segments := strings.Split(rest[1:], "/")
 	last := len(segments) - 1
@@ -76,7 +92,8 @@ func splitSource(s string) (source Source, problem, hint string) {
 	if slices.ContainsFunc(segments[first:], Unfinished) {
 		return Source{}, "has names that are left alone: those that begin with a dot or end in .tmp or .part", "let files get their names when they are whole"
 	}
-	return Source{URL: s, Dir: "/" + strings.Join(segments[:first], "/"), Pattern: strings.Join(segments[first:], "/")}, "", ""
+	source.URL, source.Dir, source.Pattern = s, place+"/"+strings.Join(segments[:first], "/"), strings.Join(segments[first:], "/")
+	return source, "", ""
 }
 
 func segmentProblem(segment string) (problem, hint string) {

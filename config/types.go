@@ -33,7 +33,7 @@ func (t text) text(d *decoder, v value) (string, bool) {
 	switch {
 	case problem == "":
 		return s, true
-	case t.secret:
+	case t.secret, maybeSecret(problem):
 		d.fail(v, hint, "%s", problem)
 	default:
 		d.refuse(v, hint, "%s", problem)

@@ -85,7 +85,7 @@ func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) err
 		if job.Args.Definition != "" && job.Args.Definition != def.Hash() && run.Done() > 0 {
 			return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start the import again", def.Name))
 		}
-		object, err := w.object(def, job.Args)
+		object, err := w.object(ctx, def, job.Args)
 		if err != nil {
 			return err
 		}

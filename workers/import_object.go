@@ -21,7 +21,7 @@ type importObject interface {
 
 // object finds the file of an import: in the storage, or in the source of the definition. The arguments alone open no file
 // that the configuration does not know of.
-func (w *ImportWorker) object(def *config.Job, args ImportArgs) (importObject, error) {
+func (w *ImportWorker) object(ctx context.Context, def *config.Job, args ImportArgs) (importObject, error) {
 	if args.Source == "" {
 		if w.opts.Storage == nil {
 			return nil, retry.Permanent(fmt.Errorf("%s was uploaded, and this worker has no storage; set storage.url", args.Name))
@@ -32,9 +32,9 @@ func (w *ImportWorker) object(def *config.Job, args ImportArgs) (importObject, e
 	if wanted.URL == "" {
 		return nil, retry.Permanent(fmt.Errorf("job %s has no source any more, and this run imports %s from it", def.Name, args.Source))
 	}
-	source, err := storage.OpenSource(wanted.Dir)
+	source, err := storage.OpenSource(ctx, wanted.Dir, wanted.Params)
 	if err != nil {
-		return nil, err // the directory may be there again when this is tried again
+		return nil, err // the directory, or what is configured elsewhere, may be there when this is tried again
 	}
 	if !source.Has(args.Source) {
 		_ = source.Close()
@@ -68,9 +68,9 @@ func (o storedObject) open(ctx context.Context, offset int64) (io.ReadCloser, er
 
 func (storedObject) Close() error { return nil } // the storage is shared
 
-// sourceObject is a file that others put into a directory, and that they may change there.
+// sourceObject is a file that others put into a source, and that they may change there.
 type sourceObject struct {
-	source *storage.Source
+	source storage.Source
 	args   ImportArgs
 }
 
@@ -82,8 +82,8 @@ func (o sourceObject) check(ctx context.Context) error {
 	return file.Close()
 }
 
-func (o sourceObject) open(_ context.Context, offset int64) (io.ReadCloser, error) {
-	file, err := o.source.Open(o.args.Source, o.args.Version, offset)
+func (o sourceObject) open(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	file, err := o.source.Open(ctx, o.args.Source, o.args.Version, offset)
 	if err != nil {
 		return nil, o.permanent(err)
 	}

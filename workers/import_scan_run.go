@@ -61,7 +61,7 @@ const askedAtOnce = 1000
 
 func (s *importScan) work(ctx context.Context) error {
 	from := s.def.Import.Source
-	source, err := storage.OpenSource(from.Dir)
+	source, err := storage.OpenSource(ctx, from.Dir, from.Params)
 	if err != nil {
 		return permanentSource(err)
 	}
@@ -93,7 +93,11 @@ func (s *importScan) work(ctx context.Context) error {
 	}
 	result := s.result(int64(len(files)))
 	if n := len(s.unreadable); n > 0 {
-		return retry.Permanent(fmt.Errorf("%d of %s cannot be read: %w; %s", n, countFiles(result.Files+int64(len(unreadable))), s.unreadable[0], result.Note))
+		err := fmt.Errorf("%d of %s cannot be read: %w; %s", n, countFiles(result.Files+int64(len(unreadable))), s.unreadable[0], result.Note)
+		if slices.ContainsFunc(s.unreadable, func(err error) bool { return errors.Is(err, storage.ErrUnavailable) }) {
+			return err // they may be read when this is tried again
+		}
+		return retry.Permanent(err)
 	}
 	return s.run.Chunk(ctx, func(context.Context, pgx.Tx) (batch.Step, error) {
 		return batch.Step{Cursor: s.cursor, Done: s.progress(), Finish: &batch.Finish{Result: result}}, nil
@@ -103,7 +107,7 @@ func (s *importScan) work(ctx context.Context) error {
 // permanentSource marks what whoever looks again must mend first: a schedule comes back by itself, and need not find a run
 // that still waits for its next attempt.
 func permanentSource(err error) error {
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrNoBucket) || errors.Is(err, fs.ErrPermission) {
 		return retry.Permanent(err)
 	}
 	return err
@@ -113,7 +117,7 @@ func permanentSource(err error) error {
 func (s *importScan) fresh(ctx context.Context, files []storage.SourceFile) ([]bool, error) {
 	urls, versions := make([]string, len(files)), make([]string, len(files))
 	for i, file := range files {
-		urls[i], versions[i] = file.URL, file.Version()
+		urls[i], versions[i] = file.URL, file.Version
 	}
 	rows, err := s.opts.Pool.Query(ctx, s.opts.Schema.SQL(`
 		SELECT o.job IS NULL FROM unnest($2::text[], $3::text[]) WITH ORDINALITY f (url, version, n)
@@ -130,11 +134,13 @@ func (s *importScan) fresh(ctx context.Context, files []storage.SourceFile) ([]b
 }
 
 // start reads a new file and starts its import. What is wrong with one file is no reason to leave out others.
-func (s *importScan) start(ctx context.Context, source *storage.Source, file storage.SourceFile) error {
+func (s *importScan) start(ctx context.Context, source storage.Source, file storage.SourceFile) error {
 	sum, err := s.digest(ctx, source, file)
 	switch {
 	case errors.Is(err, errNotRead):
 		return err
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
 	case errors.Is(err, storage.ErrChanged):
 		s.changing++
 		return nil
@@ -146,7 +152,7 @@ func (s *importScan) start(ctx context.Context, source *storage.Source, file sto
 	}
 	args := ImportArgs{
 		Job: s.def.Name, Name: file.Name, Size: file.Size, SHA256: sum, Definition: s.def.Hash(),
-		Source: file.URL, Version: file.Version(),
+		Source: file.URL, Version: file.Version,
 	}
 	next := s.cursor
 	err = s.run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
@@ -195,8 +201,8 @@ func (c importScanCursor) plus(started *batch.Started) importScanCursor {
 var errNotRead = errors.New("reading was interrupted")
 
 // digest returns the SHA-256 of a file.
-func (s *importScan) digest(ctx context.Context, source *storage.Source, file storage.SourceFile) (string, error) {
-	r, err := source.Open(file.URL, file.Version(), 0)
+func (s *importScan) digest(ctx context.Context, source storage.Source, file storage.SourceFile) (string, error) {
+	r, err := source.Open(ctx, file.URL, file.Version, 0)
 	if err != nil {
 		return "", err
 	}

@@ -64,6 +64,7 @@ func layers() map[string][]string {
 		"internal/house":      {},
 		"internal/testdb":     {"internal/devdb"},
 		"internal/testengine": {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/tests3":     {},
 
 		"bench/...": {
 			".", "batch", "config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage",
@@ -79,7 +80,9 @@ func leaves() []string {
 }
 
 // testSupport are the packages that only tests import.
-func testSupport() []string { return []string{"internal/testdb", "internal/testengine"} }
+func testSupport() []string {
+	return []string{"internal/testdb", "internal/testengine", "internal/tests3"}
+}
 
 func TestLayers(t *testing.T) {
 	t.Parallel()

@@ -3,11 +3,12 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"gocloud.dev/blob"
 )
 
@@ -18,7 +19,19 @@ type Writer struct {
 	w      *blob.Writer
 	cancel context.CancelFunc
 	file   *os.File // nil: the storage is no file system
+	n      int64
 }
+
+// An object goes to S3 in parts of 5 MiB, the least that S3 takes and so the least memory: one part is sent while the next is
+// filled, which makes 10 MiB for a writer, and 15 MiB while the first part is on its way. S3 has at most 10,000 parts an object.
+const (
+	partSize     = 5 << 20
+	maxParts     = 10_000
+	maxS3Object  = partSize * maxParts
+	abortTimeout = 10 * time.Second
+)
+
+var errTooLarge = errors.New("an object in S3 cannot be larger than 48 GiB; compress the file or split it, or let the import have it from a source")
 
 // Create begins an object under key, which must be new: two writers of one key would overwrite each other. Either Commit or
 // Abort must be called.
@@ -28,8 +41,12 @@ func (b *Bucket) Create(ctx context.Context, key string) (*Writer, error) {
 	w := &Writer{bucket: b, key: key, cancel: cancel}
 	var err error
 	w.w, err = b.bucket.NewWriter(ctx, key, &blob.WriterOptions{
-		DisableContentTypeDetection: true, // opens the object now
+		ContentType: "application/octet-stream", // known, so that the object is opened now
 		BeforeWrite: func(as func(any) bool) error {
+			var manager *transfermanager.Client
+			if as(&manager) {
+				*manager = *b.s3.uploads()
+			}
 			as(&w.file)
 			return nil
 		},
@@ -45,6 +62,9 @@ func (b *Bucket) Create(ctx context.Context, key string) (*Writer, error) {
 func (w *Writer) Key() string { return w.key }
 
 func (w *Writer) Write(p []byte) (int, error) {
+	if w.n += int64(len(p)); w.n > maxS3Object && w.bucket.s3 != nil {
+		return 0, w.bucket.writeError(w.key, errTooLarge)
+	}
 	n, err := w.w.Write(p)
 	if err != nil {
 		return n, w.bucket.writeError(w.key, err)
@@ -52,7 +72,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Commit makes the object appear. When it returns nil the object outlives a loss of power.
+// Commit makes the object appear. When it returns nil the object outlives a loss of power. After an error there may be the whole
+// object nevertheless, if the answer of the storage was lost.
 func (w *Writer) Commit() error {
 	defer w.cancel()
 	if w.file != nil {
@@ -81,6 +102,19 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// uploads sends the parts of an object. What is left of one that is aborted must be asked for with a context of its own: that
+// of the object has ended by then, and S3 would keep the parts, unseen, and charge for them.
+func (b *s3Bucket) uploads() *transfermanager.Client {
+	return transfermanager.New(b.client, func(o *transfermanager.Options) {
+		o.Concurrency = 1
+		o.FailTimeout = abortTimeout
+		o.MaxUploadParts = maxParts
+		o.MultipartUploadThreshold = partSize
+		o.PartSizeBytes = partSize
+		o.RequestChecksumCalculation = b.opts.RequestChecksumCalculation
+	})
+}
+
 // Abort discards the object. After Commit it does nothing.
 func (w *Writer) Abort() {
 	w.cancel()
@@ -97,7 +131,7 @@ func (b *Bucket) DeleteAll(ctx context.Context, prefix string, keep func(key str
 			return deleted, nil
 		}
 		if err != nil {
-			return deleted, fmt.Errorf("storage %s: list %s: %w", b.url, prefix, err)
+			return deleted, b.fail("list "+prefix, err)
 		}
 		if keep != nil && keep(object.Key) {
 			continue

@@ -27,20 +27,27 @@ var ErrNotFound = errors.New("no such object")
 // Bucket is an open storage URL.
 type Bucket struct {
 	bucket *blob.Bucket
-	url    string
+	url    string // for messages
+
+	s3     *s3Bucket // nil: a directory
+	prefix string    // of the keys in S3; empty, or ends in a slash
 }
 
-// Open opens a storage URL; file:///directory is made if it is missing.
-func Open(_ context.Context, rawURL string) (*Bucket, error) {
+// Open opens a storage URL: file:///directory, which is made if it is missing, or s3://bucket/prefix?region=…, of which nothing is
+// asked before its first use.
+func Open(ctx context.Context, rawURL string) (*Bucket, error) {
 	if rawURL == "" {
 		return nil, errors.New(`storage.url is not set; add for example storage: {url: "file:///var/lib/tidemill"}`)
+	}
+	if strings.HasPrefix(rawURL, s3URL) {
+		return openS3Storage(ctx, rawURL)
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
 	}
 	if u.Scheme != "file" {
-		return nil, fmt.Errorf("storage %s: only file:// is supported", rawURL)
+		return nil, fmt.Errorf("storage %s: only file:// and s3:// are supported", rawURL)
 	}
 	bucket, err := fileblob.OpenBucket(u.Path, &fileblob.Options{
 		CreateDir: true,
@@ -52,6 +59,36 @@ func Open(_ context.Context, rawURL string) (*Bucket, error) {
 		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
 	}
 	return &Bucket{bucket: bucket, url: rawURL}, nil
+}
+
+// openS3Storage repeats in its errors nothing of the URL but bucket and prefix.
+func openS3Storage(ctx context.Context, rawURL string) (*Bucket, error) {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return nil, errors.New("storage.url: is not a URL; write it like s3://bucket/prefix?region=eu-central-1")
+	case u.User != nil:
+		return nil, fmt.Errorf("storage.url: %w", errCredentialsInURL)
+	case u.Host == "":
+		return nil, errors.New("storage.url: has no bucket; write it like s3://bucket/prefix?region=eu-central-1")
+	}
+	b := &Bucket{prefix: strings.Trim(u.Path, "/")}
+	b.url = strings.TrimSuffix(s3URL+u.Host+"/"+b.prefix, "/")
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: its parameters are not name=value with & between them", b.url)
+	}
+	if b.s3, err = openS3(ctx, u.Host, params); err != nil {
+		return nil, fmt.Errorf("storage %s: %w", b.url, err)
+	}
+	if b.bucket, err = b.s3.blob(ctx); err != nil {
+		return nil, fmt.Errorf("storage %s: %w", b.url, err)
+	}
+	if b.prefix != "" {
+		b.prefix += "/"
+		b.bucket = blob.PrefixedBucket(b.bucket, b.prefix)
+	}
+	return b, nil
 }
 
 // Close ends the use of the bucket.
@@ -67,24 +104,19 @@ type Object struct {
 // Put stores all of r under a new key below dir that ends in name. The object appears whole or not at all. progress, if
 // set, is called with the bytes so far.
 func (b *Bucket) Put(ctx context.Context, dir, name string, r io.Reader, progress func(int64)) (*Object, error) {
-	key := newKey(dir, name)
-	// Cancelling the context before Close is what discards a half-written object.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w, err := b.bucket.NewWriter(ctx, key, nil)
+	w, err := b.Create(ctx, newKey(dir, name))
 	if err != nil {
-		return nil, b.writeError(key, err)
+		return nil, err
 	}
 	digest := &counter{hash: sha256.New(), progress: progress}
 	if _, err := io.Copy(io.MultiWriter(w, digest), onlyReader{r}); err != nil {
-		cancel()
-		_ = w.Close()
-		return nil, b.writeError(key, err)
+		w.Abort()
+		return nil, err
 	}
-	if err := w.Close(); err != nil {
-		return nil, b.writeError(key, err)
+	if err := w.Commit(); err != nil {
+		return nil, err
 	}
-	return &Object{Key: key, Size: digest.n, SHA256: hex.EncodeToString(digest.hash.Sum(nil))}, nil
+	return &Object{Key: w.key, Size: digest.n, SHA256: hex.EncodeToString(digest.hash.Sum(nil))}, nil
 }
 
 // onlyReader hides other methods, so that the copy goes through our buffer and its progress is seen.
@@ -121,44 +153,61 @@ func newKey(dir, name string) string {
 	return path.Join(dir, time.Now().UTC().Format("2006-01-02"), hex.EncodeToString(random[:])+"-"+name)
 }
 
-// Reader reads an object from offset on.
+// Reader reads an object from offset on, with ctx. That the object is cut off on its way is an error.
 func (b *Bucket) Reader(ctx context.Context, key string, offset int64) (io.ReadCloser, error) {
-	r, err := b.bucket.NewRangeReader(ctx, key, offset, -1, nil)
+	if b.s3 == nil {
+		r, err := b.bucket.NewRangeReader(ctx, key, offset, -1, nil)
+		if err != nil {
+			return nil, b.readError(key, err)
+		}
+		return r, nil
+	}
+	r, err := b.s3.open(ctx, b.prefix+key, "", offset)
 	if err != nil {
 		return nil, b.readError(key, err)
 	}
-	return r, nil
+	return &failingReader{ReadCloser: r, fail: func(err error) error { return b.readError(key, err) }}, nil
 }
 
 // Size returns an object's size in bytes.
 func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
 	attrs, err := b.bucket.Attributes(ctx, key)
-	if err != nil {
-		return 0, b.readError(key, err)
+	if err == nil {
+		return attrs.Size, nil
 	}
-	return attrs.Size, nil
-}
-
-// writeError leaves out the library's own wrapping, which repeats the key, where the system's word says it all.
-func (b *Bucket) writeError(key string, err error) error {
-	var system syscall.Errno
-	if errors.As(err, &system) {
-		err = system
+	if b.s3 != nil && gcerrors.Code(err) == gcerrors.NotFound && b.s3.missing(ctx) {
+		err = errBucketMissing
 	}
-	return fmt.Errorf("storage %s: write %s: %w", b.url, key, err)
-}
-
-func (b *Bucket) readError(key string, err error) error {
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return fmt.Errorf("storage %s: %s: %w", b.url, key, ErrNotFound)
-	}
-	return fmt.Errorf("storage %s: read %s: %w", b.url, key, err)
+	return 0, b.readError(key, err)
 }
 
 // Delete removes an object; one that is gone is no error.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
 	if err := b.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return fmt.Errorf("storage %s: delete %s: %w", b.url, key, err)
+		return b.fail("delete "+key, err)
 	}
 	return nil
+}
+
+func (b *Bucket) readError(key string, err error) error {
+	if gcerrors.Code(err) == gcerrors.NotFound || errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("storage %s: %s: %w", b.url, key, ErrNotFound)
+	}
+	return b.fail("read "+key, err)
+}
+
+// writeError leaves out the library's own wrapping, which repeats the key, where the system's word says it all.
+func (b *Bucket) writeError(key string, err error) error {
+	var system syscall.Errno
+	if b.s3 == nil && errors.As(err, &system) {
+		err = system
+	}
+	return b.fail("write "+key, err)
+}
+
+func (b *Bucket) fail(doing string, err error) error {
+	if b.s3 != nil {
+		err = explainS3(err)
+	}
+	return fmt.Errorf("storage %s: %s: %w", b.url, doing, err)
 }
