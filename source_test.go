@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 	"testing"
 
@@ -16,53 +16,6 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/workers"
 )
-
-type sourceBundle struct {
-	*App
-	dir string
-}
-
-// setupSource has a job drop, with these further fields, whose source is a directory of the test's own.
-func setupSource(t *testing.T, fields string) *sourceBundle {
-	t.Helper()
-	b := &sourceBundle{dir: filepath.Join(t.TempDir(), "drop")}
-	if err := os.Mkdir(b.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	b.App = setup(t, `
-queues: {default: 4}
-retry: {delay: 10ms, max_delay: 100ms}
-jobs:
-  drop:
-    kind: import
-    source: "file://`+b.dir+`/*.csv"
-    table: people
-    columns: {name: name, file: file}
-    `+fields+`
-  after: {kind: verdict}
-  failed: {kind: verdict}
-`)
-	river.AddWorker(b.Workers, &verdictWorker{})
-	if _, err := b.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Pool.Exec(t.Context(), `CREATE TABLE people (name text, file text)`); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// put makes a file appear whole.
-func (b *sourceBundle) put(t *testing.T, name, content string) {
-	t.Helper()
-	hidden := filepath.Join(b.dir, "."+name)
-	if err := os.WriteFile(hidden, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(hidden, filepath.Join(b.dir, name)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // look starts the job and returns what its end says.
 func (b *sourceBundle) look(t *testing.T) workers.ImportScanResult {
@@ -99,9 +52,12 @@ func (b *sourceBundle) imported(t *testing.T, runs int) string {
 func TestSource(t *testing.T) {
 	t.Parallel()
 
-	b := setupSource(t, `then: {success: after, failure: failed}`)
+	eachDrop(t, `then: {success: after, failure: failed}`, looksForFiles)
+}
+
+func looksForFiles(t *testing.T, b *sourceBundle) {
 	work(t, b.App)
-	if note := b.look(t).Note; note != "no file matches file://"+b.dir+"/*.csv" {
+	if note := b.look(t).Note; note != "no file matches "+b.source() {
 		t.Error(note)
 	}
 	b.put(t, "a.csv", "name,file\nann,a\n")
@@ -111,7 +67,7 @@ func TestSource(t *testing.T) {
 	b.put(t, "c.txt", "name,file\nnone,c\n")
 	first := b.look(t)
 	if diff := cmp.Diff(workers.ImportScanResult{
-		Source: "file://" + b.dir + "/*.csv", Files: 3, New: 3, Same: 1, Runs: first.Runs,
+		Source: b.source(), Files: 3, New: 3, Same: 1, Runs: first.Runs,
 		Note: fmt.Sprintf("3 new of 3 files, runs %d %d, 1 with content that has a run already", first.Runs[0], first.Runs[1]),
 	}, first); diff != "" || len(first.Runs) != 2 {
 		t.Error(diff)
@@ -124,7 +80,7 @@ func TestSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	var params map[string]any
-	if err := json.Unmarshal(info.Params, &params); err != nil || params["source"] != "file://"+b.dir+"/b.csv" || params["file"] != "b.csv" || info.Trigger != "source" {
+	if err := json.Unmarshal(info.Params, &params); err != nil || params["source"] != b.base+"b.csv" || params["file"] != "b.csv" || info.Trigger != "source" {
 		t.Errorf("%s, %s, %v", info.Params, info.Trigger, err)
 	}
 
@@ -141,21 +97,17 @@ func TestSource(t *testing.T) {
 		t.Error(got)
 	}
 
-	// The files are gone, and so is the directory; the ledger may forget all runs, and nothing is imported again.
-	if err := os.Rename(b.dir, b.dir+".away"); err != nil {
-		t.Fatal(err)
-	}
+	// The source is not there as a whole; the ledger may forget all runs, and nothing is imported again.
+	back := b.lose(t)
 	lost, err := b.Start(t.Context(), "drop", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	waitStatus(t, b.App, lost.ID, batch.Failed)
-	if info, err = b.Ledger.Get(t.Context(), lost.ID); err != nil || *info.Error != "source file://"+b.dir+": no such file or directory" {
+	if info, err = b.Ledger.Get(t.Context(), lost.ID); err != nil || *info.Error != b.lost {
 		t.Errorf("%s, %v", *info.Error, err)
 	}
-	if err := os.Rename(b.dir+".away", b.dir); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	if _, err := b.Pool.Exec(t.Context(), `DELETE FROM tidemill.run WHERE kind = 'tidemill.import' AND finished_at IS NOT NULL`); err != nil {
 		t.Fatal(err)
 	}
@@ -177,8 +129,11 @@ func TestSource(t *testing.T) {
 func TestSourceManyLooksAtOnce(t *testing.T) {
 	t.Parallel()
 
+	eachDrop(t, "", manyLooks)
+}
+
+func manyLooks(t *testing.T, b *sourceBundle) {
 	const files, looks = 30, 6
-	b := setupSource(t, "")
 	for i := range files {
 		b.put(t, fmt.Sprintf("%02d.csv", i), fmt.Sprintf("name,file\nn%02d,x\n", i))
 	}
@@ -218,7 +173,10 @@ func TestSourceManyLooksAtOnce(t *testing.T) {
 func TestSourceLookThatIsInterrupted(t *testing.T) {
 	t.Parallel()
 
-	b := setupSource(t, "")
+	eachDrop(t, "", interruptedLook)
+}
+
+func interruptedLook(t *testing.T, b *sourceBundle) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		b.put(t, name+".csv", "name,file\n"+name+",x\n")
 	}
@@ -256,7 +214,7 @@ CREATE TRIGGER obstruct BEFORE INSERT ON tidemill.run FOR EACH ROW EXECUTE FUNCT
 func TestSourceUnreadableFile(t *testing.T) {
 	t.Parallel()
 
-	b := setupSource(t, "")
+	b := setupSource(t, dropDirectory(t), "")
 	b.put(t, "\xff.csv", "name,file\nnobody,x\n")
 	b.put(t, "z.csv", "name,file\nzoe,z\n")
 	work(t, b.App)
@@ -270,7 +228,7 @@ func TestSourceUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := must(ask[int64](t, b.App, `SELECT run FROM tidemill.source_file`))
-	want := fmt.Sprintf(`1 of 2 files cannot be read: "file://%s/\xff.csv": its name is not UTF-8; 1 new of 1 file, run %d`, b.dir, run)
+	want := fmt.Sprintf(`1 of 2 files cannot be read: "%s\xff.csv": its name is not UTF-8; 1 new of 1 file, run %d`, b.base, run)
 	if *info.Error != want {
 		t.Errorf("%s, want %s", *info.Error, want)
 	}
@@ -284,52 +242,57 @@ func TestSourceFileChangesBeforeItsImport(t *testing.T) {
 	t.Parallel()
 
 	for name, tt := range map[string]struct {
-		change func(path string) error
+		change func(t *testing.T, b *sourceBundle)
 		want   string
 	}{
-		"changed": {func(path string) error { return os.WriteFile(path, []byte("name,file\nmore,a\n"), 0o644) }, "has changed since this run was started"},
-		"removed": {os.Remove, "is gone; put it there again"},
-		"a link": {func(path string) error {
-			if err := os.Rename(path, path+".real"); err != nil {
-				return err
-			}
-			return os.Symlink(path+".real", path)
-		}, "has changed since this run was started"},
+		"changed": {func(t *testing.T, b *sourceBundle) { b.put(t, "a.csv", "name,file\nmore,a\n") }, "has changed since this run was started"},
+		"removed": {func(t *testing.T, b *sourceBundle) { b.remove(t, "a.csv") }, "is gone; put it there again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setupSource(t, "")
-			b.put(t, "a.csv", "name,file\nann,a\n")
-			run := b.startFile(t, b.dir+"/a.csv")
-			if err := tt.change(filepath.Join(b.dir, "a.csv")); err != nil {
-				t.Fatal(err)
-			}
-			b.fails(t, run, tt.want)
+			eachDrop(t, "", func(t *testing.T, b *sourceBundle) {
+				b.put(t, "a.csv", "name,file\nann,a\n")
+				run := b.startFile(t, b.base+"a.csv", b.version(t, "a.csv"))
+				tt.change(t, b)
+				b.fails(t, run, tt.want)
+			})
 		})
 	}
-	t.Run("elsewhere", func(t *testing.T) {
+	t.Run("a link", func(t *testing.T) {
 		t.Parallel()
-		b := setupSource(t, "")
-		path := filepath.Join(t.TempDir(), "a.csv")
-		if err := os.WriteFile(path, []byte("name,file\nann,a\n"), 0o644); err != nil {
+		b := setupSource(t, dropDirectory(t), "")
+		b.put(t, "a.csv", "name,file\nann,a\n")
+		run := b.startFile(t, b.base+"a.csv", b.version(t, "a.csv"))
+		path := strings.TrimPrefix(b.base, "file://") + "a.csv"
+		if err := os.Rename(path, path+".real"); err != nil {
 			t.Fatal(err)
 		}
-		b.fails(t, b.startFile(t, path), "which is not below file://"+b.dir+"/")
+		if err := os.Symlink(path+".real", path); err != nil {
+			t.Fatal(err)
+		}
+		b.fails(t, run, "has changed since this run was started")
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		t.Parallel()
+		eachDrop(t, "", func(t *testing.T, b *sourceBundle) {
+			b.put(t, "a.csv", "name,file\nann,a\n")
+			b.fails(t, b.startFile(t, "file:///elsewhere/a.csv", b.version(t, "a.csv")), "which is not below "+b.base)
+		})
 	})
 }
 
-// startFile starts an import of a file as it is.
-func (b *sourceBundle) startFile(t *testing.T, path string) int64 {
+// startFile starts an import of that version of a file.
+func (b *sourceBundle) startFile(t *testing.T, url, version string) int64 {
 	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
+	var size int64
+	if _, err := fmt.Sscanf(version, "%d-", &size); err != nil {
 		t.Fatal(err)
 	}
 	var started *batch.Started
-	err = pgx.BeginFunc(t.Context(), b.Pool, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginFunc(t.Context(), b.Pool, func(tx pgx.Tx) (err error) {
 		started, err = b.startFound(t.Context(), tx, b.Config.Jobs["drop"], workers.ImportArgs{
-			Job: "drop", Name: filepath.Base(path), Size: info.Size(), SHA256: "x", Definition: b.Config.Jobs["drop"].Hash(),
-			Source: "file://" + path, Version: fmt.Sprintf("%d-%d", info.Size(), info.ModTime().UnixNano()),
+			Job: "drop", Name: path.Base(url), Size: size, SHA256: "x", Definition: b.Config.Jobs["drop"].Hash(),
+			Source: url, Version: version,
 		}, 1)
 		return err
 	})
@@ -356,7 +319,7 @@ func (b *sourceBundle) fails(t *testing.T, run int64, want string) {
 func TestSourceStartedBySQLAndSchedule(t *testing.T) {
 	t.Parallel()
 
-	b := setupSource(t, `schedule: {every: 24h, catch_up_window: 365d}`)
+	b := setupSource(t, dropDirectory(t), `schedule: {every: 24h, catch_up_window: 365d}`)
 	ctx := context.Background()
 	if _, err := b.Pool.Exec(ctx, `SELECT tidemill.start('drop', '{"file": "a.csv"}')`); err == nil || !strings.Contains(err.Error(), "has no param file") {
 		t.Errorf("params by SQL: %v", err)
