@@ -52,13 +52,16 @@ func (b *exportBundle) define(t *testing.T, fields string) {
 }
 
 // setupExport starts an export worker for one job called "dump"; see define.
-func setupExport(t *testing.T, schema, fields string) *exportBundle {
+func setupExport(t *testing.T, schema, fields string, configure ...func(*exportBundle)) *exportBundle {
 	t.Helper()
 	b := &exportBundle{}
 	b.define(t, fields)
 	var err error
 	if b.storage, err = storage.Open(context.Background(), "file://"+t.TempDir()); err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range configure {
+		change(b)
 	}
 	url := testengine.URL(t)
 	b.catalog = testdb.Pool(t, url)

@@ -35,6 +35,7 @@ func scriptCommands() map[string]command {
 		"longlines":  plain(cmdLongLines),
 		"people":     plain(cmdPeople),
 		"publicdir":  plain(cmdPublicDir),
+		"s3":         plain(cmdS3),
 		"server":     plain(cmdServer),
 		"smalldisk":  plain(cmdSmallDisk),
 		"sql":        plain(cmdSQL),

@@ -97,7 +97,7 @@ func setup(env *testscript.Env, plain string) error {
 			return err
 		}
 	}
-	w := &world{plain: filepath.Join(plain, "tidemill"), workers: map[string]*worker{}}
+	w := &world{plain: filepath.Join(plain, "tidemill"), tb: tb, workers: map[string]*worker{}}
 	var err error
 	if w.program, err = lookPath(env.Getenv, "tidemill"); err != nil {
 		return err

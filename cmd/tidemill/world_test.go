@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tidemill/tidemill/internal/devdb"
+	"github.com/tidemill/tidemill/internal/tests3"
 )
 
 type worldKey struct{}
@@ -22,9 +23,11 @@ type world struct {
 	gate      *pgx.Conn // holds the gate shut; nil while it is open
 	plain     string    // path of the command as it is shipped
 	program   string    // path of the command that is the test binary
+	s3        *tests3.Server
 	server    *devdb.DB // the script's own; nil unless it runs
 	serverDir string    // its data; empty until it was started
-	variables []string  // names of the environment
+	tb        testing.TB
+	variables []string // names of the environment
 	workers   map[string]*worker
 }
 

@@ -6,6 +6,7 @@ package tests3
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,20 +38,16 @@ type Server struct {
 // Start starts a server, which ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := New()
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	s.Endpoint = server.URL
-	return s
-}
-
-// New returns a server that somebody else starts; Endpoint is for them to set.
-func New() *Server {
 	s := &Server{backend: s3mem.New(), cut: -1}
 	if err := s.backend.CreateBucket(Bucket); err != nil {
-		panic(err) // it is empty
+		t.Fatal(err)
 	}
 	s.s3 = gofakes3.New(s.backend, gofakes3.WithoutVersioning()).Server()
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of connections that the test cuts
+	server.Start()
+	t.Cleanup(server.Close)
+	s.Endpoint = server.URL
 	return s
 }
 
