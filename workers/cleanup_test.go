@@ -52,12 +52,20 @@ func parseCleanup(t *testing.T, fields string) *config.Config {
 // setupCleanup starts a worker whose one job, called tidy, has these fields.
 func setupCleanup(t *testing.T, tables, fields string) *cleanupBundle {
 	t.Helper()
-	b := &cleanupBundle{cfg: parseCleanup(t, fields), folder: t.TempDir()}
-	b.def.Store(b.cfg.Jobs["tidy"])
-	bucket, err := storage.Open(context.Background(), "file://"+b.folder)
+	folder := t.TempDir()
+	bucket, err := storage.Open(context.Background(), "file://"+folder)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := setupCleanupIn(t, bucket, tables, fields)
+	b.folder = folder
+	return b
+}
+
+func setupCleanupIn(t *testing.T, bucket *storage.Bucket, tables, fields string) *cleanupBundle {
+	t.Helper()
+	b := &cleanupBundle{cfg: parseCleanup(t, fields)}
+	b.def.Store(b.cfg.Jobs["tidy"])
 	url := testengine.URL(t)
 	catalog := testdb.Pool(t, url)
 	if _, err := catalog.Exec(context.Background(), tables); err != nil {
