@@ -13,7 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/tests3"
 )
 
-// s3 start ID SECRET starts a server, sets S3 to the parameters of its URLs, and the credentials in the environment. s3 only ID
+// s3 start ID SECRET starts a server, sets S3 to the parameters of its URLs, S3_ENDPOINT to its own, and the credentials in the environment. s3 only ID
 // has it refuse requests that are not signed with that key. s3 put KEY FILE makes an object; s3 keys prints the keys of all.
 func cmdS3(ts *testscript.TestScript, args []string) error {
 	w := worldOf(ts)
@@ -22,6 +22,7 @@ func cmdS3(ts *testscript.TestScript, args []string) error {
 		w.s3 = tests3.Start(w.tb)
 		for name, value := range map[string]string{
 			"S3":                    "endpoint=" + url.QueryEscape(w.s3.Endpoint),
+			"S3_ENDPOINT":           w.s3.Endpoint,
 			"AWS_ACCESS_KEY_ID":     args[1],
 			"AWS_SECRET_ACCESS_KEY": args[2],
 		} {

@@ -23,7 +23,8 @@ type Writer struct {
 }
 
 // An object goes to S3 in parts of 5 MiB, the least that S3 takes and so the least memory: one part is sent while the next is
-// filled, which makes 10 MiB for a writer, and 15 MiB while the first part is on its way. S3 has at most 10,000 parts an object.
+// filled, which makes 10 MiB for a writer, and 20 MiB for the moment in which the library collects the first part. S3 has at
+// most 10,000 parts an object.
 const (
 	partSize     = 5 << 20
 	maxParts     = 10_000

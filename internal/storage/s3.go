@@ -36,7 +36,7 @@ func openS3(ctx context.Context, name string, params url.Values) (*s3Bucket, err
 	_, styleSet := params["use_path_style"]
 	_, oldStyleSet := params["s3ForcePathStyle"]
 	_, checksumSet := params["request_checksum_calculation"]
-	pathStyle := params.Get("hostname_immutable") == "true" // what it comes to with a bucket
+	pathStyle, _ := strconv.ParseBool(params.Get("hostname_immutable")) // what it comes to with a bucket
 	params.Del("endpoint")
 	params.Del("hostname_immutable")
 
