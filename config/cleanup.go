@@ -44,8 +44,8 @@ func cleanupFields() object[Cleanup] {
 			func(c *Cleanup) *[]CleanupRule { return &c.Rules }).needed(),
 		row("batch", integer[int]{1, 100_000}, "500", "Rows that the first transaction looks at. Later ones look at more or fewer, so that each takes about `target`.",
 			func(c *Cleanup) *int { return &c.Batch }),
-		row("max_batch", integer[int]{1, 100_000}, "10000", "Most rows that one transaction looks at; not less than `batch`.",
-			func(c *Cleanup) *int { return &c.MaxBatch }),
+		row("max_batch", integer[int]{1, 100_000}, "", "Most rows that one transaction looks at; not less than `batch`. More rows are deleted faster, and others notice it more.",
+			func(c *Cleanup) *int { return &c.MaxBatch }).from("`500`, or `batch` if that is more; `10000` with `archive`, as each transaction writes a file"),
 		row("target", duration{time.Millisecond, time.Minute}, "200ms", "How long a transaction should take: one that took half as much again is followed by one of half the size, one that took less than half by one of twice the size.",
 			func(c *Cleanup) *time.Duration { return &c.Target }),
 		row("statement_timeout", duration{10 * time.Millisecond, 10 * time.Minute}, "500ms", "Longest time of one statement; one that takes longer is undone and made again for fewer rows. Not less than `target`.",
@@ -122,8 +122,21 @@ func checkWhere(s string) (problem, hint string) {
 	return "", ""
 }
 
+// A transaction that is over within few milliseconds is noticed by nobody, even on a machine with few cores; one that writes a
+// file should be worth it.
+const (
+	maxBatch        = 500
+	maxArchiveBatch = 10_000
+)
+
 // checkCleanup looks for what does not fit together.
 func (d *decoder) checkCleanup(c *Cleanup, at path) {
+	if c.MaxBatch == 0 {
+		c.MaxBatch = max(maxBatch, c.Batch)
+		if c.Archive != ArchiveNone {
+			c.MaxBatch = max(maxArchiveBatch, c.Batch)
+		}
+	}
 	for i, r := range c.Rules {
 		item := at.join("rules", index(i))
 		if !d.sure(item, "older_than", "expired") {

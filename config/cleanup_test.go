@@ -29,7 +29,7 @@ jobs:
 `)
 	want := &Cleanup{
 		Rules: []CleanupRule{{Table: Table{Name: "logs"}, Column: "at", OlderThan: 30 * day}},
-		Batch: 500, MaxBatch: 10_000, Target: 200 * time.Millisecond, StatementTimeout: 500 * time.Millisecond,
+		Batch: 500, MaxBatch: 500, Target: 200 * time.Millisecond, StatementTimeout: 500 * time.Millisecond,
 		LockTimeout: 200 * time.Millisecond, Pause: 1, Archive: ArchiveNone,
 	}
 	if diff := cmp.Diff(want, c.Jobs["short"].Cleanup); diff != "" {
@@ -52,6 +52,21 @@ jobs:
 	}
 }
 
+func TestCleanupMaxBatch(t *testing.T) {
+	t.Parallel()
+	for fields, want := range map[string]int{
+		"pause: 50%": 500, "batch: 100": 500, "batch: 2000": 2000, "archive: csv": 10_000, "archive: csv, batch: 20000": 20_000, "batch: 50, max_batch: 60": 60,
+	} {
+		c, err := Parse("test.yaml", []byte("jobs: {j: {kind: cleanup, rules: [{table: t, column: a, expired: true}], "+fields+"}}"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Jobs["j"].Cleanup.MaxBatch; got != want {
+			t.Errorf("%s: %d, want %d", fields, got, want)
+		}
+	}
+}
+
 func TestCleanupRules(t *testing.T) {
 	t.Parallel()
 	for fields, want := range map[string]string{
@@ -67,7 +82,7 @@ func TestCleanupRules(t *testing.T) {
 		"rules: [{table: t, column: a, expired: true, where: ' '}]":                           `1:72: jobs.j.rules[0].where: " " is no condition (write it like "status = 'done'", or remove it)`,
 		"rules: [{table: t, column: a, expired: true, timezone: x}]":                          `1:72: jobs.j.rules[0].timezone: "x" is not a time zone (write it like Asia/Tokyo, Europe/Berlin or UTC)`,
 		"rules: [{table: t, column: a, expired: true}, {table: t, column: a, expired: true}]": "1:74: jobs.j.rules[1]: is the same as rule 1 (remove it)",
-		"rules: [{table: t, column: a, expired: true}], batch: 20000":                         "1:8: jobs.j.max_batch: max_batch 10000 is less than batch 20000",
+		"rules: [{table: t, column: a, expired: true}], batch: 2000, max_batch: 1000":         "1:87: jobs.j.max_batch: max_batch 1000 is less than batch 2000",
 		"rules: [{table: t, column: a, expired: true}], target: 1s":                           "1:8: jobs.j.statement_timeout: statement_timeout 500ms is less than target 1s",
 		"rules: [{table: t, column: a, expired: true}], archive: xml":                         `1:74: jobs.j.archive: "xml" is not one of none, csv`,
 		"rules: [{table: t, column: a, expired: true}], params: {}":                           "1:74: jobs.j.params: is a field of",
