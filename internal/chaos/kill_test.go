@@ -8,6 +8,9 @@ import (
 	"github.com/tidemill/tidemill/internal/testengine"
 )
 
+// idleKills is how many kills in a row may come before the next chunk: at the fifth the run would be given up.
+const idleKills = 3
+
 // Two workers; whichever runs the import is killed at a random moment, and a new one takes its place on the bench. The
 // moments are spread over the import: the n-th is not before the n-th part of its chunks is committed.
 func TestKill(t *testing.T) {
@@ -39,6 +42,7 @@ func (b *bundle) kill(t *testing.T) {
 	id := b.startImport(t)
 
 	killed, last := 0, ""
+	idle := 0 // kills since a chunk was committed
 	var seqs []int64
 	for killed < *kills {
 		pid, process, ok := b.waitOwner(t, id, last)
@@ -46,10 +50,14 @@ func (b *bundle) kill(t *testing.T) {
 			break
 		}
 		const chunkRows = 50_000 // of workers.ImportWorker
-		for at := int64(killed * *rows / chunkRows / (*kills + 1)); b.info(t, id).Seq < at; {
+		at := int64(killed * *rows / chunkRows / (*kills + 1))
+		if idle == idleKills {
+			at = max(at, seqs[len(seqs)-1]+1)
+		}
+		for info := b.info(t, id); info.Seq < at && !info.Status.Final(); info = b.info(t, id) {
 			pause(5 * time.Millisecond)
 		}
-		pause(time.Duration(b.random.IntN(400)) * time.Millisecond)
+		pause(time.Duration(b.random.IntN(150)) * time.Millisecond)
 		if now, _ := b.owner(t, id); now != pid {
 			break // it has ended
 		}
@@ -62,8 +70,11 @@ func (b *bundle) kill(t *testing.T) {
 		}
 		_ = w.cmd.Wait()
 		delete(workers, pid)
-		killed, last = killed+1, process
+		killed, last, idle = killed+1, process, idle+1
 		seqs = append(seqs, b.info(t, id).Seq)
+		if n := len(seqs); n == 1 || seqs[n-1] > seqs[n-2] {
+			idle = 0
+		}
 		start()
 	}
 	info := b.waitFinal(t, id)
