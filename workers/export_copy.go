@@ -44,13 +44,14 @@ func NewExportCopy(bucket *storage.Bucket, to ExportTarget) *ExportCopy {
 }
 
 // Advance copies the parts that the run has committed, as far as all that stand before them in the file are committed, too.
+// After an error it has begun anew: what could not be copied now may still be copied at the end.
 func (c *ExportCopy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) error {
 	parts, stands, err := c.committed(ctx, pool, schema, run)
 	if err != nil {
 		return err
 	}
 	if !stands {
-		return c.rewind()
+		return c.rewind() // all that was copied is forgotten
 	}
 	for i := range parts {
 		if !c.isNext(&parts[i]) {
@@ -61,7 +62,7 @@ func (c *ExportCopy) Advance(ctx context.Context, pool *pgxpool.Pool, schema mig
 			return c.rewind() // begun anew since the look
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, c.rewind()) // some of the part may be written
 		}
 	}
 	return nil
@@ -137,9 +138,6 @@ func (c *ExportCopy) Finish(ctx context.Context, m *ExportManifest, progress fun
 }
 
 func (c *ExportCopy) rewind() error {
-	if len(c.copied) == 0 {
-		return nil
-	}
 	c.whole, c.copied, c.bytes = sha256.New(), nil, 0
 	return c.to.Rewind()
 }

@@ -97,6 +97,39 @@ func TestExportIsCopiedWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// fullTarget has room for some bytes only, until it is rewound.
+type fullTarget struct {
+	memoryTarget
+	room int
+}
+
+func (f *fullTarget) Write(p []byte) (int, error) {
+	if f.rewound == 0 && f.Len()+len(p) > f.room {
+		n, _ := f.memoryTarget.Write(p[:f.room-f.Len()])
+		return n, errors.New("no room")
+	}
+	return f.memoryTarget.Write(p)
+}
+
+// A part that could not be written wholly leaves nothing behind.
+func TestExportCopyAfterAnError(t *testing.T) {
+	t.Parallel()
+
+	b := setupExport(t, gatedRows, gatedQuery)
+	whole, _ := b.dump(t, "")
+	id := b.start(t, "")
+	b.WaitStatus(t, id, batch.Succeeded)
+	target := &fullTarget{memoryTarget: memoryTarget{Buffer: &bytes.Buffer{}}, room: len(whole)/2 + 7}
+	c := workers.NewExportCopy(b.storage, target)
+	if err := c.Advance(context.Background(), b.Pool, migrations.Schema{}.Defaults(), id); err == nil || target.Len() != 0 {
+		t.Errorf("%d bytes, %v", target.Len(), err)
+	}
+	b.finish(t, c, id)
+	if !bytes.Equal(whole, target.Bytes()) {
+		t.Errorf("%d bytes of %d", target.Len(), len(whole))
+	}
+}
+
 // What was copied of a snapshot that is gone is forgotten, whether the copy looks in between or only at the end.
 func TestExportCopyBeginsAnew(t *testing.T) {
 	t.Parallel()

@@ -115,6 +115,7 @@ func (m *Main) fetch(ctx context.Context, app *App, id int64, target *output, ba
 	if err != nil {
 		return err
 	}
+	ahead := target.path != ""
 	var failed error
 	complete := errors.New("complete")
 	err = app.Ledger.Watch(ctx, id, 50*time.Millisecond, func(info *batch.Info) error {
@@ -124,8 +125,14 @@ func (m *Main) fetch(ctx context.Context, app *App, id int64, target *output, ba
 		if !info.Status.Final() && !m.json {
 			bar.show(info)
 		}
-		if target.path != "" {
-			failed = fetch.Advance(ctx)
+		if !ahead {
+			return nil
+		}
+		switch err := fetch.Advance(ctx); {
+		case isFull(err):
+			failed = err
+		case err != nil:
+			ahead = false // it is for the end to say what is wrong, if it still is
 		}
 		return failed
 	})
