@@ -541,7 +541,7 @@ func TestCleanupFollowsTheTime(t *testing.T) {
 
 	fast := setupCleanup(t, `CREATE TABLE logs (id int, at timestamptz); CREATE INDEX ON logs (at);
 		INSERT INTO logs SELECT i, '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 200000) i`,
-		"rules: [{table: logs, column: at, older_than: 30d}]\nstatement_timeout: 5s")
+		"rules: [{table: logs, column: at, older_than: 30d}]\nmax_batch: 10000\nstatement_timeout: 5s")
 	info, result := fast.done(t)
 	if info.Counters.Deleted != 200_000 || result.Statements > 200 {
 		t.Errorf("%+v in %d statements; chunks did not grow", info.Counters, result.Statements)

@@ -206,7 +206,7 @@ WITH tidemill_walked AS MATERIALIZED (
 		AND ` + w.before() + w.condition(true) + `
 	FOR UPDATE SKIP LOCKED
 ), tidemill_last AS (
-	SELECT at::text AS at, tid::text AS tid FROM tidemill_walked w ORDER BY w.at DESC, w.tid DESC LIMIT 1
+	SELECT at::text AS at, tid::text AS tid FROM (SELECT at, tid FROM tidemill_walked ORDER BY at DESC, tid DESC LIMIT 1) w
 )
 SELECT count(*), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowKept) + `), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowDue) + `),
 	(SELECT at FROM tidemill_last), (SELECT tid FROM tidemill_last),
