@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -286,5 +287,33 @@ func TestErrorsMayQuoteAnything(t *testing.T) {
 	})
 	if got := failure(info); info.Status != batch.Failed || got != "no field id in \uFFFD" {
 		t.Errorf("%s: %q", info.Status, got)
+	}
+}
+
+// What a run keeps of a file may be anything, too.
+func TestRunsMayKeepAnything(t *testing.T) {
+	t.Parallel()
+	url := testengine.URL(t)
+	const text = "a\x00\\u0000\\\x00 \\"
+	info, pool := runAhead(t, url, url, func(ctx context.Context, run *batch.Run) error {
+		if err := run.Note(ctx, map[string]any{text: text}); err != nil {
+			return err
+		}
+		return run.Chunk(ctx, func(context.Context, pgx.Tx) (batch.Step, error) {
+			return batch.Step{Cursor: text, Finish: &batch.Finish{Result: []string{text}}}, nil
+		})
+	})
+	if info.Status != batch.Succeeded {
+		t.Fatalf("%s: %s", info.Status, failure(info))
+	}
+	var cursor, result, note string
+	err := pool.QueryRow(t.Context(), `SELECT cursor #>> '{}', result->>0, metadata->>$2 FROM tidemill.run WHERE id = $1`,
+		info.ID, strings.ReplaceAll(text, "\x00", "\uFFFD")).Scan(&cursor, &result, &note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.ReplaceAll(text, "\x00", "\uFFFD")
+	if cursor != want || result != want || note != want {
+		t.Errorf("%q, %q and %q, want %q", cursor, result, note, want)
 	}
 }

@@ -153,7 +153,7 @@ func (e *Engine) beginQuery() string {
 // record is the last statement of every chunk: it moves the run on only if this attempt still owns it and nothing of it
 // was committed in between.
 func (r *Run) record(ctx context.Context, tx pgx.Tx, step Step) (*update, error) {
-	cursor, err := json.Marshal(step.Cursor)
+	cursor, err := storableJSON(step.Cursor)
 	if err != nil {
 		return nil, fmt.Errorf("run %d: encode cursor: %w", r.ID(), err)
 	}
@@ -178,7 +178,7 @@ func (r *Run) record(ctx context.Context, tx pgx.Tx, step Step) (*update, error)
 		}
 		outcome = &name
 		if step.Finish.Result != nil {
-			if result, err = json.Marshal(step.Finish.Result); err != nil {
+			if result, err = storableJSON(step.Finish.Result); err != nil {
 				return nil, fmt.Errorf("run %d: encode result: %w", r.ID(), err)
 			}
 		}

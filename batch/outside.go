@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -35,7 +34,7 @@ func (l *Ledger) Begin(ctx context.Context, name string, opts OutsideOpts) (*Out
 	metadata := []byte("{}")
 	if opts.Metadata != nil {
 		var err error
-		if metadata, err = json.Marshal(opts.Metadata); err != nil {
+		if metadata, err = storableJSON(opts.Metadata); err != nil {
 			return nil, fmt.Errorf("begin run %s: metadata: %w", name, err)
 		}
 	}
@@ -79,11 +78,5 @@ func optionalJSON(value any) (any, error) {
 	if value == nil {
 		return nil, nil
 	}
-	encoded, err := json.Marshal(value)
-	return json.RawMessage(encoded), err
-}
-
-// storable makes text of any origin fit for a column of type text.
-func storable(text string) string {
-	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+	return storableJSON(value)
 }

@@ -139,9 +139,13 @@ func (r *Run) SetTotal(ctx context.Context, total int64, unit string) error {
 
 // Note adds fields to the run's metadata, for people and for what comes after the run to read.
 func (r *Run) Note(ctx context.Context, fields map[string]any) error {
+	encoded, err := storableJSON(fields)
+	if err != nil {
+		return fmt.Errorf("run %d: note: %w", r.ID(), err)
+	}
 	tag, err := r.engine.opts.Pool.Exec(ctx, r.engine.sql(
 		`UPDATE {tidemill}.run SET metadata = metadata || $3, updated_at = now() WHERE id = $1 AND lease = $2`),
-		r.ID(), r.lease, fields)
+		r.ID(), r.lease, encoded)
 	if err != nil {
 		return fmt.Errorf("run %d: note: %w", r.ID(), err)
 	}
