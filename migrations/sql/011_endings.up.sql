@@ -49,7 +49,7 @@ BEGIN
         IF children IS NOT NULL THEN
             UPDATE {tidemill}.run r SET children_settled = true
              WHERE r.id = NEW.id AND NOT r.children_settled
-               AND (NEW.state <> 'completed' OR r.children_done + r.children_failed >= r.children)
+               AND (NEW.state = 'cancelled' OR NEW.state = 'discarded' AND NOT ended_well OR r.children_done + r.children_failed >= r.children)
             RETURNING r.children_failed INTO children_failed;
             due := due AND FOUND;
             IF NEW.state = 'cancelled' AND children > 0 THEN
