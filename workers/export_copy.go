@@ -33,8 +33,8 @@ type ExportCopy struct {
 // ExportTarget takes a copy.
 type ExportTarget interface {
 	io.Writer
-	// Rewind forgets all that was written. It is called if an export has begun anew, as a snapshot does after a crash; a
-	// target that is only written to when the export has ended is never asked.
+	// Rewind forgets all that was written. It is called if an export has begun anew, as a snapshot does after a crash, and if a
+	// part could not be copied wholly; a target that is only written to when the export has ended is never asked.
 	Rewind() error
 }
 
@@ -44,7 +44,7 @@ func NewExportCopy(bucket *storage.Bucket, to ExportTarget) *ExportCopy {
 }
 
 // Advance copies the parts that the run has committed, as far as all that stand before them in the file are committed, too.
-// After an error it has begun anew: what could not be copied now may still be copied at the end.
+// An error leaves the target with whole parts, or with nothing: what could not be copied now may still be copied at the end.
 func (c *ExportCopy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) error {
 	parts, stands, err := c.committed(ctx, pool, schema, run)
 	if err != nil {
