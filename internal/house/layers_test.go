@@ -21,7 +21,7 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/retention", "internal/server", "internal/storage", "metrics", "migrations", "periodic", "rescue",
+			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/storage", "metrics", "migrations", "periodic", "rescue",
 			"retry", "workers",
 		},
 		"internal/cli": {
@@ -48,6 +48,7 @@ func layers() map[string][]string {
 		"internal/mail":          {},
 		"internal/observability": {},
 		"internal/retention":     {"migrations"},
+		"internal/riverpg":       {"migrations"},
 		"internal/rowio":         {},
 		"internal/rowout":        {},
 		"internal/sampledata":    {},
