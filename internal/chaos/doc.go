@@ -5,5 +5,6 @@
 //
 //	go test ./internal/chaos -run Kill -chaos.kills 20 -chaos.rows 1000000 -timeout 30m -v
 //	go test ./internal/chaos -run Freeze -chaos.freeze 60s -chaos.rows 1000000 -timeout 30m -v
+//	go test ./internal/chaos -run Failover -chaos.failoverrows 1000000 -chaos.requests 2000 -chaos.away 10s -timeout 30m -v
 //	go test ./internal/chaos -run BadNetwork -chaos.badfor 60s -chaos.badjobs 5000 -chaos.rows 1000000 -timeout 30m -v
 package chaos
