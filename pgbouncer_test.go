@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,20 +16,24 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/server"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/testbouncer"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/periodic"
 )
 
 // through is the program of app behind a PgBouncer that shares sessions.
-func through(t *testing.T, app *App, parameters string) *App {
+func through(t *testing.T, app *App, parameters string, opts Opts) *App {
 	t.Helper()
+	opts.Logger = slog.New(slog.DiscardHandler)
 	url := testbouncer.Start(t, testbouncer.Opts{URL: app.Config.Database.URL, Mode: "transaction"}) + parameters
 	const yaml = "database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs:\n  hello: {kind: command, argv: [\"true\"], params: {n: integer}}\n"
 	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind, err := New(t.Context(), cfg, &Opts{Logger: slog.New(slog.DiscardHandler)})
+	behind, err := New(t.Context(), cfg, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +61,7 @@ func TestEnqueueThroughPgBouncer(t *testing.T) {
 			if _, err := direct.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			app := through(t, direct, tt.parameters)
+			app := through(t, direct, tt.parameters, Opts{})
 			ways := map[string]func(ctx context.Context, tx pgx.Tx, n int) error{
 				"insert": func(ctx context.Context, tx pgx.Tx, _ int) error {
 					_, err := app.Client.InsertTx(ctx, tx, letterArgs{}, nil)
@@ -115,11 +122,47 @@ func TestSharedSessionsAreRefused(t *testing.T) {
 	if _, err := direct.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	app := through(t, direct, "")
+	app := through(t, direct, "", Opts{})
 	if err := app.Run(t.Context(), nil); !errors.Is(err, session.ErrShared) {
 		t.Errorf("Run: %v", err)
 	}
 	if _, err := app.Migrate(t.Context()); !errors.Is(err, session.ErrShared) {
 		t.Errorf("Migrate: %v", err)
 	}
+}
+
+// The server, and commands, need no session of their own and name no statement.
+func TestServerThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	direct := setup(t, "jobs:\n  hello: {kind: command, argv: [\"true\"], schedule: {every: 365d}}\n")
+	if _, err := direct.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	app := through(t, direct, "", Opts{anyPool: true})
+	secret := strings.Repeat("secret", 5)
+	handler := server.New(server.Opts{
+		Board: periodic.NewBoard(app.Pool, app.schema), Ledger: app.Ledger, CronSecrets: []string{secret}, Logger: app.logger,
+		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.schema) },
+	})
+	get := func(path string, want int) {
+		request := httptest.NewRequest(http.MethodGet, path, nil)
+		request.Header.Set("Authorization", "Bearer "+secret)
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		if answer.Code != want {
+			t.Errorf("%s: %d %s", path, answer.Code, answer.Body)
+		}
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 10 {
+				get("/api/cron/hello", http.StatusAccepted)
+			}
+		})
+	}
+	for range 10 {
+		get("/readyz", http.StatusOK)
+	}
+	group.Wait()
 }
