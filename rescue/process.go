@@ -58,6 +58,9 @@ type Opts struct {
 	// default 5 s.
 	DeadAfterLostLock time.Duration
 
+	// OnClock, if set, is told with each beat, and by Register, what the database's clock showed at some moment between sent
+	// and received, which are of time.Now. It must not block.
+	OnClock func(db, sent, received time.Time)
 	// OnMoved, if set, is told of jobs that were moved. It must not block.
 	OnMoved func(Moved)
 	// OnFenced, if set, is told of each other process that this one has declared dead, by its id. It must not block.
@@ -130,8 +133,8 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 			return nil, fmt.Errorf("fence the former process id %s: %w", opts.Replaces, err)
 		}
 	}
-	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)`),
-		p.id, host, os.Getpid(), opts.Version, queues, opts.Config)
+	err = p.askClock(ctx, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)
+		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), opts.Version, queues, opts.Config)
 	if err != nil {
 		_ = p.beatConn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("register the process: %w", err)
@@ -248,12 +251,22 @@ func (p *Process) beat(ctx context.Context, silentAt time.Time) error {
 			return err
 		}
 	}
-	tag, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET beat_at = clock_timestamp() WHERE id = $1 AND fenced_at IS NULL`), p.id)
-	if err != nil {
+	err := p.askClock(ctx, `UPDATE {tidemill}.process SET beat_at = clock_timestamp() WHERE id = $1 AND fenced_at IS NULL RETURNING clock_timestamp()`, p.id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrFenced
+	}
+	return err
+}
+
+// askClock runs a statement that returns the database's clock, and passes that on.
+func (p *Process) askClock(ctx context.Context, query string, args ...any) error {
+	var db time.Time
+	sent := time.Now()
+	if err := p.beatConn.QueryRow(ctx, p.sql(query), args...).Scan(&db); err != nil {
 		return err
 	}
-	if tag.RowsAffected() == 0 {
-		return ErrFenced
+	if p.opts.OnClock != nil {
+		p.opts.OnClock(db, sent, time.Now())
 	}
 	return nil
 }
