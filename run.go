@@ -105,7 +105,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	}
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
-		Replaces: a.processID(), OnMoved: watch.moved, OnFenced: watch.fenced,
+		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
 	})
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	defer func() { go pool.Close() }()
 	watch.metrics.SetPool("work", pool)
 
-	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
+	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger, Clock: a.Now})
 	client, err := a.workingClient(pool, process, queues, watch.metrics, engine)
 	if err != nil {
 		return err
@@ -234,6 +234,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		RetryPolicy:          retries,
 		Schema:               a.schema.River,
 		SoftStopTimeout:      max(a.Config.DrainTimeout, time.Millisecond),
+		Test:                 a.byDatabaseClock(),
 		Workers:              a.Workers,
 	})
 	if err != nil {
