@@ -78,13 +78,13 @@ func (p *Plugin) NextRetry(job *rivertype.JobRow) time.Time {
 	return p.opts.Default.next(job.Attempt, n)
 }
 
-// ahead is how far the clock of due times is ahead of this machine's. What is less than anybody notices is 0, so that most
-// rows need no note.
+// ahead is how far the clock of due times is ahead of this machine's. A millisecond counts: River takes a due time that is
+// past for a mistake, and follows a policy of its own instead.
 func (p *Plugin) ahead() time.Duration {
 	if p.opts.Clock == nil {
 		return 0
 	}
-	return p.opts.Clock().Sub(time.Now().Round(0)).Round(10 * time.Millisecond)
+	return p.opts.Clock().Sub(time.Now().Round(0))
 }
 
 func (p *Plugin) own(job *rivertype.JobRow) *Policy {
