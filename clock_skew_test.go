@@ -28,6 +28,9 @@ retry: {delay: 20s, backoff: constant, jitter: 0%}
 jobs:
   hook: {kind: http, url: "${HOOK}", secret: "a secret that is raw"}
   own: {kind: skew_own, retry: {delay: 20s}}
+  dump: {kind: export, table: public.dumped, expire: 1h}
+  tick: {kind: skew_tell, schedule: {every: 1h}}
+storage: {url: "${STORAGE}"}
 `
 
 // due20 is what every retry and snooze of the test asks for.
@@ -127,7 +130,7 @@ func setupSkewed(t *testing.T, ahead time.Duration, log slog.Handler) *skewBundl
 	b := &skewBundle{hooks: make(chan http.Header, 1), ended: make(chan error, 1)}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.hooks <- r.Header }))
 	t.Cleanup(server.Close)
-	values := map[string]string{"DATABASE_URL": testdb.Skewed(t, ahead), "HOOK": server.URL}
+	values := map[string]string{"DATABASE_URL": testdb.Skewed(t, ahead), "HOOK": server.URL, "STORAGE": "file://" + t.TempDir()}
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"+skewYAML), &config.Opts{
 		Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok },
 	})
@@ -140,6 +143,9 @@ func setupSkewed(t *testing.T, ahead time.Duration, log slog.Handler) *skewBundl
 	t.Cleanup(b.app.Close)
 	addSkewWorkers(b.app.Workers)
 	if _, err := b.app.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.app.Pool.Exec(t.Context(), `CREATE TABLE public.dumped (id bigint PRIMARY KEY); INSERT INTO public.dumped VALUES (1)`); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -247,6 +253,7 @@ func TestWorkerGoesByTheDatabasesClock(t *testing.T) {
 			b.inserts(t)
 			b.unknown(t)
 			b.signs(t)
+			b.exports(t)
 
 			row := b.wait(t, scheduled, "completed")
 			within(t, "scheduled job: late", row.Scheduled-row.Attempted, 0, 7)
@@ -357,6 +364,23 @@ func (b *skewBundle) waitLooked(t *testing.T, id int64) (got string) {
 			return "nobody looked"
 		}
 	}
+}
+
+// exports looks at until when the file of an export is promised.
+func (b *skewBundle) exports(t *testing.T) {
+	t.Helper()
+	started, err := b.app.Start(t.Context(), "dump", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitStatus(t, b.app, started.ID, batch.Succeeded)
+	var left float64
+	err = b.app.Pool.QueryRow(t.Context(), `SELECT extract(epoch FROM (result->>'expires_at')::timestamptz - clock_timestamp()) FROM tidemill.run WHERE id = $1`,
+		started.ID).Scan(&left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "export: expires in", left, 3570, 3601)
 }
 
 // signs looks at the time of a signed request.

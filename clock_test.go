@@ -88,16 +88,24 @@ func (l *skewLog) count() int {
 func TestWorkerTellsSkew(t *testing.T) {
 	t.Parallel()
 	log := &skewLog{addressLog: addressLog{found: make(chan string, 1)}}
-	b := setupSkewed(t, 2*time.Hour, slog.NewJSONHandler(log, nil))
+	b := setupSkewed(t, -2*time.Hour, slog.NewJSONHandler(log, nil))
 	url := "http://" + <-log.found + "/metrics"
 	waitShown(t, url, "tidemill_metrics_refresh_timestamp_seconds ")
 
 	skew, refreshed := shown(t, url, "tidemill_clock_skew_seconds"), shown(t, url, "tidemill_metrics_refresh_timestamp_seconds")
-	if skew < -7201 || skew > -7199 {
-		t.Errorf("the skew is shown as %v s, want -7200", skew)
+	if skew < 7199 || skew > 7201 {
+		t.Errorf("the skew is shown as %v s, want 7200", skew)
 	}
-	if ahead := refreshed - float64(time.Now().Unix()); ahead < 7100 || ahead > 7205 {
-		t.Errorf("the state of the cluster is shown as of %v s ahead of this machine's clock, want those 7200 of the database", ahead)
+	if behind := float64(time.Now().Unix()) - refreshed; behind < 7195 || behind > 7230 {
+		t.Errorf("the state of the cluster is shown as of %v s before this machine's time, want the 7200 that the database is behind", behind)
+	}
+	// A tick that is due now is on time, whatever the clock of who fires it.
+	if _, err := b.app.Pool.Exec(t.Context(), `UPDATE tidemill.schedule SET next_tick_at = clock_timestamp() WHERE name = 'tick'`); err != nil {
+		t.Fatal(err)
+	}
+	waitShown(t, url, `tidemill_schedule_ticks_total{outcome="enqueued",schedule="tick"} 1`)
+	if late := shown(t, url, "tidemill_schedule_lateness_seconds_sum"); late > 30 {
+		t.Errorf("a tick that was on time is shown as %v s late", late)
 	}
 	beats(t, b.app, 3)
 	if n := log.count(); n != 1 {
