@@ -140,6 +140,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) er
 	var sweep sync.WaitGroup
 	sweep.Go(func() { a.sweeper(poolConfig.ConnConfig, watch.swept).Run(sweeping) })
 	sweep.Go(func() { a.expire(sweeping) })
+	sweep.Go(func() { a.redateAhead(sweeping, queues) })
 	sweep.Go(func() { a.scheduler(poolConfig.ConnConfig, watch).Run(sweeping) })
 	defer sweep.Wait()
 	defer stopSweep()
