@@ -19,6 +19,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/tidemill/tidemill/internal/dbclock"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -91,6 +92,7 @@ type Process struct {
 	opts    Opts
 	working working
 
+	clock    dbclock.Clock
 	beatConn *pgx.Conn
 	// lockSince is when the present lock session began, in UnixNano; a sweeper that lost its own lock must not
 	// conclude anything from the loss of another's.
@@ -158,6 +160,10 @@ func newID() string {
 
 // ID is the process's id, for river.Config.ID.
 func (p *Process) ID() string { return p.id }
+
+// Clock tells the time by the database's clock, learned with each beat. Give it to the client as river.Config.Test.Time, which
+// is what River has for this, and its Now to batch and retry: then jobs are due at their time however wrong this machine's is.
+func (p *Process) Clock() rivertype.TimeGenerator { return &p.clock }
 
 // Tag makes the sessions of a connection configuration this process's: they can be ended when it is dead, and updates
 // of river_job through them are refused once it is fenced. Use it for the pool of the River client.
@@ -265,8 +271,10 @@ func (p *Process) askClock(ctx context.Context, query string, args ...any) error
 	if err := p.beatConn.QueryRow(ctx, p.sql(query), args...).Scan(&db); err != nil {
 		return err
 	}
+	received := time.Now()
+	p.clock.Learn(db, sent, received)
 	if p.opts.OnClock != nil {
-		p.opts.OnClock(db, sent, time.Now())
+		p.opts.OnClock(db, sent, received)
 	}
 	return nil
 }

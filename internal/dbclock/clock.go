@@ -27,8 +27,11 @@ type reading struct {
 // drift is by how much two clocks may come apart; common ones keep to a tenth of it.
 const drift = 500e-6
 
-// old is when a reading is no longer taken as fresh by At.
-const old = time.Minute
+// fresh tells whether At may go by a reading after that time on the monotonic clock and on the wall clock. If the two are apart,
+// this machine was set or, worse, has slept, while the database went on.
+func fresh(monotonic, wall time.Duration) bool {
+	return monotonic < time.Minute && (wall-monotonic).Abs() < time.Second
+}
 
 func (r *reading) time(now time.Time) time.Time { return r.db.Add(now.Sub(r.at)) }
 
@@ -101,8 +104,9 @@ func (c *Clock) Ask(ctx context.Context, db Querier) (time.Time, error) {
 
 // At is Now if the database was asked a moment ago, as it is by a process that beats; otherwise it asks first.
 func (c *Clock) At(ctx context.Context, db Querier) (time.Time, error) {
-	if known := c.last(); known != nil && time.Since(known.at) < old {
-		return c.Now(), nil
+	known, now := c.last(), time.Now()
+	if known != nil && fresh(now.Sub(known.at), now.Round(0).Sub(known.at.Round(0))) {
+		return known.time(now), nil
 	}
 	return c.Ask(ctx, db)
 }

@@ -125,3 +125,21 @@ func TestClockAsks(t *testing.T) {
 		t.Error("no error from a closed pool")
 	}
 }
+
+func TestFresh(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		monotonic, wall time.Duration
+		want            bool
+	}{
+		{"a moment ago", time.Second, time.Second, true},
+		{"long ago", 2 * time.Minute, 2 * time.Minute, false},
+		{"the machine slept", time.Second, 8 * time.Hour, false},
+		{"its clock was set back", time.Second, -time.Hour, false},
+	} {
+		if got := fresh(tt.monotonic, tt.wall); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

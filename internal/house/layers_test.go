@@ -36,7 +36,7 @@ func layers() map[string][]string {
 		"metrics":  {"batch", "migrations"},
 
 		"batch":  {"migrations", "retry"},
-		"rescue": {"migrations", "retry"},
+		"rescue": {"internal/dbclock", "migrations", "retry"},
 
 		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
 		"migrations": {},
