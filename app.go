@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/dbclock"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
@@ -41,6 +42,7 @@ type App struct {
 
 	logger *slog.Logger
 	schema migrations.Schema
+	clock  dbclock.Clock
 	// storage is opened on first use, which may be by many at once.
 	storageMu sync.Mutex
 	storage   *storage.Bucket
@@ -93,7 +95,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	if app.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if err := app.Pool.Ping(ctx); err != nil {
+	if _, err := app.clock.Ask(ctx, app.Pool); err != nil {
 		app.Pool.Close()
 		return nil, fmt.Errorf("database: %w", withoutPassword(err))
 	}
@@ -102,6 +104,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		FetchCooldown: fetchCooldown,
 		Logger:        app.logger,
 		Schema:        app.schema.River,
+		Test:          app.byDatabaseClock(),
 	})
 	if err != nil {
 		app.Pool.Close()

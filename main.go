@@ -43,6 +43,7 @@ func (a *App) forCLI() *cli.App {
 	return &cli.App{
 		Client: a.Client, Config: a.Config, Pool: a.Pool, Ledger: a.Ledger, Schema: a.schema,
 		Close:   a.Close,
+		Now:     a.Now,
 		Migrate: a.Migrate,
 		Apply: func(ctx context.Context) (*cli.Applied, error) {
 			applied, err := a.Apply(ctx)

@@ -14,6 +14,7 @@ import (
 // NextRetry is next, and the top-level retry last.
 func (a *App) retries() *retry.Plugin {
 	return retry.NewPlugin(retry.PluginOpts{
+		Clock:   a.Now,
 		Default: workers.RetryPolicy(a.Config.Retry),
 		Own: func(row *rivertype.JobRow) (retry.Policy, bool) {
 			job, ok := a.Config.Jobs[gjson.GetBytes(row.Metadata, "tidemill.job").String()]

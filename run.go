@@ -125,7 +125,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	var pools lifePools
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
-		Replaces: a.processID(), OnMoved: watch.moved, OnFenced: watch.fenced,
+		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
 		// The sessions of the pools may still be with a server that was the primary.
 		OnReconnect: func() { pools.reset(); a.Pool.Reset() },
 	})
@@ -151,7 +151,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	go func() { ended <- process.Run(beating) }()
 	defer func() { stopBeat(); <-ended }()
 
-	engine := batch.New(batch.Opts{Pool: pools.work, Schema: a.schema, Logger: a.logger})
+	engine := batch.New(batch.Opts{Pool: pools.work, Schema: a.schema, Logger: a.logger, Clock: a.Now})
 	client, err := a.workingClient(pools.control, process, queues, watch.metrics, engine)
 	if err != nil {
 		return false, err
@@ -164,7 +164,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
 
-	upkeep := a.upkeep(ctx, poolConfig.ConnConfig, watch)
+	upkeep := a.upkeep(ctx, poolConfig.ConnConfig, queues, watch)
 	defer upkeep()
 	select {
 	case <-ctx.Done():
@@ -178,11 +178,12 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 }
 
 // upkeep runs what goes on beside the jobs, until the function that it returns is called.
-func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, watch *watch) (stop func()) {
+func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[string]int, watch *watch) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() { a.sweeper(conn, watch.swept).Run(ctx) })
 	wait.Go(func() { a.expire(ctx) })
+	wait.Go(func() { a.redateAhead(ctx, queues) })
 	wait.Go(func() { a.scheduler(conn, watch).Run(ctx) })
 	return func() { cancel(); wait.Wait() }
 }
@@ -316,6 +317,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		RetryPolicy:          retries,
 		Schema:               a.schema.River,
 		SoftStopTimeout:      max(a.Config.DrainTimeout, time.Millisecond),
+		Test:                 a.byDatabaseClock(),
 		Workers:              a.Workers,
 	})
 	if err != nil {

@@ -75,7 +75,11 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 	if def.Import != nil && !scans(def) {
 		return nil, fmt.Errorf("job %s imports a file; start it with ImportFile, or with: tidemill import %s FILE", job, job)
 	}
-	if opts.At.After(time.Now().Add(maxAhead)) {
+	now, err := a.timeAt(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", job, err)
+	}
+	if opts.At.After(now.Add(maxAhead)) {
 		return nil, fmt.Errorf("job %s: due at %s, more than 40 years ahead", job, opts.At.Format(time.RFC3339))
 	}
 	if opts.Queue != "" {
@@ -84,10 +88,10 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 		}
 	}
 	// What was due before now is due now; workers find it at once only if it is not dated.
-	if !opts.At.After(time.Now()) {
+	if !opts.At.After(now) {
 		opts.At = time.Time{}
 	}
-	args, err := a.startArgs(def, opts.Params, opts.at())
+	args, err := a.startArgs(def, opts.Params, opts.at(), now)
 	if err != nil {
 		return nil, err
 	}
@@ -251,8 +255,8 @@ func maxAttempts(def *config.Job) int {
 	return def.Retry.MaxAttempts
 }
 
-// startArgs are the arguments of the River job that a start inserts; the SQL function start makes the same ones.
-func (a *App) startArgs(def *config.Job, params Params, due *time.Time) (configuredArgs, error) {
+// startArgs are the arguments of the River job that a start inserts at now; the SQL function start makes the same ones.
+func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time.Time) (configuredArgs, error) {
 	given, err := json.Marshal(params)
 	if err != nil {
 		return configuredArgs{}, fmt.Errorf("job %s: params: %w", def.Name, err)
@@ -263,10 +267,7 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time) (configu
 	if !builtIn(def) {
 		resolved := params
 		if def.Params != nil {
-			at := time.Now()
-			if due != nil {
-				at = *due
-			}
+			at := cmp.Or(due, &now)
 			if resolved, err = def.ResolveParams(given, at.In(a.Config.Location())); err != nil {
 				return configuredArgs{}, err
 			}

@@ -23,6 +23,7 @@ import (
 type watch struct {
 	health  *metrics.Health
 	metrics *metrics.Metrics
+	skew    skewWatch
 
 	probes    *pgxpool.Pool
 	report    func() // on the whole cluster, until close
@@ -57,7 +58,7 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{health: &metrics.Health{}, metrics: m, probes: probes, startedCh: make(chan struct{})}
+	w := &watch{health: &metrics.Health{}, metrics: m, skew: skewWatch{logger: a.logger, metrics: m}, probes: probes, startedCh: make(chan struct{})}
 	w.health.Add("migrations", metrics.CheckMigrations(probes, a.schema))
 	w.health.Add("client", metrics.CheckStarted(w.startedCh))
 	w.health.Add("database", metrics.CheckDatabase(probes))

@@ -69,7 +69,7 @@ func (c *Chunked) Attempt(ctx context.Context, job *rivertype.JobRow, opts Attem
 	case errors.Is(err, ErrLeaseLost):
 		return leave(ctx, engine, job)
 	case err != nil:
-		c.setRetry(job.ID, opts.Retry.After(1))
+		c.setRetry(job.ID, engine.opts.Clock().Add(opts.Retry.After(1)))
 		return err
 	}
 	log := engine.opts.Logger.With("run", job.ID, "job", run.jobName(), "kind", job.Kind, "queue", job.Queue, "attempt", job.Attempt)
@@ -146,7 +146,7 @@ func (c *Chunked) outcome(ctx context.Context, run *Run, err error) error {
 		job.MaxAttempts = job.Attempt
 		return err
 	}
-	c.setRetry(job.ID, run.opts.Retry.Wait(failures, err))
+	c.setRetry(job.ID, run.engine.opts.Clock().Add(run.opts.Retry.Wait(failures, err)))
 	return err
 }
 
@@ -157,13 +157,13 @@ func leave(ctx context.Context, engine *Engine, job *rivertype.JobRow) error {
 	return river.JobSnooze(0)
 }
 
-func (c *Chunked) setRetry(id int64, after time.Duration) {
+func (c *Chunked) setRetry(id int64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retryAt == nil {
 		c.retryAt = map[int64]time.Time{}
 	}
-	c.retryAt[id] = time.Now().Add(after)
+	c.retryAt[id] = at
 }
 
 // RetryAt is when the attempt that has just failed is to be repeated; call it from NextRetry.

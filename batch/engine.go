@@ -28,6 +28,9 @@ type Opts struct {
 	// IdleTimeout bounds how long a chunk's transaction may sit between two statements; default 10 s. It is what frees
 	// the locks of a process that was frozen in the middle.
 	IdleTimeout time.Duration
+	// Clock is what due times of retries are counted from; default time.Now. Where machines disagree about the time, let it be
+	// the database's, and River's, too.
+	Clock func() time.Time
 }
 
 // Engine runs attempts of chunked jobs. Give it to River as a plugin, so that workers find it in their context.
@@ -56,6 +59,9 @@ func New(opts Opts) *Engine {
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	opts.ChunkTimeout = cmp.Or(opts.ChunkTimeout, 5*time.Minute)
 	opts.IdleTimeout = cmp.Or(opts.IdleTimeout, 10*time.Second)
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
 	return &Engine{opts: opts, draining: make(chan struct{}), ahead: make(chan struct{}, opts.Pool.Config().MaxConns/2)}
 }
 

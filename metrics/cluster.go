@@ -131,7 +131,7 @@ func (c *cluster) snapshot(s *state, validFor time.Duration) *snapshot {
 		add(c.schedulePaused, number(x.paused), x.name)
 	}
 	add(c.refreshDuration, s.took.Seconds())
-	add(c.refreshTimestamp, seconds(s.readAt))
+	add(c.refreshTimestamp, seconds(s.asOf))
 	return out
 }
 

@@ -77,6 +77,8 @@ type Metrics struct {
 	draining prometheus.Gauge
 	deleted  *prometheus.CounterVec
 
+	clockSkew prometheus.Gauge
+
 	build       *prometheus.GaugeVec
 	reporter    prometheus.Gauge
 	refreshErrs prometheus.Counter
@@ -152,6 +154,8 @@ func build(b *builder, opts Opts) *Metrics {
 		restarts: b.counter("process_restarts_total", "restarts",
 			"How often this process began again under a new id, and why: fenced (others took it for dead) or silent (it could not reach the database).", "reason"),
 		draining: b.gauge("process_draining", "0 or 1", "1 while this process takes no new jobs and waits for those it works.").WithLabelValues(),
+		clockSkew: b.gauge("clock_skew_seconds", "seconds",
+			"How far the clock of this process's machine is ahead of the database's; negative: behind. Jobs go by the database's.").WithLabelValues(),
 		deleted: b.counter("retention_deleted_total", "rows",
 			"Rows that this process deleted because they were kept long enough: jobs, runs, rejects, messages.", "what"),
 	}

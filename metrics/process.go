@@ -1,5 +1,7 @@
 package metrics
 
+import "time"
+
 // Why a process began again under a new id.
 const (
 	RestartFenced = "fenced" // others took it for dead
@@ -24,6 +26,9 @@ func (m *Metrics) ObserveFenced() { m.fenced.Inc() }
 func (m *Metrics) ObserveRestart(reason string) {
 	m.restarts.WithLabelValues(oneOf(reason, restartReasons[:])).Inc()
 }
+
+// SetClockSkew says how far this machine's clock is ahead of the database's; negative: behind.
+func (m *Metrics) SetClockSkew(skew time.Duration) { m.clockSkew.Set(skew.Seconds()) }
 
 // SetDraining says whether the process only ends what it works.
 func (m *Metrics) SetDraining(draining bool) { m.draining.Set(number(draining)) }

@@ -19,6 +19,7 @@ const (
 // state is what one refresh reads.
 type state struct {
 	readAt    time.Time
+	asOf      time.Time // the same moment by the database's clock, as all times that were read
 	took      time.Duration
 	tables    tables
 	queues    []queueState
@@ -119,7 +120,10 @@ func (m *Metrics) read(ctx context.Context, conn *pgx.Conn) (*state, error) {
 		if err := m.find(ctx, tx, s); err != nil {
 			return err
 		}
-		return m.count(ctx, tx, s)
+		if err := m.count(ctx, tx, s); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&s.asOf)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the cluster: %w", err)

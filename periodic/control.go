@@ -149,8 +149,12 @@ func (b *Board) Trigger(ctx context.Context, name, by string) (int64, error) {
 	if s.schedule != nil {
 		zone = s.schedule.Location()
 	}
+	var now time.Time
+	if err := b.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return 0, fmt.Errorf("trigger schedule %s: %w", name, err)
+	}
 	var id int64
-	err = b.pool.QueryRow(ctx, b.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, time.Now().In(zone).Format(time.RFC3339)).Scan(&id)
+	err = b.pool.QueryRow(ctx, b.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, now.In(zone).Format(time.RFC3339)).Scan(&id)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "22023" {
 		return 0, fmt.Errorf("schedule %s: %s", name, pg.Message)

@@ -136,7 +136,7 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if due.Waiting {
-		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem FROM {tidemill}.release_ticks()`); err != nil {
+		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.release_ticks()`); err != nil {
 			return 0, fmt.Errorf("start what waited: %w", err)
 		}
 	}
@@ -157,7 +157,7 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 			}
 			items = append(items, decide(due.Now, row, schedule))
 		}
-		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem FROM {tidemill}.fire($1)`, items); err != nil {
+		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.fire($1)`, items); err != nil {
 			return 0, fmt.Errorf("fire: %w", err)
 		}
 	}
@@ -285,6 +285,7 @@ func (s *Scheduler) report(ctx context.Context, query string, args ...any) error
 		DueAt    time.Time
 		Outcome  string
 		Problem  *string
+		At       time.Time
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[done])
 	if err != nil {
@@ -297,14 +298,13 @@ func (s *Scheduler) report(ctx context.Context, query string, args ...any) error
 			s.fail(ctx, d.Schedule, *d.Problem)
 		}
 	}
-	now := time.Now()
 	for _, d := range all {
 		if failed[d.Schedule] {
 			continue
 		}
 		delete(s.failing, d.Schedule)
 		if s.opts.OnTick != nil {
-			s.opts.OnTick(Tick{Schedule: d.Schedule, DueAt: d.DueAt, Outcome: d.Outcome, Ticks: 1, At: &now})
+			s.opts.OnTick(Tick{Schedule: d.Schedule, DueAt: d.DueAt, Outcome: d.Outcome, Ticks: 1, At: &d.At})
 		}
 	}
 	return nil

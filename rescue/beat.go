@@ -115,7 +115,7 @@ func (p *Process) beat(ctx context.Context, deadline time.Time) error {
 			if a.session != old {
 				old.close(ctx)
 				p.session = a.session
-				p.sessionSince.Store(a.session.since.UnixNano())
+				p.sessionSince.Store(&a.session.since)
 				p.reconnected(ctx)
 			}
 			for ; asked > 0; asked-- {
@@ -168,16 +168,29 @@ func (p *Process) connect(ctx context.Context) (*beatSession, error) {
 
 // beatOn also says which session it is that beats. Of another role's session only the number is to be seen.
 func (p *Process) beatOn(ctx context.Context, s *beatSession) error {
-	tag, err := s.conn.Exec(ctx, p.sql(`
+	err := p.askClock(ctx, s, `
 		UPDATE {tidemill}.process p SET beat_at = clock_timestamp(), session_pid = pg_backend_pid(), session_since = CASE
 			WHEN p.session_pid = pg_backend_pid() THEN p.session_since
 			ELSE (SELECT a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) a) END
-		 WHERE p.id = $1 AND p.fenced_at IS NULL`), p.id)
-	if err != nil {
+		 WHERE p.id = $1 AND p.fenced_at IS NULL
+		RETURNING clock_timestamp()`, p.id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrFenced
+	}
+	return err
+}
+
+// askClock runs a statement that returns the database's clock, and passes that on.
+func (p *Process) askClock(ctx context.Context, s *beatSession, query string, args ...any) error {
+	var db time.Time
+	sent := time.Now()
+	if err := s.conn.QueryRow(ctx, p.sql(query), args...).Scan(&db); err != nil {
 		return err
 	}
-	if tag.RowsAffected() == 0 {
-		return ErrFenced
+	received := time.Now()
+	p.clock.Learn(db, sent, received)
+	if p.opts.OnClock != nil {
+		p.opts.OnClock(db, sent, received)
 	}
 	return nil
 }

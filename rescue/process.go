@@ -19,6 +19,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/tidemill/tidemill/internal/dbclock"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/migrations"
 )
@@ -59,6 +60,9 @@ type Opts struct {
 	// default 7.5 s.
 	DeadAfterLostSession time.Duration
 
+	// OnClock, if set, is told with each beat, and by Register, what the database's clock showed at some moment between sent
+	// and received, which are of time.Now. It must not block.
+	OnClock func(db, sent, received time.Time)
 	// OnMoved, if set, is told of jobs that were moved. It must not block.
 	OnMoved func(Moved)
 	// OnReconnect, if set, is told when beats go through another session than before: the server may be another one, and
@@ -93,10 +97,10 @@ type Process struct {
 	jobs       *jobs
 	registered time.Time
 
+	clock   dbclock.Clock
 	session *beatSession // that beats; nil while there is none
-	// sessionSince is when it began, in UnixNano: a sweeper that lost its own must not conclude anything from the loss of
-	// another's.
-	sessionSince atomic.Int64
+	// sessionSince is when it began: a sweeper that lost its own must not conclude anything from the loss of another's.
+	sessionSince atomic.Pointer[time.Time]
 }
 
 var (
@@ -139,7 +143,7 @@ func (p *Process) register(ctx context.Context) (err error) {
 	if p.session, err = p.connect(ctx); err != nil {
 		return err
 	}
-	p.sessionSince.Store(p.session.since.UnixNano())
+	p.sessionSince.Store(&p.session.since)
 	queues, err := json.Marshal(p.opts.Queues)
 	if err != nil {
 		return err
@@ -152,8 +156,8 @@ func (p *Process) register(ctx context.Context) (err error) {
 		}
 	}
 	p.registered = time.Now()
-	_, err = p.session.conn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)`),
-		p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config)
+	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)
+		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config)
 	if err != nil {
 		return fmt.Errorf("register the process: %w", err)
 	}
@@ -176,6 +180,10 @@ func newID() string {
 
 // ID is the process's id, for river.Config.ID.
 func (p *Process) ID() string { return p.id }
+
+// Clock tells the time by the database's clock, learned with each beat. Give it to the client as river.Config.Test.Time, which
+// is what River has for this, and its Now to batch and retry: then jobs are due at their time however wrong this machine's is.
+func (p *Process) Clock() rivertype.TimeGenerator { return &p.clock }
 
 // Tag makes the sessions of a connection configuration this process's: they can be ended when it is dead, and updates
 // of river_job through them are refused once it is fenced. Use it for the pool of the River client. A session is named

@@ -79,7 +79,7 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orp
 			return err
 		}
 	}
-	dead := w.judge(seen.peers, time.Now(), time.Unix(0, p.sessionSince.Load()), p.opts)
+	dead := w.judge(seen.peers, time.Now(), *p.sessionSince.Load(), p.opts)
 	fenced := false
 	for _, peer := range dead {
 		ok, err := p.fence(ctx, *conn, peer)

@@ -16,6 +16,9 @@ type PluginOpts struct {
 	Default Policy
 	// Own returns the policy that a job has of its own, if it has one. It is called from several goroutines.
 	Own func(*rivertype.JobRow) (Policy, bool)
+	// Clock is what due times are counted from; default time.Now. Where machines disagree about the time, let it be the
+	// database's, and River's, too.
+	Clock func() time.Time
 }
 
 // Plugin brings policies and marked errors to the jobs of a River client. Give it to the client twice:
@@ -57,6 +60,7 @@ func (p *Plugin) Work(ctx context.Context, job *rivertype.JobRow, doInner func(c
 		var n note // of a panic, too
 		n.Policy = p.own(job)
 		n.After, _ = Hint(err)
+		n.Ahead = p.ahead()
 		n.write(job)
 		if IsPermanent(err) {
 			job.MaxAttempts = job.Attempt // River discards a job whose attempt was its last
@@ -69,10 +73,18 @@ func (p *Plugin) Work(ctx context.Context, job *rivertype.JobRow, doInner func(c
 
 // NextRetry is River's question for jobs whose worker does not answer it.
 func (p *Plugin) NextRetry(job *rivertype.JobRow) time.Time {
-	if own := p.own(job); own != nil { // noted already, unless no attempt got as far as Work
-		return own.Next(job)
+	n := readNote(job)
+	n.Policy, n.Ahead = p.own(job), p.ahead() // noted already, unless no attempt got as far as Work
+	return p.opts.Default.next(job.Attempt, n)
+}
+
+// ahead is how far the clock of due times is ahead of this machine's. A millisecond counts: River takes a due time that is
+// past for a mistake, and follows a policy of its own instead.
+func (p *Plugin) ahead() time.Duration {
+	if p.opts.Clock == nil {
+		return 0
 	}
-	return p.opts.Default.Next(job)
+	return p.opts.Clock().Sub(time.Now().Round(0))
 }
 
 func (p *Plugin) own(job *rivertype.JobRow) *Policy {
@@ -91,6 +103,7 @@ func (p *Plugin) own(job *rivertype.JobRow) *Policy {
 type note struct {
 	Policy *Policy       `json:"policy,omitempty"`
 	After  time.Duration `json:"after,omitempty"` // nanoseconds
+	Ahead  time.Duration `json:"ahead,omitempty"` // of the clock of due times before this machine's
 }
 
 const noteKey = "tidemill_retry"

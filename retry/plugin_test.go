@@ -241,3 +241,29 @@ func TestPluginForgets(t *testing.T) {
 		}
 	}
 }
+
+// All ways to the time of a retry go by the clock that the plugin is given: River's question to the plugin, and a worker's
+// NextRetry, which has nothing but the row.
+func TestPluginClock(t *testing.T) {
+	t.Parallel()
+
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour, 0, 3 * time.Millisecond} {
+		retries := retry.NewPlugin(retry.PluginOpts{
+			Default: always(20 * time.Minute),
+			Clock:   func() time.Time { return time.Now().Round(0).Add(ahead) },
+		})
+		job := &rivertype.JobRow{Attempt: 1, MaxAttempts: 3, Metadata: []byte("{}")}
+		untouched := *job
+		_ = retries.Work(t.Context(), job, func(context.Context) error { return errBusy })
+		for name, at := range map[string]time.Time{
+			"the worker's":            always(20 * time.Minute).Next(job),
+			"the plugin's":            retries.NextRetry(job),
+			"without an attempt":      retries.NextRetry(&untouched),
+			"of metadata that is bad": retries.NextRetry(&rivertype.JobRow{Attempt: 1, Metadata: []byte("[]")}),
+		} {
+			if late := time.Until(at) - ahead - 20*time.Minute; late > 0 || late < -10*time.Second {
+				t.Errorf("clock ahead by %s: %s is off by %s", ahead, name, late)
+			}
+		}
+	}
+}

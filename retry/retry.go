@@ -91,10 +91,15 @@ func (p Policy) wait(failures int, hint time.Duration) time.Duration {
 // policy that the job has of its own in place of p, and a delay asked for by After.
 //
 // MaxAttempts has no part in it: River takes that from the job's InsertOpts.
+//
+// The time is this machine's, or that of PluginOpts.Clock on a client with a Plugin that has one.
 func (p Policy) Next(job *rivertype.JobRow) time.Time {
-	n := readNote(job)
+	return p.next(job.Attempt, readNote(job))
+}
+
+func (p Policy) next(attempt int, n note) time.Time {
 	if n.Policy != nil {
 		p = *n.Policy
 	}
-	return time.Now().Add(p.wait(job.Attempt, n.After))
+	return time.Now().Add(n.Ahead + p.wait(attempt, n.After))
 }

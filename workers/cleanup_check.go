@@ -18,9 +18,13 @@ import (
 // CheckCleanup holds the rules of a job against the live database: tables, columns and their types, indexes, and whether
 // conditions can be read. The error is about the check itself.
 func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+	var now time.Time
+	if err := pool.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
+		return nil, fmt.Errorf("ask for the database's time: %w", err)
+	}
 	var problems []*config.Error
 	for i, rule := range job.Cleanup.Rules {
-		problem, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, cfg.Location())
+		problem, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, now, cfg.Location())
 		if err != nil {
 			return nil, err
 		}
@@ -35,8 +39,8 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 	return problems, nil
 }
 
-func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, zone *time.Location) (*cleanupProblem, error) {
-	described, err := describeCleanup(ctx, pool, rule, time.Now(), zone)
+func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, now time.Time, zone *time.Location) (*cleanupProblem, error) {
+	described, err := describeCleanup(ctx, pool, rule, now, zone)
 	if err != nil {
 		return asCleanupProblem(err)
 	}

@@ -39,6 +39,7 @@ func (CommandArgs) Kind() string { return KindCommand }
 // CommandOpts is what CommandWorker needs.
 type CommandOpts struct {
 	Jobs     Jobs
+	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // of due times that no start gave; nil: UTC
 	Logger   *slog.Logger   // gets each line of output; nil: slog.Default()
 }
@@ -95,7 +96,7 @@ type CommandResult struct {
 
 // Work runs one attempt.
 func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindCommand)
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindCommand, w.opts.Clock)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,8 @@ type EachChild struct {
 
 // EachOpts is what EachWorker needs; Jobs, Child and Pool are required.
 type EachOpts struct {
-	Jobs Jobs
+	Jobs  Jobs
+	Clock Clock // of due times; nil: that of this machine
 	// Child says how the jobs of that name are inserted.
 	Child func(name string) (EachChild, error)
 	// Location is the zone of a due time that the start gives none for. Default: UTC.
@@ -93,7 +94,7 @@ type eachCursor struct {
 
 // Work runs one attempt.
 func (w *EachWorker) Work(ctx context.Context, job *river.Job[EachArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEach)
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEach, w.opts.Clock)
 	if err != nil {
 		return err
 	}

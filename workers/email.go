@@ -31,6 +31,7 @@ func (EmailArgs) Kind() string { return KindEmail }
 // EmailOpts is what EmailWorker needs; all but Schema (default tidemill) and Logger are required.
 type EmailOpts struct {
 	Jobs     Jobs
+	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // of due times that a start did not say
 	Mail     config.Mail
 	Pool     *pgxpool.Pool // holds the claims
@@ -103,7 +104,7 @@ type emailProblem struct {
 
 // Work makes one attempt.
 func (w *EmailWorker) Work(ctx context.Context, job *river.Job[EmailArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEmail)
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEmail, w.opts.Clock)
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (w *EmailWorker) compose(job *river.Job[EmailArgs], def *config.Job, earlie
 	}
 	created := job.CreatedAt.UTC().Format(time.RFC3339Nano)
 	message.ID = messageID(message.From.Address, strconv.FormatInt(job.ID, 10), def.Name, created)
-	message.Date = time.Now().In(w.opts.Location)
+	message.Date = w.opts.Clock.now().In(w.opts.Location)
 	for _, c := range earlier {
 		message.ID = c.messageID
 		if c.firstAt.Before(message.Date) {

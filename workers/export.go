@@ -27,7 +27,8 @@ func (ExportArgs) Kind() string { return KindExport }
 
 // ExportOpts is what ExportWorker needs; Jobs, Pool and Storage are required.
 type ExportOpts struct {
-	Jobs Jobs
+	Jobs  Jobs
+	Clock Clock // of due times; nil: that of this machine
 	// Location is the zone of a due time that the start gives none for; default UTC.
 	Location *time.Location
 	Logger   *slog.Logger // default slog.Default()
@@ -70,7 +71,7 @@ func (w *ExportWorker) Timeout(*river.Job[ExportArgs]) time.Duration { return -1
 
 // Work runs one attempt.
 func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindExport)
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindExport, w.opts.Clock)
 	if err != nil {
 		return err
 	}

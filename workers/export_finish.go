@@ -64,7 +64,7 @@ func (e *exportRun) manifest(ctx context.Context) (*ExportManifest, error) {
 	m := &ExportManifest{
 		Version: exportVersion, Run: e.run.ID(), Job: e.def.Name,
 		Format: e.ex.Format, Compression: e.ex.Compression, Consistency: e.ex.Consistency,
-		SHA256: hex.EncodeToString(whole.Sum(nil)), Bytes: e.cursor.Bytes, Defused: e.cursor.Defused, StartedAt: began, WrittenAt: time.Now().UTC(),
+		SHA256: hex.EncodeToString(whole.Sum(nil)), Bytes: e.cursor.Bytes, Defused: e.cursor.Defused, StartedAt: began, WrittenAt: e.opts.Clock.now().UTC(),
 	}
 	if !e.asOf.IsZero() {
 		m.AsOf = &e.asOf

@@ -27,6 +27,7 @@ func (HTTPArgs) Kind() string { return KindHTTP }
 // HTTPOpts is what HTTPWorker needs; only Jobs is required.
 type HTTPOpts struct {
 	Jobs     Jobs
+	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // in which a run without due time was due; default UTC
 	Logger   *slog.Logger   // default slog.Default()
 	// Transport takes the place of our own, which has bounds on connections and headers, TLS 1.2 and the proxy of the
@@ -71,7 +72,7 @@ func (w *HTTPWorker) Timeout(job *river.Job[HTTPArgs]) time.Duration {
 
 // Work sends the request once, and records the answer.
 func (w *HTTPWorker) Work(ctx context.Context, job *river.Job[HTTPArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindHTTP)
+	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindHTTP, w.opts.Clock)
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (c *httpCall) refusal(resp *http.Response, body []byte) error {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return err
 	}
-	now := time.Now()
+	now := c.clock.now()
 	if date, dateErr := http.ParseTime(resp.Header.Get("Date")); dateErr == nil {
 		now = date // its own clock, which may differ from ours
 	}

@@ -36,6 +36,7 @@ type httpCall struct {
 	header      http.Header
 	body        []byte
 	timeout     time.Duration // of all of it
+	clock       Clock
 	maxResponse int
 }
 
@@ -67,7 +68,7 @@ func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCa
 		return nil, err
 	}
 	c := &httpCall{
-		transport: w.opts.Transport, method: d.Method, url: target, header: http.Header{}, timeout: d.Timeout, maxResponse: d.MaxResponse,
+		transport: w.opts.Transport, method: d.Method, url: target, header: http.Header{}, timeout: d.Timeout, maxResponse: d.MaxResponse, clock: w.opts.Clock,
 	}
 	c.header.Set("User-Agent", "Tidemill/"+w.opts.Version)
 	id := uniqueID(job.JobRow)
@@ -89,7 +90,7 @@ func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCa
 	c.header.Set(AttemptHeader, strconv.Itoa(job.Attempt))
 	c.header.Set(webhook.IDHeader, id)
 	if len(secrets) > 0 {
-		webhook.Sign(secrets, id, time.Now(), c.body).Set(c.header)
+		webhook.Sign(secrets, id, w.opts.Clock.now(), c.body).Set(c.header)
 	}
 	return c, nil
 }

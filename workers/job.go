@@ -68,13 +68,23 @@ type Jobs func(name string) (*config.Job, bool)
 // unknownFor is how long a worker waits for a definition that reached the database before its own configuration did.
 const unknownFor = 10 * time.Minute
 
+// Clock tells the time by which jobs are due: the database's, since machines disagree. Nil is this machine's.
+type Clock func() time.Time
+
+func (c Clock) now() time.Time {
+	if c == nil {
+		return time.Now()
+	}
+	return c()
+}
+
 // find returns the definition of a job of that kind, or what Work must return without one.
-func (jobs Jobs) find(row *rivertype.JobRow, name, kind string) (*config.Job, error) {
+func (jobs Jobs) find(row *rivertype.JobRow, name, kind string, clock Clock) (*config.Job, error) {
 	def, ok := jobs(name)
 	if ok && def.Kind == kind {
 		return def, nil
 	}
-	if time.Since(row.CreatedAt) < unknownFor {
+	if clock.now().Sub(row.CreatedAt) < unknownFor {
 		return nil, river.JobSnooze(5 * time.Second)
 	}
 	return nil, river.JobCancel(fmt.Errorf("job %q of kind %s is not in this worker's configuration", name, kind))

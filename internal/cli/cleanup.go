@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,7 +71,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 }
 
 func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) error {
-	counts, err := workers.CountCleanup(ctx, app.Pool, job, time.Now(), app.Config.Location())
+	counts, err := workers.CountCleanup(ctx, app.Pool, job, m.now(), app.Config.Location())
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}

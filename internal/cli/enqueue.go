@@ -29,19 +29,19 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			if err := json.Unmarshal([]byte(object), &fields); err != nil || fields == nil {
 				return &usageError{err: errors.New("--args is not a JSON object"), hint: `write it like --args '{"id": 17}'`}
 			}
-			when, err := parseAt(at, in)
+			when, err := parseDue(at, in)
 			if err != nil {
 				return err
-			}
-			var due *time.Time
-			if !when.IsZero() {
-				due = &when
 			}
 			app, err := m.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer app.Close()
+			var due *time.Time
+			if at := when.time(app); !at.IsZero() {
+				due = &at
+			}
 			var id int64
 			err = app.Pool.QueryRow(cmd.Context(), app.Schema.SQL(`SELECT {tidemill}.enqueue($1, $2, queue => nullif($3, ''),
 				priority => nullif($4, 0), max_attempts => nullif($5, 0), scheduled_at => $6, unique_key => nullif($7, ''), tags => $8)`),

@@ -202,7 +202,7 @@ func (m *Main) explainDownload(ctx context.Context, app *App, id int64, err erro
 	}
 	result, resultErr := workers.ReadExportResult(info.Result)
 	switch {
-	case resultErr == nil && time.Now().After(result.ExpiresAt):
+	case resultErr == nil && m.now().After(result.ExpiresAt):
 		return withHint(fmt.Errorf("the file of run %d was kept until %s", id, result.ExpiresAt.Local().Format("2006-01-02 15:04")), "tidemill export "+info.Job)
 	case resultErr == nil:
 		return err

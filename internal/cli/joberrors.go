@@ -147,7 +147,7 @@ func (m *Main) showFailures(groups []*failureGroup, limit int, capped bool) erro
 	rows := make([][]string, len(shown))
 	for i, g := range shown {
 		rows[i] = []string{
-			grouped(g.Count), oneLine(g.Kind), g.states(), ago(g.LastSeen), clip(oneLine(g.Error), 80), strconv.FormatInt(g.ExampleJob, 10),
+			grouped(g.Count), oneLine(g.Kind), g.states(), m.ago(g.LastSeen), clip(oneLine(g.Error), 80), strconv.FormatInt(g.ExampleJob, 10),
 		}
 	}
 	if err := m.table("no failed jobs", []string{"COUNT", "KIND", "STATE", "LAST SEEN", "ERROR", "EXAMPLE"}, rows); err != nil {

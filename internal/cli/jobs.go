@@ -75,7 +75,7 @@ func (m *Main) jobsListCmd() *cobra.Command {
 			}
 			rows := make([][]string, len(found.Jobs))
 			for i, job := range found.Jobs {
-				rows[i] = jobRow(job)
+				rows[i] = m.jobRow(job)
 			}
 			return m.table("no jobs", []string{"JOB", "KIND", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR"}, rows)
 		},
@@ -85,14 +85,14 @@ func (m *Main) jobsListCmd() *cobra.Command {
 	return cmd
 }
 
-func jobRow(job *rivertype.JobRow) []string {
+func (m *Main) jobRow(job *rivertype.JobRow) []string {
 	failure := ""
 	if n := len(job.Errors); n > 0 {
 		failure = clip(oneLine(firstLine(job.Errors[n-1].Error)), 60)
 	}
 	return []string{
 		strconv.FormatInt(job.ID, 10), oneLine(job.Kind), string(job.State), oneLine(job.Queue),
-		attempts(job.Attempt, job.MaxAttempts, "/"), span(max(0, time.Since(job.CreatedAt).Round(time.Second))), failure,
+		attempts(job.Attempt, job.MaxAttempts, "/"), span(max(0, m.now().Sub(job.CreatedAt).Round(time.Second))), failure,
 	}
 }
 

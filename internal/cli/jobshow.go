@@ -49,16 +49,16 @@ func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
 	line("kind", "%s", j.Kind)
 	line("queue", "%s, priority %d", j.Queue, j.Priority)
 	line("attempt", "%s", attempts(j.Attempt, j.MaxAttempts, " of "))
-	line("created", "%s", when(j.CreatedAt))
-	line("scheduled", "%s", when(j.ScheduledAt))
+	line("created", "%s", m.when(j.CreatedAt))
+	line("scheduled", "%s", m.when(j.ScheduledAt))
 	if j.AttemptedAt != nil {
-		line("attempted", "%s", when(*j.AttemptedAt))
+		line("attempted", "%s", m.when(*j.AttemptedAt))
 	}
 	if n := len(j.AttemptedBy); n > 0 {
 		line("attempted by", "%s", strings.Join(j.AttemptedBy[max(0, n-mostErrors):], ", "))
 	}
 	if j.FinalizedAt != nil {
-		line("finalized", "%s", when(*j.FinalizedAt))
+		line("finalized", "%s", m.when(*j.FinalizedAt))
 	}
 	if len(j.Tags) > 0 {
 		line("tags", "%s", strings.Join(j.Tags, ", "))
@@ -73,10 +73,10 @@ func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
 	if string(j.Metadata) != "{}" {
 		block(w, "metadata", j.Metadata)
 	}
-	describeErrors(w, j.Errors)
+	m.describeErrors(w, j.Errors)
 }
 
-func describeErrors(w *strings.Builder, all []rivertype.AttemptError) {
+func (m *Main) describeErrors(w *strings.Builder, all []rivertype.AttemptError) {
 	if len(all) == 0 {
 		return
 	}
@@ -86,7 +86,7 @@ func describeErrors(w *strings.Builder, all []rivertype.AttemptError) {
 		all = all[earlier:]
 	}
 	for _, e := range all {
-		fmt.Fprintf(w, "  attempt %d, %s\n%s", e.Attempt, when(e.At), indent(e.Error))
+		fmt.Fprintf(w, "  attempt %d, %s\n%s", e.Attempt, m.when(e.At), indent(e.Error))
 		if e.Trace != "" {
 			fmt.Fprint(w, indent(e.Trace))
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,6 +42,7 @@ type App struct {
 	Schema migrations.Schema
 
 	Close   func()
+	Now     func() time.Time // by the database's clock
 	Migrate func(ctx context.Context) ([]migrations.Step, error)
 	// Apply writes the configuration into the database, whatever else is alive.
 	Apply func(ctx context.Context) (*Applied, error)
@@ -89,7 +91,8 @@ type Main struct {
 	configPath string
 	json       bool
 	logLevel   string
-	output     string // where this command itself writes the file of an export; empty: nowhere
+	clock      func() time.Time // the database's, once there is one; see now
+	output     string           // where this command itself writes the file of an export; empty: nowhere
 }
 
 // Run runs the command and returns its exit code.
@@ -247,7 +250,19 @@ func (m *Main) open(ctx context.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Open(ctx, cfg, m.logger(slog.LevelWarn), false)
+	app, err := m.Open(ctx, cfg, m.logger(slog.LevelWarn), false)
+	if err == nil {
+		m.clock = app.Now
+	}
+	return app, err
+}
+
+// now is the time by the database's clock, which wrote the times that are shown; without a database this machine's.
+func (m *Main) now() time.Time {
+	if m.clock == nil {
+		return time.Now()
+	}
+	return m.clock()
 }
 
 // loadDatabaseConfig is loadConfig for commands that cannot do without a database.

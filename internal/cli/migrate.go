@@ -92,7 +92,7 @@ func (m *Main) migrationStatus(status *migrations.Status) error {
 		for _, step := range status.Steps {
 			at := "pending"
 			if !step.AppliedAt.IsZero() {
-				at = "applied " + ago(step.AppliedAt)
+				at = "applied " + m.ago(step.AppliedAt)
 			}
 			rows = append(rows, []string{"tidemill", fmt.Sprintf("%03d_%s", step.Version, step.Name), at})
 		}

@@ -152,8 +152,8 @@ func span(d time.Duration) string {
 	}
 }
 
-func ago(t time.Time) string {
-	d := time.Since(t)
+func (m *Main) ago(t time.Time) string {
+	d := m.now().Sub(t)
 	if d < time.Second {
 		return "now"
 	}
@@ -164,11 +164,11 @@ func ago(t time.Time) string {
 }
 
 // when is ago for times that may be still to come.
-func when(t time.Time) string {
-	left := time.Until(t)
+func (m *Main) when(t time.Time) string {
+	left := t.Sub(m.now())
 	switch {
 	case left < time.Second:
-		return ago(t)
+		return m.ago(t)
 	case left >= 48*time.Hour:
 		return t.Local().Format("2006-01-02 15:04")
 	default:

@@ -57,7 +57,7 @@ func (m *Main) showProcesses(infos []*rescue.Info) error {
 	for i, info := range infos {
 		rows[i] = []string{
 			info.ID, processState(info), strconv.Itoa(info.Running), queueList(info.Queues), info.Version,
-			ago(info.StartedAt), span(info.BeatAge) + " ago",
+			m.ago(info.StartedAt), span(info.BeatAge) + " ago",
 		}
 	}
 	return m.table("no worker processes", []string{"PROCESS", "STATE", "RUNNING", "QUEUES", "VERSION", "STARTED", "LAST BEAT"}, rows)

@@ -185,7 +185,7 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)
 	}
-	if export, err := workers.ReadExportResult(info.Result); err == nil && info.Kind == workers.KindExport && m.output == "" && time.Now().Before(export.ExpiresAt) {
+	if export, err := workers.ReadExportResult(info.Result); err == nil && info.Kind == workers.KindExport && m.output == "" && m.now().Before(export.ExpiresAt) {
 		fmt.Fprintf(w, "hint: tidemill runs download %d -o FILE\n", info.ID)
 	}
 }

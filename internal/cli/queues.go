@@ -178,7 +178,7 @@ func (m *Main) showQueues(queues []*queueInfo) error {
 			oldest = span((time.Duration(*q.Oldest * float64(time.Second))).Round(time.Second))
 		}
 		if q.PausedAt != nil {
-			paused = ago(*q.PausedAt)
+			paused = m.ago(*q.PausedAt)
 		}
 		rows[i] = []string{oneLine(q.Name), waiting, grouped(q.Running), dash(oldest), dash(paused), strconv.Itoa(q.Workers)}
 	}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -78,7 +77,7 @@ func (m *Main) runsListCmd() *cobra.Command {
 			}
 			rows := make([][]string, len(infos))
 			for i, info := range infos {
-				rows[i] = runRow(info)
+				rows[i] = m.runRow(info)
 			}
 			return m.table("no runs", []string{"RUN", "JOB", "STATUS", "PROGRESS", "ROWS", "REJECTED", "STARTED", "TOOK", "ERROR"}, rows)
 		},
@@ -104,14 +103,14 @@ func joinStatuses() string {
 	return strings.Join(names, ", ")
 }
 
-func runRow(info *batch.Info) []string {
+func (m *Main) runRow(info *batch.Info) []string {
 	progress, started, took, failure := "", "", "", ""
 	if percent, ok := info.Percent(); ok {
 		progress = fmt.Sprintf("%.0f %%", percent)
 	}
 	if info.StartedAt != nil {
-		started = ago(*info.StartedAt)
-		end := time.Now()
+		started = m.ago(*info.StartedAt)
+		end := m.now()
 		if info.FinishedAt != nil {
 			end = *info.FinishedAt
 		}
@@ -141,11 +140,11 @@ func (m *Main) runsShowCmd() *cobra.Command {
 					return m.printJSON(info)
 				}
 				m.summary(m.Stdout, info)
-				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, ago(info.EnqueuedAt))
+				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, m.ago(info.EnqueuedAt))
 				if due, waits, err := app.Ledger.Due(ctx, id); err != nil {
 					return err
 				} else if waits {
-					fmt.Fprintf(m.Stdout, "due %s\n", when(due))
+					fmt.Fprintf(m.Stdout, "due %s\n", m.when(due))
 				}
 				if info.RetryOf != nil {
 					fmt.Fprintf(m.Stdout, "goes on from run %d\n", *info.RetryOf)

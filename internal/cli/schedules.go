@@ -130,14 +130,14 @@ func (m *Main) listSchedules(ctx context.Context, board *periodic.Board) error {
 	for _, s := range all {
 		next := "never"
 		if s.NextTickAt != nil {
-			next = when(*s.NextTickAt)
+			next = m.when(*s.NextTickAt)
 		}
 		if s.PausedAt != nil {
 			next = paint(m.Stdout, yellow, "paused")
 		}
 		last := ""
 		if s.LastTick != nil {
-			last = s.LastTick.Outcome + " " + ago(s.LastTick.DueAt)
+			last = s.LastTick.Outcome + " " + m.ago(s.LastTick.DueAt)
 		}
 		rows = append(rows, []string{s.Name, s.Job, s.Description, next, last})
 	}
@@ -166,7 +166,7 @@ func (m *Main) nextTicks(ctx context.Context, board *periodic.Board, args []stri
 	}
 	ticks := []tick{}
 	for _, s := range all {
-		for _, at := range s.Next(time.Now(), n) {
+		for _, at := range s.Next(m.now(), n) {
 			ticks = append(ticks, tick{s.Name, at})
 		}
 	}
@@ -175,7 +175,7 @@ func (m *Main) nextTicks(ctx context.Context, board *periodic.Board, args []stri
 	}
 	rows := [][]string{}
 	for _, t := range ticks {
-		rows = append(rows, []string{t.Schedule, t.DueAt.Format(tickTime), when(t.DueAt)})
+		rows = append(rows, []string{t.Schedule, t.DueAt.Format(tickTime), m.when(t.DueAt)})
 	}
 	return m.table("no schedules", []string{"SCHEDULE", "DUE", ""}, rows)
 }

@@ -48,12 +48,13 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 			if opts.Params, err = parseParams(params, object); err != nil {
 				return err
 			}
-			if opts.At, err = parseAt(at, in); err != nil {
+			due, err := parseDue(at, in)
+			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return m.start(ctx, args[0], opts, wait)
+			return m.start(ctx, args[0], opts, due, wait)
 		},
 	}
 	flags := cmd.Flags()
@@ -69,12 +70,13 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 	return cmd
 }
 
-func (m *Main) start(ctx context.Context, job string, opts StartOpts, wait bool) error {
+func (m *Main) start(ctx context.Context, job string, opts StartOpts, due dueTime, wait bool) error {
 	app, err := m.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer app.Close()
+	opts.At = due.time(app)
 	id, existing, err := app.Start(ctx, job, opts)
 	if err != nil {
 		return m.explainStart(app, job, err)
@@ -144,19 +146,30 @@ func parseParams(pairs []string, object string) (map[string]any, error) {
 	return params, nil
 }
 
-func parseAt(at string, in time.Duration) (time.Time, error) {
-	if in < 0 {
-		return time.Time{}, &usageError{err: errors.New("--in is negative")}
+// dueTime is --at or --in.
+type dueTime struct {
+	at time.Time
+	in time.Duration
+}
+
+// time is the time as the database's clock will show it; zero: at once.
+func (d dueTime) time(app *App) time.Time {
+	if d.in > 0 {
+		return app.Now().Add(d.in)
 	}
-	if in > 0 {
-		return time.Now().Add(in), nil
+	return d.at
+}
+
+func parseDue(at string, in time.Duration) (dueTime, error) {
+	if in < 0 {
+		return dueTime{}, &usageError{err: errors.New("--in is negative")}
 	}
 	if at == "" {
-		return time.Time{}, nil
+		return dueTime{in: in}, nil
 	}
 	when, err := time.Parse(time.RFC3339, at)
 	if err != nil {
-		return time.Time{}, &usageError{err: fmt.Errorf("--at %q is not a time", at), hint: "write it like 2026-01-31T09:00:00Z or 2026-01-31T09:00:00+09:00"}
+		return dueTime{}, &usageError{err: fmt.Errorf("--at %q is not a time", at), hint: "write it like 2026-01-31T09:00:00Z or 2026-01-31T09:00:00+09:00"}
 	}
-	return when, nil
+	return dueTime{at: when}, nil
 }

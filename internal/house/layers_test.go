@@ -21,7 +21,7 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue",
+			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue", "internal/dbclock",
 			"retry", "workers",
 		},
 		"internal/cli": {
@@ -36,7 +36,7 @@ func layers() map[string][]string {
 		"metrics":  {"batch", "internal/session", "migrations"},
 
 		"batch":  {"migrations", "retry"},
-		"rescue": {"internal/session", "migrations", "retry"},
+		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
 		"migrations": {"internal/session"},
@@ -44,6 +44,7 @@ func layers() map[string][]string {
 
 		"internal/bulk":          {},
 		"internal/childproc":     {},
+		"internal/dbclock":       {},
 		"internal/devdb":         {},
 		"internal/mail":          {},
 		"internal/observability": {},
@@ -79,7 +80,7 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.

@@ -153,6 +153,12 @@ count by (job) (tidemill_build_info)
 			Summary:     "Worker processes died or froze.",
 			Description: "{{ $value | humanize }} processes were declared dead in the last 15 minutes; their jobs were given to others.",
 		},
+		{
+			Name: "TidemillClockSkewed", Severity: warning, Dashboard: overviewUID, Limit: 5 * time.Second, Floor: 5 * time.Second, For: 2 * time.Minute,
+			Expr:        `abs(tidemill_clock_skew_seconds) > $limit`,
+			Summary:     "A machine's clock differs from the database's.",
+			Description: "The clock of {{ $labels.instance }} and the database's are {{ $value | humanizeDuration }} apart; the limit is $limit s.",
+		},
 	}
 }
 

@@ -44,7 +44,7 @@ var foreign = []string{"ALERTS", "up", "process_cpu_seconds_total", "process_res
 
 // words of PromQL that look like names of metrics.
 var words = []string{
-	"absent", "and", "avg", "avg_over_time", "by", "count", "group_right", "histogram_quantile", "ignoring", "increase", "max", "min", "offset", "on", "or", "rate",
+	"abs", "absent", "and", "avg", "avg_over_time", "by", "count", "group_right", "histogram_quantile", "ignoring", "increase", "max", "min", "offset", "on", "or", "rate",
 	"sum", "time", "unless", "vector", "without", "label_values",
 }
 

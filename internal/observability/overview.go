@@ -113,5 +113,7 @@ sum by (instance, pool) (rate(tidemill_pool_acquires_waited_total[$__rate_interv
 		graph("Memory", "Memory of each process.", ofMemory, query{`process_resident_memory_bytes`, "{{instance}}"}),
 		graph("Processor", "Processor seconds that each process uses per second.", count,
 			query{`rate(process_cpu_seconds_total[$__rate_interval])`, "{{instance}}"}),
+		graph("Clocks", "How far the clock of each process's machine is ahead of the database's; negative: behind.", seconds,
+			query{`tidemill_clock_skew_seconds`, "{{instance}}"}).runbook("TidemillClockSkewed"),
 	)
 }

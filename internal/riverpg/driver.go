@@ -42,7 +42,7 @@ func New(opts Opts) *Driver {
 // SupportsListenNotify is what River asks before it notifies.
 func (d *Driver) SupportsListenNotify() bool { return d.opts.Notify && d.Driver.SupportsListenNotify() }
 
-// GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) stay River's.
+// GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) are River's, but for times.
 func (d *Driver) GetExecutor() riverdriver.Executor {
 	return &executor{Executor: d.Driver.GetExecutor(), opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts}
 }

@@ -234,3 +234,20 @@ func exists(t *testing.T, s *server, name string) bool {
 	}
 	return found
 }
+
+func TestSkewed(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			pool := Pool(t, Skewed(t, ahead))
+			var now time.Time
+			if err := pool.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&now); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Until(now); (got - ahead).Abs() > time.Minute {
+				t.Errorf("it is ahead by %s, want %s", got, ahead)
+			}
+		})
+	}
+}
