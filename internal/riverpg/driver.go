@@ -1,6 +1,10 @@
 package riverpg
 
 import (
+	"cmp"
+	"context"
+
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -13,6 +17,9 @@ type Opts struct {
 	// Notify says whether inserts wake workers at once. River's PollOnly ends listening, but a client still notifies with
 	// every insert.
 	Notify bool
+	// MaxArgs is how many bytes the arguments of a job may have; default DefaultMaxArgs. Attempts of jobs in the table that
+	// have more fail without being read.
+	MaxArgs int
 }
 
 // Driver is a River driver; give it to river.NewClient.
@@ -23,6 +30,7 @@ type Driver struct {
 
 // New returns a driver.
 func New(opts Opts) *Driver {
+	opts.MaxArgs = cmp.Or(opts.MaxArgs, DefaultMaxArgs)
 	return &Driver{Driver: riverpgxv5.New(opts.Pool), opts: opts}
 }
 
@@ -31,10 +39,34 @@ func (d *Driver) SupportsListenNotify() bool { return d.opts.Notify && d.Driver.
 
 // GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) stay River's.
 func (d *Driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), pool: d.opts.Pool}
+	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, pool: d.opts.Pool, maxArgs: d.opts.MaxArgs}
+}
+
+// UnwrapTx returns the transaction of an executor.
+func (d *Driver) UnwrapTx(tx riverdriver.ExecutorTx) pgx.Tx {
+	if ours, ok := tx.(*executorTx); ok {
+		return ours.tx
+	}
+	return d.Driver.UnwrapTx(tx)
 }
 
 type executor struct {
 	riverdriver.Executor // River's own, for all that has no method here
+	driver               *riverpgxv5.Driver
 	pool                 *pgxpool.Pool
+	maxArgs              int
+}
+
+// Begin begins a transaction of River's own.
+func (e *executor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
+	tx, err := e.Executor.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &executorTx{ExecutorTx: tx, tx: e.driver.UnwrapTx(tx)}, nil
+}
+
+type executorTx struct {
+	riverdriver.ExecutorTx
+	tx pgx.Tx
 }
