@@ -17,12 +17,15 @@ func (t *executorTx) JobSchedule(ctx context.Context, p *riverdriver.JobSchedule
 			SELECT id, priority, scheduled_at, unique_key, unique_states FROM `+table+`
 			 WHERE state IN ('scheduled', 'retryable') AND priority >= 0 AND queue IS NOT NULL AND scheduled_at <= coalesce($1::timestamptz, now())
 			 ORDER BY priority, scheduled_at, id LIMIT $2::bigint FOR UPDATE),
+		ranked AS (
+			SELECT id, unique_key, unique_key IS NOT NULL AND unique_states IS NOT NULL AS is_unique, count(*) OVER (PARTITION BY unique_key) AS of_key,
+			       row_number() OVER (PARTITION BY unique_key ORDER BY priority, scheduled_at, id) AS no FROM due),
 		judged AS (
-			SELECT id, unique_key IS NOT NULL AND unique_states IS NOT NULL AND (
-			           row_number() OVER (PARTITION BY unique_key ORDER BY priority, scheduled_at, id) > 1
-			           OR EXISTS (SELECT FROM `+table+` o WHERE o.unique_key = due.unique_key AND o.id <> due.id AND o.unique_states IS NOT NULL
-			                         AND `+qualified(p.Schema, "river_job_state_in_bitmask")+`(o.unique_states, o.state))) AS loses
-			  FROM due)
+			-- A key that is taken is taken for all that are due with it, also for the one that has it.
+			SELECT id, is_unique AND (no > 1 OR EXISTS (
+			           SELECT FROM `+table+` o WHERE o.unique_key = ranked.unique_key AND (o.id <> ranked.id OR of_key > 1) AND o.unique_states IS NOT NULL
+			              AND `+qualified(p.Schema, "river_job_state_in_bitmask")+`(o.unique_states, o.state))) AS loses
+			  FROM ranked)
 		UPDATE `+table+` j
 		   SET state = CASE WHEN loses THEN 'discarded' ELSE 'available' END::`+qualified(p.Schema, "river_job_state")+`,
 		       finalized_at = CASE WHEN loses THEN coalesce($1, now()) ELSE finalized_at END,
