@@ -7,5 +7,5 @@ import (
 )
 
 func (a *App) driver(pool *pgxpool.Pool) *riverpg.Driver {
-	return riverpg.New(riverpg.Opts{Pool: pool, Notify: a.Config.Database.Notify})
+	return riverpg.New(riverpg.Opts{Pool: pool, Notify: a.Config.Database.Notify, MaxArgs: a.Config.MaxArgs})
 }
