@@ -81,13 +81,12 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The sessions of a worker that died must be findable, so that what they lock can be freed.
-	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		if id := app.processID(); id != "" {
-			rescue.TagSessions(c, id)
-		}
-		return nil
+	poolConfig.BeforeConnect = app.nameSession
+	workers := 0
+	for _, queue := range cfg.Queues {
+		workers += queue.Workers
 	}
+	app.sizePool(poolConfig, workers)
 	if app.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
@@ -108,6 +107,14 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	}
 	app.Ledger = batch.NewLedger(app.Pool, app.schema, app.Client)
 	return app, nil
+}
+
+// nameSession makes the sessions of a worker that died findable, so that what they lock can be freed.
+func (a *App) nameSession(_ context.Context, c *pgx.ConnConfig) error {
+	if id := a.processID(); id != "" {
+		rescue.TagSessions(c, id)
+	}
+	return nil
 }
 
 // Close ends the connections.

@@ -31,6 +31,9 @@ type RunOpts struct {
 // never is how long River's own rescuer waits: rescue owns recovery, and knows better who is alive.
 const never = 10 * 365 * 24 * time.Hour
 
+// dropTimeout is how long a client whose jobs are dropped is waited for before the next one begins.
+const dropTimeout = 5 * time.Second
+
 // fetchCooldown is how far apart two fetches of a queue are at least, and two wake-ups by one client.
 const fetchCooldown = time.Millisecond
 
@@ -58,24 +61,36 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	} else if !done {
 		a.logger.InfoContext(ctx, "workers with another configuration are alive; it stays applied until: tidemill migrate up")
 	}
-	for started := false; ; started = true {
-		err := a.runAs(ctx, queues, watch)
+	a.checkConns(ctx, queues)
+	return a.live(ctx, queues, watch)
+}
+
+// live works under one process id after the other until ctx ends. Once it has begun to work nothing else ends it: a
+// database that is away, read-only or does not let anybody in may be another one tomorrow, and a worker that gave up would be
+// missed only then. What makes the first start fail is returned.
+func (a *App) live(ctx context.Context, queues map[string]int, watch *watch) error {
+	const leastPause, mostPause = time.Second, 10 * time.Second
+	started, pause := false, leastPause
+	for {
+		began, err := a.runAs(ctx, queues, watch)
+		started = started || began
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case !started:
+			return err
 		case errors.Is(err, rescue.ErrFenced), errors.Is(err, rescue.ErrSilent):
 			watch.restarted(err)
 			a.logger.WarnContext(ctx, "starting again under a new process id", "reason", err)
-		case started && batch.Classify(err) == batch.Transient:
-			// A process that was fenced because it had lost the database must not give up because it still has.
-			a.logger.WarnContext(ctx, "the database is away; trying again", "error", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		default:
-			return err
+			pause = leastPause
+			continue
 		}
+		a.logger.WarnContext(ctx, "the worker could not start again; trying until it can", "error", err, "again_in", pause.String())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, mostPause)
 	}
 }
 
@@ -98,74 +113,131 @@ func (a *App) queues(opts *RunOpts) (map[string]int, error) {
 	return some, nil
 }
 
-// runAs works under one process id until ctx ends or the id is fenced.
-func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) error {
+// runAs works under one process id until ctx ends or the id is fenced. It reports whether it began to work.
+func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (began bool, err error) {
 	poolConfig, err := a.poolConfig()
 	if err != nil {
-		return err
+		return false, err
 	}
+	var pools lifePools
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
 		Replaces: a.processID(), OnMoved: watch.moved, OnFenced: watch.fenced,
+		// The sessions of the pools may still be with a server that was the primary.
+		OnReconnect: func() { pools.reset(); a.Pool.Reset() },
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer a.leave(ctx, process)
+	lost := false
+	defer func() { a.leave(ctx, process, lost) }()
 	id := process.ID()
 	a.process.Store(&id) // kept when it ends, for the next life to replace
 	a.Pool.Reset()       // its sessions take the new name as they are made anew
 	process.Tag(poolConfig.ConnConfig)
-	poolConfig.MaxConns = max(poolConfig.MaxConns, 16)
-
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
+	if err := pools.open(ctx, a.workPool(poolConfig, workersOf(queues)), a.controlPool(poolConfig, len(queues))); err != nil {
+		return false, err
 	}
-	// A connection stuck in a job that ignores its context must not hold the process.
-	defer func() { go pool.Close() }()
-	watch.metrics.SetPool("work", pool)
+	defer pools.close()
+	watch.metrics.SetPool("work", pools.work)
+	watch.metrics.SetPool("control", pools.control)
 
-	engine := batch.New(batch.Opts{Pool: pool, Schema: a.schema, Logger: a.logger})
-	client, err := a.workingClient(pool, process, queues, watch.metrics, engine)
+	// It beats from the beginning to the end, also while the client starts and while its jobs drain.
+	beating, stopBeat := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- process.Run(beating) }()
+	defer func() { stopBeat(); <-ended }()
+
+	engine := batch.New(batch.Opts{Pool: pools.work, Schema: a.schema, Logger: a.logger})
+	client, err := a.workingClient(pools.control, process, queues, watch.metrics, engine)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start working: %w", err)
+	starting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), startTimeout, errors.New("the database did not answer in time"))
+	defer cancel()
+	if err := startClient(starting, client); err != nil {
+		return false, fmt.Errorf("start working: %w", err)
 	}
 	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
 
-	sweeping, stopSweep := context.WithCancel(ctx)
-	var sweep sync.WaitGroup
-	sweep.Go(func() { a.sweeper(poolConfig.ConnConfig, watch.swept).Run(sweeping) })
-	sweep.Go(func() { a.expire(sweeping) })
-	sweep.Go(func() { a.scheduler(poolConfig.ConnConfig, watch).Run(sweeping) })
-	defer sweep.Wait()
-	defer stopSweep()
-
-	beating, stopBeat := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBeat()
-	ended := make(chan error, 1)
-	go func() { ended <- process.Run(beating) }()
-	fenced := false
+	upkeep := a.upkeep(ctx, poolConfig.ConnConfig, watch)
+	defer upkeep()
 	select {
 	case <-ctx.Done():
-		err = nil
-	case err = <-ended:
-		fenced = true
-	}
-	if !fenced {
 		watch.drain()
+	case err = <-ended:
+		ended <- err // for the deferred wait
+		lost = true
 	}
-	a.stop(ctx, client, engine, process, fenced)
-	stopBeat()
-	if !fenced {
-		// The beat goes on while the jobs drain, and ends before the registration does.
-		<-ended
+	a.stop(ctx, client, engine, process, pools.control, lost)
+	return true, err
+}
+
+// upkeep runs what goes on beside the jobs, until the function that it returns is called.
+func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, watch *watch) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { a.sweeper(conn, watch.swept).Run(ctx) })
+	wait.Go(func() { a.expire(ctx) })
+	wait.Go(func() { a.scheduler(conn, watch).Run(ctx) })
+	return func() { cancel(); wait.Wait() }
+}
+
+// startTimeout bounds how long River may take to start; it has no bound of its own.
+const startTimeout = 30 * time.Second
+
+// startClient gives up on a start that takes too long. The client works under a context that does not end: jobs are
+// drained, not dropped.
+func startClient(ctx context.Context, client *river.Client[pgx.Tx]) error {
+	started := make(chan error, 1)
+	go func() { started <- client.Start(context.WithoutCancel(ctx)) }()
+	select {
+	case err := <-started:
+		return err
+	case <-ctx.Done():
+		go func() { // whatever it still starts must not stay
+			if <-started == nil {
+				_ = client.StopAndCancel(context.WithoutCancel(ctx))
+			}
+		}()
+		return context.Cause(ctx)
 	}
-	return err
+}
+
+// lifePools are the connections of one process id.
+type lifePools struct {
+	mu            sync.Mutex // the first beats may find that they are not there yet
+	work, control *pgxpool.Pool
+}
+
+func (p *lifePools) open(ctx context.Context, work, control *pgxpool.Config) (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.work, err = pgxpool.NewWithConfig(ctx, work); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if p.control, err = pgxpool.NewWithConfig(ctx, control); err != nil {
+		p.work.Close()
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+func (p *lifePools) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, pool := range []*pgxpool.Pool{p.work, p.control} {
+		if pool != nil {
+			pool.Reset()
+		}
+	}
+}
+
+// close does not wait: a connection stuck in a job that ignores its context must not hold the process.
+func (p *lifePools) close() {
+	go p.work.Close()
+	go p.control.Close()
 }
 
 // processID is the present or the last id of this process, or "".
@@ -176,29 +248,35 @@ func (a *App) processID() string {
 	return ""
 }
 
-// leave ends a registration; what the client could not finish goes back to its queue.
-func (a *App) leave(ctx context.Context, process *rescue.Process) {
+// leave ends a registration; what the client could not finish goes back to its queue. One that is lost is ended by the next,
+// which does not wait for a database that may be away.
+func (a *App) leave(ctx context.Context, process *rescue.Process, lost bool) {
+	defer a.logger.InfoContext(ctx, "worker stopped", "process", process.ID())
+	if lost {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := process.Close(ctx); err != nil {
 		a.logger.WarnContext(ctx, "end the process's registration", "process", process.ID(), "error", err)
 	}
-	a.logger.InfoContext(ctx, "worker stopped", "process", process.ID())
 }
 
-// stop drains the client, or, if the process is fenced and may not write any more, drops its jobs at once.
-func (a *App) stop(ctx context.Context, client *river.Client[pgx.Tx], engine *batch.Engine, process *rescue.Process, fenced bool) {
+// stop drains the client, or, if the process is lost and may not write any more, drops its jobs at once.
+func (a *App) stop(
+	ctx context.Context, client *river.Client[pgx.Tx], engine *batch.Engine, process *rescue.Process, control *pgxpool.Pool, lost bool,
+) {
 	ctx = context.WithoutCancel(ctx)
 	engine.Drain()
-	if fenced {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	if lost {
+		ctx, cancel := context.WithTimeout(ctx, dropTimeout)
 		defer cancel()
 		if err := client.StopAndCancel(ctx); err != nil {
-			a.logger.WarnContext(ctx, "the fenced client did not stop in time; its jobs can write nothing any more", "error", err)
+			a.logger.WarnContext(ctx, "the lost client did not stop in time; its jobs can write nothing any more", "error", err)
 		}
 		return
 	}
-	if err := process.Draining(ctx, a.Pool); err != nil {
+	if err := process.Draining(ctx, control); err != nil {
 		a.logger.WarnContext(ctx, "say that the process drains", "error", err)
 	}
 	// SoftStopTimeout cancels what still runs; this bound is for jobs that ignore even that.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -23,6 +24,7 @@ type watch struct {
 	health  *metrics.Health
 	metrics *metrics.Metrics
 
+	probes    *pgxpool.Pool
 	report    func() // on the whole cluster, until close
 	startOnce sync.Once
 	startedCh chan struct{}
@@ -51,14 +53,21 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{health: &metrics.Health{}, metrics: m, startedCh: make(chan struct{})}
-	w.health.Add("migrations", metrics.CheckMigrations(a.Pool, a.schema))
+	probes, err := a.probePool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{health: &metrics.Health{}, metrics: m, probes: probes, startedCh: make(chan struct{})}
+	w.health.Add("migrations", metrics.CheckMigrations(probes, a.schema))
 	w.health.Add("client", metrics.CheckStarted(w.startedCh))
-	w.health.Add("database", metrics.CheckDatabase(a.Pool))
+	w.health.Add("database", metrics.CheckDatabase(probes))
 
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if listen := a.Config.Metrics.Listen; listen != "" {
 		listener, err := net.Listen("tcp", listen)
+		if err != nil {
+			probes.Close()
+		}
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fmt.Errorf(`metrics.listen: %s is in use, perhaps by another worker on this machine; give each its own address, or "" for none`, listen)
 		}
@@ -144,4 +153,16 @@ func (a *App) sessionName() string {
 func (w *watch) close() {
 	w.cancel()
 	w.wait.Wait()
+	w.probes.Close()
+}
+
+// probePool is for the probes: a worker whose jobs have all connections is busy, not ill.
+func (a *App) probePool(ctx context.Context) (*pgxpool.Pool, error) {
+	config, err := a.poolConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 2
+	config.BeforeConnect = a.nameSession
+	return pgxpool.NewWithConfig(ctx, config)
 }

@@ -75,7 +75,7 @@ jobs:
 	waitShown(t, metrics, `tidemill_schedule_ticks_total{outcome="caught_up",schedule="stay"} 1`)
 	waitShown(t, metrics, `tidemill_schedule_failures_total{schedule="stay"} 0`)
 	waitShown(t, metrics, `tidemill_schedule_lateness_seconds_count 1`)
-	waitShown(t, metrics, `tidemill_pool_connections_max{pool="work"} 16`)
+	waitShown(t, metrics, `tidemill_pool_connections_max{pool="work"} 43`)
 	waitShown(t, metrics, `tidemill_pool_connections{pool="app",state="idle"}`)
 	waitShown(t, metrics, `tidemill_metrics_reporter 1`)
 	waitShown(t, metrics, `tidemill_process_draining 0`)

@@ -62,7 +62,7 @@ func (r *Run) Chunk(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if Classify(err) != Transient || (!connectionLost(err) && try > chunkRetries) {
+		if !passing(err) || (!connectionLost(err) && try > chunkRetries) {
 			return err
 		}
 		r.engine.opts.Logger.WarnContext(ctx, "chunk will be repeated", "run", r.ID(), "seq", r.seq, "try", try, "error", err)
@@ -85,7 +85,11 @@ func (r *Run) try(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) (
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return r.tryOn(ctx, conn, tx, fn)
+	err = r.tryOn(ctx, conn, tx, fn)
+	if sqlState(err) == readOnly {
+		_ = conn.Conn().Close(ctx) // the next one may lead to the server that has taken its place
+	}
+	return err
 }
 
 // tryOn ends the transaction in any case.
@@ -210,7 +214,7 @@ func (r *Run) landed(ctx context.Context) (bool, error) {
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return false, ErrLeaseLost
-		case err != nil && ctx.Err() == nil && Classify(err) == Transient:
+		case err != nil && ctx.Err() == nil && passing(err):
 			select {
 			case <-time.After(500 * time.Millisecond):
 			case <-ctx.Done():
@@ -232,12 +236,21 @@ func (r *Run) committed(step Step, u *update) {
 	r.final = step.Finish != nil
 }
 
+// readOnly is the SQLSTATE of a server that was the primary when the connection was made. A chunk's own transaction is
+// never read-only.
+const readOnly = "25006"
+
+// passing reports whether the same chunk may be written another time.
+func passing(err error) bool { return Classify(err) == Transient || sqlState(err) == readOnly }
+
 // connectionLost tells an outage, which ends some day, from a conflict, which may not.
 func connectionLost(err error) bool {
-	if Classify(err) != Transient {
+	if !passing(err) {
 		return false
 	}
 	switch code := sqlState(err); {
+	case code == readOnly:
+		return true
 	case code == "":
 		return true
 	default:

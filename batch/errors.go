@@ -26,12 +26,13 @@ func Classify(err error) Class {
 	if errors.As(err, &pg) {
 		return classifyCode(pg.Code)
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return Other
-	}
+	// A connection that could not be made in time, or that did not answer in time, is away, whoever set the time: it may be a
+	// timeout of the connection's own. Whether the caller's context has ended the caller knows.
 	var connect *pgconn.ConnectError
 	var network *net.OpError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return Other
 	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return Transient

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -27,6 +29,10 @@ func TestClassify(t *testing.T) {
 		{pg("42703"), Config, false}, {pg("28P01"), Config, false}, {pg("3D000"), Config, false},
 		{pg("57014"), Other, false}, {pg("TM001"), Other, false}, {pg("P0001"), Other, false}, {pg("XX000"), Other, false},
 		{fmt.Errorf("read: %w", io.ErrUnexpectedEOF), Transient, true},
+		// With connect_timeout, or a dead network, the end of the time is the connection's own.
+		{fmt.Errorf("connect: %w", dialError(t)), Transient, true},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, Transient, true},
+		{context.DeadlineExceeded, Other, false}, {pg("25006"), Other, true},
 		{context.Canceled, Other, false}, {errors.New("no such thing"), Other, false},
 	}
 	for _, tt := range tests {
@@ -37,6 +43,26 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%v: connection lost = %v", tt.err, got)
 		}
 	}
+}
+
+// dialError is what a server that never answers ends in.
+func dialError(t *testing.T) error {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	config, err := pgconn.ParseConfig("postgres://x@" + listener.Addr().String() + "/x?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnectTimeout = 100 * time.Millisecond
+	_, err = pgconn.ConnectConfig(t.Context(), config)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%v is no timeout", err)
+	}
+	return err
 }
 
 func TestCountersBalance(t *testing.T) {

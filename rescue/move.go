@@ -18,14 +18,20 @@ const never = 1 << 30
 // their place in the queue. One whose cancellation was asked for is cancelled. One that is moved for the giveUp-th time in
 // a row, with no chunk, no error and no other attempt between, is discarded: it may well be what kills its processes.
 //
+// A job that has ended, and whose end waits to be stored, stays: it must not run again.
+//
 // which selects the jobs from river_job j; its parameters begin at $3.
 func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, which string, args ...any) (int, error) {
 	rows, err := conn.Query(ctx, p.sql(`
 		WITH stuck AS (
-			SELECT j.id, j.queue, j.metadata ? 'cancel_attempted_at' AS cancelled, j.metadata->'tidemill_rescue' AS last,
+			SELECT j.id, j.queue, j.metadata ? 'cancel_attempted_at' OR EXISTS (SELECT FROM {tidemill}.run_intent i
+			           WHERE i.run = j.id AND i.intent = 'cancel' AND i.at >= j.attempted_at) AS cancelled,
+			       j.metadata->'tidemill_rescue' AS last,
 			       jsonb_build_object('attempt', j.attempt, 'errors', coalesce(array_length(j.errors, 1), 0),
 			           'seq', (SELECT r.seq FROM {tidemill}.run r WHERE r.id = j.id)) AS place
-			  FROM {river}.river_job j WHERE j.state = 'running' AND `+which+` FOR UPDATE OF j SKIP LOCKED),
+			  FROM {river}.river_job j WHERE j.state = 'running' AND `+which+`
+			   AND NOT EXISTS (SELECT FROM {tidemill}.job_end e WHERE e.job = j.id AND e.attempt = j.attempt AND e.attempted_at = j.attempted_at)
+			   FOR UPDATE OF j SKIP LOCKED),
 		judged AS (
 			SELECT id, queue, cancelled, place, CASE WHEN last - 'times' = place THEN (last->>'times')::int ELSE 0 END + 1 AS times FROM stuck),
 		moved AS (

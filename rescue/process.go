@@ -36,17 +36,17 @@ type Opts struct {
 	Config  string
 	Queues  map[string]int
 
-	// Beat is how often the process says that it lives; default 2 s.
+	// Beat is how often the process says that it lives; default 1 s.
 	Beat time.Duration
 	// Sweep is how often it looks at the others; default 1 s.
 	Sweep time.Duration
 	// DeadAfter is how long another's beat may stand still before it is taken for dead; default 20 s.
 	DeadAfter time.Duration
-	// SilentAfter is how long the process may fail to beat before Run returns ErrSilent; default 15 s, less than DeadAfter,
-	// so that it stops its own jobs before others take them.
+	// SilentAfter is how long after the last beat that got through the process ends its own jobs, and Run returns ErrSilent;
+	// default 4.5 s. It must be less than DeadAfterLostSession by more than the jobs take to end, or they run twice at once.
 	SilentAfter time.Duration
 	// OrphanAfter is how long a job must have been running here by the database's word only, before it is given back;
-	// default 30 s. It leaves River's completer time to write what has ended.
+	// default 30 s.
 	OrphanAfter time.Duration
 	// GiveUpAfter is the number of rescues in a row, without progress in between, after which a job is discarded instead
 	// of given back; default 5.
@@ -54,12 +54,15 @@ type Opts struct {
 	// Replaces is the id under which this process was registered before. It is fenced at once, so that what ran under it
 	// need not be found dead.
 	Replaces string
-	// DeadAfterLostLock is as DeadAfter for a process whose lock session has ended, as it does when a process is killed;
-	// default 5 s.
-	DeadAfterLostLock time.Duration
+	// DeadAfterLostSession is as DeadAfter for a process whose session has ended, as it does when a process is killed or cut off;
+	// default 7.5 s.
+	DeadAfterLostSession time.Duration
 
 	// OnMoved, if set, is told of jobs that were moved. It must not block.
 	OnMoved func(Moved)
+	// OnReconnect, if set, is told when beats go through another session than before: the server may be another one, and
+	// other sessions may still be with the old one. It must not block.
+	OnReconnect func()
 	// OnFenced, if set, is told of each other process that this one has declared dead, by its id. It must not block.
 	OnFenced func(id string)
 }
@@ -84,14 +87,15 @@ var ErrSilent = errors.New("this process could not reach the database; others ma
 type Process struct {
 	river.PluginDefaults
 
-	id      string
-	opts    Opts
-	working working
+	id         string
+	opts       Opts
+	jobs       *jobs
+	registered time.Time
 
-	beatConn *pgx.Conn
-	// lockSince is when the present lock session began, in UnixNano; a sweeper that lost its own lock must not
-	// conclude anything from the loss of another's.
-	lockSince atomic.Int64
+	session *session // that beats; nil while there is none
+	// sessionSince is when it began, in UnixNano: a sweeper that lost its own must not conclude anything from the loss of
+	// another's.
+	sessionSince atomic.Int64
 }
 
 var (
@@ -106,37 +110,50 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	}
 	opts.Schema = opts.Schema.Defaults()
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	opts.Beat = cmp.Or(opts.Beat, 2*time.Second)
+	opts.Beat = cmp.Or(opts.Beat, time.Second)
 	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
 	opts.DeadAfter = cmp.Or(opts.DeadAfter, 20*time.Second)
 	opts.GiveUpAfter = cmp.Or(opts.GiveUpAfter, 5)
 	opts.OrphanAfter = cmp.Or(opts.OrphanAfter, 30*time.Second)
-	opts.SilentAfter = cmp.Or(opts.SilentAfter, 15*time.Second)
-	opts.DeadAfterLostLock = cmp.Or(opts.DeadAfterLostLock, 5*time.Second)
+	opts.SilentAfter = cmp.Or(opts.SilentAfter, 4500*time.Millisecond)
+	opts.DeadAfterLostSession = cmp.Or(opts.DeadAfterLostSession, 7500*time.Millisecond)
 
-	p := &Process{id: newID(), opts: opts, working: working{jobs: map[int64]int{}}}
-	if err := p.connect(ctx); err != nil {
+	p := &Process{id: newID(), opts: opts, jobs: newJobs()}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	if err := p.register(ctx); err != nil {
+		p.session.close(ctx)
 		return nil, err
-	}
-	queues, err := json.Marshal(opts.Queues)
-	if err != nil {
-		return nil, err
-	}
-	host, _ := os.Hostname()
-	if opts.Replaces != "" {
-		_, err = p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = now() WHERE id = $1 AND fenced_at IS NULL`), opts.Replaces)
-		if err != nil {
-			_ = p.beatConn.Close(context.WithoutCancel(ctx))
-			return nil, fmt.Errorf("fence the former process id %s: %w", opts.Replaces, err)
-		}
-	}
-	_, err = p.beatConn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)`),
-		p.id, host, os.Getpid(), opts.Version, queues, opts.Config)
-	if err != nil {
-		_ = p.beatConn.Close(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("register the process: %w", err)
 	}
 	return p, nil
+}
+
+// registerTimeout bounds Register: a server that does not answer may be asked again, perhaps under another address.
+const registerTimeout = 15 * time.Second
+
+func (p *Process) register(ctx context.Context) (err error) {
+	if p.session, err = p.connect(ctx); err != nil {
+		return err
+	}
+	p.sessionSince.Store(p.session.since.UnixNano())
+	queues, err := json.Marshal(p.opts.Queues)
+	if err != nil {
+		return err
+	}
+	host, _ := os.Hostname()
+	if p.opts.Replaces != "" {
+		_, err = p.session.conn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = now() WHERE id = $1 AND fenced_at IS NULL`), p.opts.Replaces)
+		if err != nil {
+			return fmt.Errorf("fence the former process id %s: %w", p.opts.Replaces, err)
+		}
+	}
+	p.registered = time.Now()
+	_, err = p.session.conn.Exec(ctx, p.sql(`INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)`),
+		p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config)
+	if err != nil {
+		return fmt.Errorf("register the process: %w", err)
+	}
+	return nil
 }
 
 // newID keeps to what fits, with a prefix, into an application_name of 63 bytes.
@@ -174,26 +191,6 @@ func TagSessions(config *pgx.ConnConfig, id string) {
 // SessionName is the application_name of the sessions that end with the process of that id.
 func SessionName(id string) string { return "tidemill:" + id }
 
-const lockKey = `hashtextextended('tidemill process ' || $1, 0)`
-
-// connect opens the session that beats and holds the process's lock. The server gives the lock up when the session ends,
-// which for a killed process is at once.
-func (p *Process) connect(ctx context.Context) error {
-	config := p.opts.Conn.Copy()
-	TagSessions(config, p.id)
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	if _, err := conn.Exec(ctx, "SELECT pg_try_advisory_lock_shared("+lockKey+")", p.id); err != nil {
-		_ = conn.Close(context.WithoutCancel(ctx))
-		return fmt.Errorf("take the process lock: %w", err)
-	}
-	p.beatConn = conn
-	p.lockSince.Store(time.Now().UnixNano())
-	return nil
-}
-
 // Run beats and watches the others until ctx ends (nil), this process is found fenced (ErrFenced) or cannot beat any more
 // (ErrSilent).
 func (p *Process) Run(ctx context.Context) error {
@@ -210,81 +207,39 @@ func (p *Process) Run(ctx context.Context) error {
 	return err
 }
 
-func (p *Process) beatLoop(ctx context.Context) error {
-	tick := time.NewTicker(p.opts.Beat)
-	defer tick.Stop()
-	// The others count from the beat itself, which is no earlier than its beginning here.
-	last := time.Now()
-	for {
-		began, silentAt := time.Now(), last.Add(p.opts.SilentAfter)
-		err := p.beat(ctx, silentAt)
-		switch {
-		case err == nil:
-			last = began
-		case errors.Is(err, ErrFenced):
-			return err
-		case ctx.Err() != nil:
-			return nil
-		case !time.Now().Before(silentAt):
-			return fmt.Errorf("%w: %w", ErrSilent, err)
-		default:
-			p.opts.Logger.WarnContext(ctx, "beat", "process", p.id, "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-time.After(time.Until(last.Add(p.opts.SilentAfter))): // the last try is cut short, not late
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (p *Process) beat(ctx context.Context, silentAt time.Time) error {
-	const patience, least = 5 * time.Second, 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, max(least, min(patience, time.Until(silentAt))))
-	defer cancel()
-	if p.beatConn.IsClosed() {
-		if err := p.connect(ctx); err != nil {
-			return err
-		}
-	}
-	tag, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET beat_at = clock_timestamp() WHERE id = $1 AND fenced_at IS NULL`), p.id)
-	if err != nil {
-		return err
-	}
-	if tag.RowsAffected() == 0 {
-		return ErrFenced
-	}
-	return nil
-}
-
 // Draining tells the others, and people, that the process takes no new jobs.
 func (p *Process) Draining(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET draining = true WHERE id = $1`), p.id)
 	return err
 }
 
-// Close ends the registration after the River client has stopped. What the client still left running goes back to its
-// queue, as after a death.
+// Close ends the registration after the River client has stopped and Run has returned. What the client still left running
+// goes back to its queue, as after a death; what has ended and could not be stored yet is left to the others to store.
 func (p *Process) Close(ctx context.Context) error {
-	defer func() { _ = p.beatConn.Close(context.WithoutCancel(ctx)) }()
-	if p.beatConn.IsClosed() {
-		if err := p.connect(ctx); err != nil {
-			return err
-		}
-	}
-	if _, err := p.beatConn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = coalesce(fenced_at, now()) WHERE id = $1`), p.id); err != nil {
-		return fmt.Errorf("end the process %s: %w", p.id, err)
-	}
-	if _, err := p.moveJobs(ctx, p.beatConn, never, ofFenced); err != nil {
-		return fmt.Errorf("end the process %s: %w", p.id, err)
-	}
-	_, err := p.beatConn.Exec(ctx, p.sql(`DELETE FROM {tidemill}.process p WHERE id = $1 AND NOT EXISTS (SELECT FROM {river}.river_job j
-		WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = p.id)`), p.id)
-	if err != nil {
+	if err := p.end(ctx); err != nil {
 		return fmt.Errorf("end the process %s: %w", p.id, err)
 	}
 	return nil
+}
+
+func (p *Process) end(ctx context.Context) error {
+	s, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close(ctx)
+	if _, err := s.conn.Exec(ctx, p.sql(`UPDATE {tidemill}.process SET fenced_at = coalesce(fenced_at, now()) WHERE id = $1`), p.id); err != nil {
+		return err
+	}
+	if err := p.settle(ctx, s.conn); err != nil {
+		return err
+	}
+	if _, err := p.moveJobs(ctx, s.conn, never, ofFenced); err != nil {
+		return err
+	}
+	_, err = s.conn.Exec(ctx, p.sql(`DELETE FROM {tidemill}.process p WHERE id = $1 AND NOT EXISTS (SELECT FROM {river}.river_job j
+		WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = p.id)`), p.id)
+	return err
 }
 
 func (p *Process) sql(query string) string { return p.opts.Schema.SQL(query) }

@@ -71,7 +71,7 @@ func (b *bundle) quick(t *testing.T) rescue.Opts {
 	}
 	return rescue.Opts{
 		Conn: config, Logger: slog.New(slog.DiscardHandler), Queues: map[string]int{"default": 5}, Version: "test",
-		Beat: 50 * time.Millisecond, Sweep: 50 * time.Millisecond, DeadAfter: 600 * time.Millisecond, DeadAfterLostLock: 300 * time.Millisecond,
+		Beat: 50 * time.Millisecond, Sweep: 50 * time.Millisecond, DeadAfter: 600 * time.Millisecond, DeadAfterLostSession: 300 * time.Millisecond,
 	}
 }
 

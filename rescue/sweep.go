@@ -15,9 +15,9 @@ const maxGap = 7 * time.Second
 // sighting is what this process has seen of another by its own clock: only its own successful sweeps count, so that a
 // database that was away for a minute kills nobody.
 type sighting struct {
-	beat     time.Time // as written by the other; compared for equality only
-	still    time.Time // since when, on our clock, beat has not moved
-	lockless time.Time // since when its lock session is missing; zero while it is there
+	beat   time.Time // as written by the other; compared for equality only
+	still  time.Time // since when, on our clock, beat has not moved
+	cutOff time.Time // since when its session is missing; zero while it is there
 }
 
 type watcher struct {
@@ -29,7 +29,8 @@ type peer struct {
 	id     string
 	beat   time.Time
 	fenced bool
-	locked bool
+	// connected: the session that beats is there.
+	connected bool
 }
 
 func (p *Process) sweepLoop(ctx context.Context) {
@@ -54,8 +55,11 @@ func (p *Process) sweepLoop(ctx context.Context) {
 	}
 }
 
+// sweepTimeout bounds a sweep: on a connection that does not answer any more no death would be found.
+const sweepTimeout = 10 * time.Second
+
 func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orphans) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	if *conn == nil || (*conn).IsClosed() {
 		config := p.opts.Conn.Copy()
@@ -66,11 +70,16 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orp
 		}
 		*conn = c
 	}
-	peers, err := p.peers(ctx, *conn)
+	seen, err := p.look(ctx, *conn)
 	if err != nil {
 		return err
 	}
-	dead := w.judge(peers, time.Now(), time.Unix(0, p.lockSince.Load()), p.opts)
+	if seen.cancels {
+		if err := p.followCancels(ctx, *conn); err != nil {
+			return err
+		}
+	}
+	dead := w.judge(seen.peers, time.Now(), time.Unix(0, p.sessionSince.Load()), p.opts)
 	fenced := false
 	for _, peer := range dead {
 		ok, err := p.fence(ctx, *conn, peer)
@@ -79,40 +88,97 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orp
 		}
 		fenced = fenced || ok
 	}
-	for _, peer := range peers {
+	for _, peer := range seen.peers {
 		fenced = fenced || peer.fenced
 	}
 	if fenced {
 		if err := p.clean(ctx, *conn); err != nil {
 			return err
 		}
+	} else if seen.ends {
+		if err := p.settle(ctx, *conn); err != nil {
+			return err
+		}
 	}
 	return p.adoptOrphans(ctx, *conn, o, time.Now())
 }
 
-func (p *Process) peers(ctx context.Context, conn *pgx.Conn) ([]peer, error) {
+// view is what a sweep finds.
+type view struct {
+	peers   []peer
+	ends    bool // whether ends of jobs wait to be stored
+	cancels bool // whether running jobs are to be cancelled
+}
+
+func (p *Process) look(ctx context.Context, conn *pgx.Conn) (*view, error) {
+	found := &view{}
 	rows, err := conn.Query(ctx, p.sql(`
 		SELECT p.id, p.beat_at, p.fenced_at IS NOT NULL,
-		       EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-		                WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-		                  AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended('tidemill process ' || p.id, 0))
-		  FROM {tidemill}.process p WHERE p.id <> $1`), p.id)
+		       EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.session_pid AND a.application_name = 'tidemill:' || p.id
+		                AND coalesce(a.backend_start = p.session_since, true)),
+		       EXISTS (SELECT FROM {tidemill}.job_end), EXISTS (SELECT FROM {tidemill}.run_intent WHERE intent = 'cancel')
+		  FROM {tidemill}.process p`))
 	if err != nil {
 		return nil, fmt.Errorf("look at the processes: %w", err)
 	}
-	peers, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (peer, error) {
-		var x peer
-		err := row.Scan(&x.id, &x.beat, &x.fenced, &x.locked)
-		return x, err
+	var x peer
+	_, err = pgx.ForEachRow(rows, []any{&x.id, &x.beat, &x.fenced, &x.connected, &found.ends, &found.cancels}, func() error {
+		if x.id != p.id {
+			found.peers = append(found.peers, x)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look at the processes: %w", err)
 	}
-	return peers, nil
+	return found, nil
+}
+
+// settle stores the ends of jobs that could not be stored when the jobs ended, whosever they are.
+func (p *Process) settle(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, p.sql(`SELECT job, tries, problem FROM {tidemill}.settle_ends()`))
+	if err != nil {
+		return fmt.Errorf("store how jobs ended: %w", err)
+	}
+	var job, tries int64
+	var problem string
+	_, err = pgx.ForEachRow(rows, []any{&job, &tries, &problem}, func() error {
+		if tries%60 == 0 { // once a minute
+			p.opts.Logger.WarnContext(ctx, "how a job ended cannot be stored yet; until then it shows as running and is not run again",
+				"job_id", job, "tries", tries, "reason", problem)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store how jobs ended: %w", err)
+	}
+	return nil
+}
+
+// followCancels ends the jobs of this process that somebody has asked to cancel, unless a notification has already, and
+// those that have stopped running before anybody followed.
+func (p *Process) followCancels(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, p.sql(`
+		SELECT i.run FROM {tidemill}.run_intent i JOIN {river}.river_job j ON j.id = i.run
+		 WHERE i.intent = 'cancel' AND i.run = ANY ($1) AND j.state = 'running' AND i.at >= j.attempted_at`), p.jobs.ids())
+	if err != nil {
+		return fmt.Errorf("look for cancelled jobs: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("look for cancelled jobs: %w", err)
+	}
+	for _, id := range ids {
+		p.jobs.cancel(id, errCancelled)
+	}
+	if _, err := conn.Exec(ctx, p.sql(`SELECT {tidemill}.settle_cancels()`)); err != nil {
+		return fmt.Errorf("cancel jobs: %w", err)
+	}
+	return nil
 }
 
 // judge takes one look at the others and returns those found dead.
-func (w *watcher) judge(peers []peer, now, ownLockSince time.Time, opts Opts) []peer {
+func (w *watcher) judge(peers []peer, now, ownSince time.Time, opts Opts) []peer {
 	if now.Sub(w.last) > maxGap {
 		clear(w.seen)
 	}
@@ -131,15 +197,15 @@ func (w *watcher) judge(peers []peer, now, ownLockSince time.Time, opts Opts) []
 			w.seen[peer.id] = s
 		}
 		switch {
-		case peer.locked:
-			s.lockless = time.Time{}
-		case s.lockless.IsZero():
-			s.lockless = now
+		case peer.connected:
+			s.cutOff = time.Time{}
+		case s.cutOff.IsZero():
+			s.cutOff = now
 		}
-		// A restarted database ends every lock session, ours too; that says nothing about the others.
-		lostLock := !s.lockless.IsZero() && ownLockSince.Before(s.lockless) && now.Sub(s.lockless) >= opts.DeadAfterLostLock
+		// A restarted database ends every session, ours too; that says nothing about the others.
+		lostSession := !s.cutOff.IsZero() && ownSince.Before(s.cutOff) && now.Sub(s.cutOff) >= opts.DeadAfterLostSession
 		still := now.Sub(s.still)
-		if still >= opts.DeadAfter || lostLock && still >= opts.DeadAfterLostLock {
+		if still >= opts.DeadAfter || lostSession && still >= opts.DeadAfterLostSession {
 			dead = append(dead, peer)
 		}
 	}
@@ -171,6 +237,10 @@ func (p *Process) fence(ctx context.Context, conn *pgx.Conn, dead peer) (bool, e
 // locked at the moment, and a reconnecting client can open new sessions.
 func (p *Process) clean(ctx context.Context, conn *pgx.Conn) error {
 	if err := p.endSessions(ctx, conn); err != nil {
+		return err
+	}
+	// Nobody of the dead can add to these any more.
+	if err := p.settle(ctx, conn); err != nil {
 		return err
 	}
 	moved, err := p.moveJobs(ctx, conn, p.opts.GiveUpAfter, ofFenced)

@@ -19,11 +19,11 @@ const KindCommand = "tidemill.command"
 
 const (
 	commandGrace = 10 * time.Second
-	// commandStopGrace is short because a process that has lost its database stops its own jobs only 5 s before others
-	// may have them (rescue: SilentAfter, DeadAfter), and a command should not run twice at once.
+	// commandStopGrace is short because a worker that is told to end has little time. One that has lost its database has
+	// less: the end of its jobs' contexts says how much (rescue: SilentAfter).
 	commandStopGrace = 4 * time.Second
-	// commandOrphanGrace is shorter than the 5 s after which others have the jobs of a killed process (rescue:
-	// DeadAfterLostLock).
+	// commandOrphanGrace is shorter than the 7.5 s after which others have the jobs of a killed process (rescue:
+	// DeadAfterLostSession).
 	commandOrphanGrace = 3 * time.Second
 	// commandMargin is what River waits beyond the timeout of a definition: the grace, and the end of what a command
 	// leaves behind.

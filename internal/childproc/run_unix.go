@@ -201,13 +201,23 @@ func (p *process) waitGone(ctx context.Context, d time.Duration) bool {
 			exited = nil
 		case <-stopped:
 			stopped = nil
-			if sooner := time.Now().Add(cmp.Or(p.c.StopGrace, 4*time.Second)); sooner.Before(deadline) {
+			if sooner := time.Now().Add(p.stopGrace(ctx)); sooner.Before(deadline) {
 				deadline = sooner
 			}
 		case <-time.After(min(pause, time.Until(deadline))):
 		}
 	}
 	return true
+}
+
+// stopGrace is shorter when whoever ended ctx says that it must be.
+func (p *process) stopGrace(ctx context.Context) time.Duration {
+	grace := cmp.Or(p.c.StopGrace, 4*time.Second)
+	var hurry interface{ StopWithin() time.Duration }
+	if errors.As(context.Cause(ctx), &hurry) {
+		return min(grace, hurry.StopWithin())
+	}
+	return grace
 }
 
 // gone tells whether nothing of the group is left.

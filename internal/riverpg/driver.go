@@ -3,17 +3,24 @@ package riverpg
 import (
 	"cmp"
 	"context"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/tidemill/tidemill/migrations"
 )
 
 // Opts configures New. Only Pool is required.
 type Opts struct {
 	// Pool is what River's statements run on. A worker's jobs must not take its connections; give them another pool.
 	Pool *pgxpool.Pool
+	// Schema says where the tables are; default tidemill.
+	Schema migrations.Schema
+	// Logger; default slog.Default().
+	Logger *slog.Logger
 	// Notify says whether inserts wake workers at once. River's PollOnly ends listening, but a client still notifies with
 	// every insert.
 	Notify bool
@@ -25,13 +32,16 @@ type Opts struct {
 // Driver is a River driver; give it to river.NewClient.
 type Driver struct {
 	*riverpgxv5.Driver
-	opts Opts
+	opts     Opts
+	attempts attempts
 }
 
 // New returns a driver.
 func New(opts Opts) *Driver {
 	opts.MaxArgs = cmp.Or(opts.MaxArgs, DefaultMaxArgs)
-	return &Driver{Driver: riverpgxv5.New(opts.Pool), opts: opts}
+	opts.Schema = opts.Schema.Defaults()
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	return &Driver{Driver: riverpgxv5.New(opts.Pool), opts: opts, attempts: attempts{byJob: map[int64]attempt{}}}
 }
 
 // SupportsListenNotify is what River asks before it notifies.
@@ -39,7 +49,7 @@ func (d *Driver) SupportsListenNotify() bool { return d.opts.Notify && d.Driver.
 
 // GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) stay River's.
 func (d *Driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, pool: d.opts.Pool, maxArgs: d.opts.MaxArgs}
+	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts}
 }
 
 // UnwrapTx returns the transaction of an executor.
@@ -53,9 +63,12 @@ func (d *Driver) UnwrapTx(tx riverdriver.ExecutorTx) pgx.Tx {
 type executor struct {
 	riverdriver.Executor // River's own, for all that has no method here
 	driver               *riverpgxv5.Driver
+	opts                 Opts
 	pool                 *pgxpool.Pool
-	maxArgs              int
+	attempts             *attempts
 }
+
+func (e *executor) sql(query string) string { return e.opts.Schema.SQL(query) }
 
 // Begin begins a transaction of River's own.
 func (e *executor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {

@@ -61,8 +61,11 @@ func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobG
 	}
 	if len(back) > 0 {
 		// If this fails they are running here by the database's word only; rescue finds that out and gives them back.
-		_ = e.giveBack(context.WithoutCancel(ctx), params.Schema, back)
+		if err := e.giveBack(context.WithoutCancel(ctx), params.Schema, back); err != nil {
+			e.opts.Logger.WarnContext(ctx, "give back jobs that were too much for one fetch", "jobs", len(back), "error", err)
+		}
 	}
+	e.attempts.remember(result.Jobs)
 	return result, nil
 }
 

@@ -21,25 +21,26 @@ import (
 	"github.com/tidemill/tidemill/internal/testengine"
 )
 
-type bundle struct {
+// tableBundle is the table of jobs and an executor, without a client.
+type tableBundle struct {
 	pool *pgxpool.Pool
 	exec riverdriver.Executor
 }
 
-func setup(t *testing.T) *bundle {
+func setupTable(t *testing.T) *tableBundle {
 	t.Helper()
 	pool := testdb.Pool(t, testengine.URL(t))
-	return &bundle{pool: pool, exec: riverpg.New(riverpg.Opts{Pool: pool}).GetExecutor()}
+	return &tableBundle{pool: pool, exec: riverpg.New(riverpg.Opts{Pool: pool}).GetExecutor()}
 }
 
-func (b *bundle) run(t *testing.T, sql string, args ...any) {
+func (b *tableBundle) do(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	if _, err := b.pool.Exec(context.Background(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (b *bundle) fetch(t *testing.T, n int) *riverdriver.JobGetAvailableResult {
+func (b *tableBundle) fetch(t *testing.T, n int) *riverdriver.JobGetAvailableResult {
 	t.Helper()
 	result, err := b.exec.JobGetAvailable(context.Background(), fetchParams(n))
 	if err != nil {
@@ -58,14 +59,14 @@ func TestFetchAsRiverDoes(t *testing.T) {
 	t.Parallel()
 
 	ctx := context.Background()
-	b := setup(t)
+	b := setupTable(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	const jobs = 400
 	for range jobs {
-		b.run(t, fmt.Sprintf(`INSERT INTO tidemill.river_job (args, attempt, attempted_at, attempted_by, created_at, errors, kind, max_attempts,
+		b.do(t, fmt.Sprintf(`INSERT INTO tidemill.river_job (args, attempt, attempted_at, attempted_by, created_at, errors, kind, max_attempts,
 				metadata, priority, queue, scheduled_at, state, tags, unique_key, unique_states)
 			VALUES (%s, %d, %s, %s, now() - interval '%d s', %s, %s, %d, %s, %d, %s, now() - interval '%d ms', %s, %s, %s, %s)`,
 			pick(`'{}'`, `'{"a": [1, 2.50, null, "ü"]}'`, `'[]'`, `'null'`, `jsonb_build_object('long', repeat('x', 30000))`,
@@ -118,7 +119,7 @@ func TestFetchAsRiverDoes(t *testing.T) {
 				t.Errorf("%s: job %d is before %d", name, before.ID, after.ID)
 			}
 		}
-		b.run(t, `UPDATE tidemill.river_job SET state = 'available', attempt = attempt - 1, attempted_by = attempted_by[:cardinality(attempted_by) - 1]
+		b.do(t, `UPDATE tidemill.river_job SET state = 'available', attempt = attempt - 1, attempted_by = attempted_by[:cardinality(attempted_by) - 1]
 			WHERE id = ANY ($1)`, ids(got.Jobs))
 	}
 }
@@ -141,10 +142,10 @@ func TestFetchIsBoundedInBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			b.run(t, `DROP INDEX tidemill.river_job_args_index`)
+			b := setupTable(t)
+			b.do(t, `DROP INDEX tidemill.river_job_args_index`)
 			const jobs = 80
-			b.run(t, `INSERT INTO tidemill.river_job (kind, args) SELECT 'a', `+args+` FROM generate_series(1, 80) i`)
+			b.do(t, `INSERT INTO tidemill.river_job (kind, args) SELECT 'a', `+args+` FROM generate_series(1, 80) i`)
 			seen, fetches := 0, 0
 			for seen < jobs {
 				got := b.fetch(t, jobs)
@@ -199,15 +200,15 @@ func TestFetchOfWhatIsTooLong(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			b.run(t, `DROP INDEX tidemill.river_job_args_index`) // it is slow to fill with such
+			b := setupTable(t)
+			b.do(t, `DROP INDEX tidemill.river_job_args_index`) // it is slow to fill with such
 			or := func(value, other string) string {
 				if value == "" {
 					return other
 				}
 				return value
 			}
-			b.run(t, `INSERT INTO tidemill.river_job (kind, args, metadata, errors) VALUES ('a', `+or(tt.args, "'{}'")+`, `+or(tt.metadata, "'{}'")+`, `+
+			b.do(t, `INSERT INTO tidemill.river_job (kind, args, metadata, errors) VALUES ('a', `+or(tt.args, "'{}'")+`, `+or(tt.metadata, "'{}'")+`, `+
 				or(tt.errors, "NULL")+`), ('a', '{"small": 1}', '{}', NULL)`)
 			got := b.fetch(t, 10)
 			if len(got.Jobs) != 2 || string(got.Jobs[1].EncodedArgs) != `{"small": 1}` {

@@ -48,7 +48,7 @@ const long = `
 // readLong reads the values of a job that take did not send. It reports false if the job is to be given back: it
 // could not be read now.
 func (e *executor) readLong(ctx context.Context, schema string, r *row, budget *int64) bool {
-	limit := int64(allowance * e.maxArgs)
+	limit := int64(allowance * e.opts.MaxArgs)
 	var argsBytes, metadataBytes int64
 	var args, metadata []byte
 	var failures [][]byte
@@ -70,11 +70,11 @@ func (e *executor) readLong(ctx context.Context, schema string, r *row, budget *
 	r.decodeErrors(failures)
 	switch {
 	case args == nil:
-		r.err = fmt.Errorf("arguments of %d bytes are %w: max_args is %d; store them and pass their key", argsBytes, ErrTooLong, e.maxArgs)
+		r.err = fmt.Errorf("arguments of %d bytes are %w: max_args is %d; store them and pass their key", argsBytes, ErrTooLong, e.opts.MaxArgs)
 	case metadata == nil:
-		r.err = fmt.Errorf("metadata of %d bytes is %w: max_args is %d", metadataBytes, ErrTooLong, e.maxArgs)
+		r.err = fmt.Errorf("metadata of %d bytes is %w: max_args is %d", metadataBytes, ErrTooLong, e.opts.MaxArgs)
 	case r.job.Tags == nil:
-		r.err = fmt.Errorf("the tags are %w: max_args is %d bytes", ErrTooLong, e.maxArgs)
+		r.err = fmt.Errorf("the tags are %w: max_args is %d bytes", ErrTooLong, e.opts.MaxArgs)
 	}
 	return true
 }

@@ -20,14 +20,14 @@ func TestScheduleAsRiverDoes(t *testing.T) {
 	t.Parallel()
 
 	ctx := context.Background()
-	b := setup(t)
+	b := setupTable(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	for i := range 500 {
 		// The index refuses most of the rows that could meet; what is left are the conflicts that can be.
-		b.run(t, fmt.Sprintf(`INSERT INTO tidemill.river_job (args, kind, priority, scheduled_at, state, unique_key, unique_states)
+		b.do(t, fmt.Sprintf(`INSERT INTO tidemill.river_job (args, kind, priority, scheduled_at, state, unique_key, unique_states)
 			VALUES (jsonb_build_object('i', %d, 'x', repeat('x', 1000)), 'a', %d, now() + interval '%d s', %s, %s, %s) ON CONFLICT DO NOTHING`, i, 1+random.IntN(4),
 			random.IntN(20)-15, pick("'scheduled'", "'retryable'", "'retryable'", "'available'", "'running'"),
 			pick("NULL", fmt.Sprintf("'%d'", random.IntN(60))), pick("B'11110101'", "B'10000001'", "B'00000001'", "B'00000000'", "NULL")))
