@@ -27,6 +27,10 @@ func (e *StateError) Error() string {
 // River's completer and its trigger take them.
 func (l *Ledger) control(ctx context.Context, id int64, asked string, fn func(tx pgx.Tx, job rivertype.JobState, run *Info) error) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		// Whoever asks may be stopped in the middle, and must not keep the rows.
+		if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = '10s'`); err != nil {
+			return fmt.Errorf("run %d: %w", id, err)
+		}
 		var state string
 		err := tx.QueryRow(ctx, l.schema.SQL(`SELECT state FROM {river}.river_job WHERE id = $1 FOR UPDATE`), id).Scan(&state)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -124,7 +128,7 @@ func (l *Ledger) Cancel(ctx context.Context, id int64) error {
 		return err
 	}
 	parent := false
-	err := l.control(ctx, id, "cancel", func(tx pgx.Tx, state rivertype.JobState, run *Info) error {
+	err := l.control(ctx, id, "cancel", func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
 		parent = run.Children != nil
 		if run.Status.Final() {
 			some, err := l.giveUpChildren(ctx, tx, id)
@@ -133,12 +137,7 @@ func (l *Ledger) Cancel(ctx context.Context, id int64) error {
 			}
 			return &StateError{ID: id, Status: run.Status, Asked: "cancel"}
 		}
-		if state == rivertype.JobStateRunning {
-			if err := l.intend(ctx, tx, id, "cancel"); err != nil {
-				return err
-			}
-		}
-		if _, err := l.client.JobCancelTx(ctx, tx, id); err != nil {
+		if _, err := tx.Exec(ctx, l.schema.SQL(`SELECT {tidemill}.cancel($1)`), id); err != nil {
 			return fmt.Errorf("cancel run %d: %w", id, err)
 		}
 		return nil

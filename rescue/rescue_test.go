@@ -78,6 +78,15 @@ func (b *bundle) quick(t *testing.T) rescue.Opts {
 // join starts a client under a new process id. Whether it beats is up to the test.
 func (b *bundle) join(t *testing.T, opts rescue.Opts) *member {
 	t.Helper()
+	worker := &waitWorker{began: make(chan int, 100), release: make(chan struct{})}
+	m := b.joinWith(t, opts, func(workers *river.Workers) { river.AddWorker(workers, worker) })
+	m.worker = worker
+	return m
+}
+
+// joinWith is join with other workers, and another configuration of the client.
+func (b *bundle) joinWith(t *testing.T, opts rescue.Opts, register func(*river.Workers), configure ...func(*river.Config)) *member {
+	t.Helper()
 	ctx := context.Background()
 	process, err := rescue.Register(ctx, opts)
 	if err != nil {
@@ -92,15 +101,18 @@ func (b *bundle) join(t *testing.T, opts rescue.Opts) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{process: process, pool: pool, worker: &waitWorker{began: make(chan int, 100), release: make(chan struct{})}}
+	m := &member{process: process, pool: pool}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, m.worker)
-	m.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
+	register(workers)
+	riverConfig := &river.Config{
 		FetchCooldown: time.Millisecond, FetchPollInterval: 20 * time.Millisecond, ID: process.ID(),
 		Logger: slog.New(slog.DiscardHandler), Queues: map[string]river.QueueConfig{"default": {MaxWorkers: 5}},
 		Plugins: []rivertype.Plugin{process}, Schema: migrations.DefaultSchema, Workers: workers, RescueStuckJobsAfter: 24 * time.Hour,
-	})
-	if err != nil {
+	}
+	for _, change := range configure {
+		change(riverConfig)
+	}
+	if m.client, err = river.NewClient(riverpgxv5.New(pool), riverConfig); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.client.Start(ctx); err != nil {

@@ -1,0 +1,90 @@
+package rescue_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+)
+
+// stubbornWorker fails when its context ends, or, if it ignores that, when it is released.
+type stubbornWorker struct {
+	river.WorkerDefaults[waitArgs]
+	began   chan int64
+	ignores bool
+	release chan struct{}
+}
+
+func (w *stubbornWorker) Work(ctx context.Context, job *river.Job[waitArgs]) error {
+	w.began <- job.ID
+	<-w.release
+	if !w.ignores {
+		<-ctx.Done()
+	}
+	return errors.New("failed")
+}
+
+// NextRetry is far away: the job waits.
+func (*stubbornWorker) NextRetry(*river.Job[waitArgs]) time.Time { return time.Now().Add(time.Hour) }
+
+// A cancellation is a request of its own: it takes no row that the worker needs, reaches the worker also if the
+// notification is lost, and holds for an attempt that has failed meanwhile.
+func TestCancelOfARunningJob(t *testing.T) {
+	t.Parallel()
+
+	ctx := context.Background()
+	deaf := func(c *river.Config) { c.PollOnly = true }
+	tests := []struct {
+		name      string
+		configure func(*river.Config)
+		ignores   bool // its context
+		want      string
+	}{
+		{"notified", func(*river.Config) {}, false, "cancelled"},
+		{"not notified", deaf, false, "cancelled"},
+		{"ignored, and then it fails", deaf, true, "cancelled"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			w := &stubbornWorker{began: make(chan int64, 10), ignores: tt.ignores, release: make(chan struct{})}
+			opts := b.quick(t)
+			opts.SilentAfter = time.Minute // that is not what this is about
+			b.joinWith(t, opts, func(workers *river.Workers) { river.AddWorker(workers, w) }, tt.configure).beat(t)
+			id := b.insert(t, 1)
+			<-w.began
+			tx, err := b.pool.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(ctx, `SELECT tidemill.cancel($1)`, id); err != nil {
+				t.Fatal(err)
+			}
+			// The row is free, and nobody hears of what is not committed.
+			if _, err := b.pool.Exec(ctx, `SELECT FROM tidemill.river_job WHERE id = $1 FOR UPDATE NOWAIT`, id); err != nil {
+				t.Error(err)
+			}
+			if j := b.job(t, id); j.State != "running" {
+				t.Fatalf("%+v", j)
+			}
+			if err := tx.Commit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			close(w.release)
+			began := time.Now()
+			b.waitState(t, id, tt.want)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("cancelled after %s", took)
+			}
+			// What was asked for is forgotten: the job can be retried.
+			for n := 1; n > 0; {
+				if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM tidemill.run_intent`).Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
