@@ -103,20 +103,23 @@ func TestDeathInTheFetchIsCounted(t *testing.T) {
 	t.Parallel()
 
 	ctx := context.Background()
-	b := setupJobs(t)
+	b := setupJobsAt(t, startTCPServer(t))
+	if err := os.WriteFile(filepath.Join(b.dir, "tidemill.yaml"), []byte(jobConfig+"max_args: 32MiB\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	network, near := newNetwork(t, b.url)
 	w := b.startWorker(t, "DATABASE_URL="+near)
 	b.until(t, 1, time.Minute, `SELECT count(*) FROM tidemill.process`)
 	if err := network.impede("bandwidth", "rate", 50); err != nil {
 		t.Fatal(err)
 	}
+	// More than fits between the server and the worker, so that the worker has not read it for minutes.
 	_, err := b.pool.Exec(ctx, `INSERT INTO tidemill.river_job (kind, args)
-		SELECT 'step', jsonb_build_object('x', string_agg(md5(k::text), '')) FROM generate_series(1, 32000) k`)
+		SELECT 'step', jsonb_build_object('x', string_agg(md5(k::text), '')) FROM generate_series(1, 750000) k`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A megabyte takes 20 s; the database knows at once.
-	b.until(t, 1, 10*time.Second, `SELECT count(*) FROM tidemill.river_job WHERE state = 'running' AND attempt = 1`)
+	b.until(t, 1, 20*time.Second, `SELECT count(*) FROM tidemill.river_job WHERE state = 'running' AND attempt = 1`)
 	if err := w.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
