@@ -18,7 +18,7 @@ import (
 var (
 	large     = flag.Int("chaos.large", 3, "workers of TestLargeJobs")
 	largeJobs = flag.Int("chaos.largejobs", 200, "jobs of TestLargeJobs with arguments at the limit")
-	memory    = flag.Int("chaos.memory", 600, "MB of memory that each worker of TestLargeJobs may have")
+	memory    = flag.Int("chaos.memory", 250, "MB of memory that each worker of TestLargeJobs may have")
 	poisons   = flag.Int("chaos.poison", 1, "rounds of TestPoison")
 )
 
