@@ -54,6 +54,8 @@ type App struct {
 type Opts struct {
 	// Logger; default slog.Default().
 	Logger *slog.Logger
+	// anyPool sends statements without names, so that they pass every pooler. It costs a planning for each.
+	anyPool bool
 }
 
 // Load reads a configuration file and connects; see New.
@@ -80,6 +82,9 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	poolConfig, err := app.poolConfig()
 	if err != nil {
 		return nil, err
+	}
+	if opts.anyPool && poolConfig.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	poolConfig.BeforeConnect = app.nameSession
 	workers := 0

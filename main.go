@@ -21,8 +21,8 @@ import (
 func Main(register func(*App) error) {
 	m := cli.Main{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: Version(),
-		Open: func(ctx context.Context, cfg *config.Config, logger *slog.Logger) (*cli.App, error) {
-			app, err := New(ctx, cfg, &Opts{Logger: logger})
+		Open: func(ctx context.Context, cfg *config.Config, logger *slog.Logger, works bool) (*cli.App, error) {
+			app, err := New(ctx, cfg, &Opts{Logger: logger, anyPool: !works})
 			if err != nil {
 				return nil, err
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/riverpg"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/rescue"
@@ -44,6 +45,9 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	queues, err := a.queues(opts)
 	if err != nil {
 		return err
+	}
+	if err := session.Check(ctx, a.Pool.Config().ConnConfig); err != nil {
+		return fmt.Errorf("database: %w", withoutPassword(err))
 	}
 	if err := migrations.Check(ctx, a.Pool, a.schema); err != nil {
 		return fmt.Errorf("%w; run: tidemill migrate up", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/childproc"
+	"github.com/tidemill/tidemill/internal/testbouncer"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
 )
@@ -40,12 +41,25 @@ type world struct {
 // setup starts the program and applies the configuration file, which names its address.
 func setup(t *testing.T, configFile string, program childproc.Command) *world {
 	t.Helper()
+	return setupThrough(t, configFile, program, func(database, _ string) string { return database })
+}
+
+// pooled is a PgBouncer before the database that shares sessions.
+func pooled(t *testing.T) func(database, role string) string {
+	return func(database, role string) string {
+		return testbouncer.Start(t, testbouncer.Opts{URL: database, Mode: "transaction", Roles: []string{role}})
+	}
+}
+
+// setupThrough is setup of a program that reaches the database where through says.
+func setupThrough(t *testing.T, configFile string, program childproc.Command, through func(database, role string) string) *world {
+	t.Helper()
 	database := testengine.URL(t)
 	w := &world{pool: testdb.Pool(t, database), role: "app_" + randomHex(8), secret: newSecret()}
 	password := randomHex(16)
 	w.createRole(t, database, password)
 
-	program.Env = append(os.Environ(), "DATABASE_URL="+as(t, database, w.role, password), "WEBHOOK_SECRET="+w.secret)
+	program.Env = append(os.Environ(), "DATABASE_URL="+as(t, through(database, w.role), w.role, password), "WEBHOOK_SECRET="+w.secret)
 	w.base = listen(t, program)
 	w.configure(t, configFile, map[string]string{"APP_URL": w.base, "DATABASE_URL": database, "WEBHOOK_SECRET": w.secret})
 	return w
@@ -93,7 +107,11 @@ func as(t *testing.T, database, role, password string) string {
 		return u.String()
 	}
 	// Active Record does not read a socket's folder from the query; as an escaped host, all drivers but Go's take it.
-	return fmt.Sprintf("postgres://%s:%s@%s:%s%s", role, password, url.PathEscape(query.Get("host")), query.Get("port"), u.Path)
+	plain := fmt.Sprintf("postgres://%s:%s@%s:%s%s", role, password, url.PathEscape(query.Get("host")), query.Get("port"), u.Path)
+	if prepared := query.Get("prepared_statements"); prepared != "" {
+		plain += "?prepared_statements=" + prepared
+	}
+	return plain
 }
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)

@@ -28,6 +28,12 @@ func TestNextJS(t *testing.T) {
 		deliveries(t, w, "/api/jobs/welcome")
 		littlePrivilege(t, w)
 	})
+	t.Run("sign-up through PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		w := setupThrough(t, "nextjs/tidemill.yaml", childproc.Command{Argv: []string{"node", filepath.Join(build, "harness", "server.js")}}, pooled(t))
+		w.work(t)
+		signUps(t, w, "/api/signup")
+	})
 	t.Run("helpers", func(t *testing.T) {
 		t.Parallel()
 		testHelpers(t, build)

@@ -18,13 +18,18 @@ const debianRuby = "puma ruby ruby-activejob ruby-activerecord ruby-pg ruby-rack
 // setupRails starts puma, as Rails does, and a worker.
 func setupRails(t *testing.T, file string) *world {
 	t.Helper()
+	return setupRailsThrough(t, file, func(database, _ string) string { return database })
+}
+
+func setupRailsThrough(t *testing.T, file string, through func(database, role string) string) *world {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ruby", "-ractive_job", "-ractive_record", "-rpg", "-rpuma", "-rrack", "-e", "")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v; type: apt-get install %s\n%s", err, debianRuby, out)
 	}
-	w := setup(t, "rails/tidemill.yaml", childproc.Command{
+	w := setupThrough(t, "rails/tidemill.yaml", childproc.Command{
 		Argv: []string{"puma", "--environment", "production", "--bind", "tcp://127.0.0.1:0", "--threads", "5:5", file},
-	})
+	}, through)
 	w.work(t)
 	return w
 }
@@ -35,6 +40,14 @@ func TestRails(t *testing.T) {
 	signUps(t, w, "/signup")
 	deliveries(t, w, "/tidemill")
 	littlePrivilege(t, w)
+}
+
+func TestRailsThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	w := setupRailsThrough(t, "rails/config.ru", func(database, role string) string {
+		return pooled(t)(database, role) + "&prepared_statements=false"
+	})
+	signUps(t, w, "/signup")
 }
 
 func TestActiveJob(t *testing.T) {

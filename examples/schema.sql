@@ -12,6 +12,6 @@ CREATE TABLE app.subscriptions (
 );
 -- What the job does. A run may be delivered twice; its id makes the second time harmless.
 CREATE TABLE app.welcomes (
-    run     bigint PRIMARY KEY,
+    id      text PRIMARY KEY,
     user_id bigint NOT NULL REFERENCES app.users
 );

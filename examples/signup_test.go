@@ -49,7 +49,7 @@ func signUps(t *testing.T, w *world, path string) {
 		(SELECT count(*) FROM tidemill.river_job),
 		(SELECT count(*) FROM tidemill.run),
 		(SELECT count(*) FROM tidemill.run WHERE status = 'succeeded' AND trigger = 'sql' AND result @> '{"attempt": 1, "status": 200}'),
-		(SELECT count(*) FROM app.welcomes JOIN tidemill.run ON id = run),
+		(SELECT count(*) FROM app.welcomes),
 		(SELECT count(DISTINCT user_id) FROM app.welcomes)`)
 	if err != nil {
 		t.Fatal(err)
@@ -68,20 +68,21 @@ func signUps(t *testing.T, w *world, path string) {
 // and with wrong ones, which must be refused.
 func deliveries(t *testing.T, w *world, path string) {
 	t.Helper()
-	var id int64
-	var job string
+	var id, run, job string
 	var params json.RawMessage
-	if err := w.pool.QueryRow(t.Context(), `SELECT id, job, params FROM tidemill.run ORDER BY id LIMIT 1`).Scan(&id, &job, &params); err != nil {
+	err := w.pool.QueryRow(t.Context(), `SELECT w.id, r.id::text, r.job, r.params FROM tidemill.run r, app.welcomes w
+		WHERE r.params->>'user' = w.user_id::text OR r.params->>'job_id' = w.id ORDER BY r.id LIMIT 1`).Scan(&id, &run, &job, &params)
+	if err != nil {
 		t.Fatal(err)
 	}
-	request := func(id int64) []byte {
-		body, err := json.Marshal(map[string]any{"id": strconv.FormatInt(id, 10), "job": job, "params": params, "attempt": 2, "scheduled_for": time.Now()})
+	request := func(id string) []byte {
+		body, err := json.Marshal(map[string]any{"id": id, "run": run, "job": job, "params": params, "attempt": 2, "scheduled_for": time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return body
 	}
-	body, forged := request(id), request(1<<40)
+	body, forged := request(id), request("forged")
 	now := time.Now()
 	for _, tt := range []struct {
 		name   string
@@ -148,13 +149,13 @@ func littlePrivilege(t *testing.T, w *world) {
 	}
 }
 
-func sign(t *testing.T, secret string, id int64, at time.Time, body []byte) webhook.Headers {
+func sign(t *testing.T, secret, id string, at time.Time, body []byte) webhook.Headers {
 	t.Helper()
 	secrets, err := webhook.ParseSecrets([]string{secret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return webhook.Sign(secrets, strconv.FormatInt(id, 10), at, body)
+	return webhook.Sign(secrets, id, at, body)
 }
 
 func (w *world) post(t *testing.T, path string, body any) (int, string) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 const (
@@ -161,7 +163,7 @@ func (r *reporter) connect(ctx context.Context) error {
 	if name == "" || name == r.named {
 		return nil
 	}
-	if _, err := r.conn.Exec(ctx, `SELECT set_config('application_name', $1, false)`, name); err != nil {
+	if err := session.Apply(ctx, r.conn.PgConn(), map[string]string{"application_name": name}); err != nil {
 		return fmt.Errorf("name the session: %w", err)
 	}
 	r.named = name

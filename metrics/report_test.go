@@ -40,7 +40,7 @@ func TestOneReporter(t *testing.T) {
 	report(t, first.metrics, connConfig(t, first.url, "first"))
 	eventually(t, "the first reports", func() bool { return reports(t, first) })
 	report(t, second.metrics, connConfig(t, first.url, "second"))
-	eventually(t, "the second has tried", func() bool { return session(t, first, "second") })
+	eventually(t, "the second has tried", func() bool { return tried(t, first, "second") })
 	refreshes := stamps{}
 	eventually(t, "the first has refreshed twice more", func() bool {
 		if reports(t, second) {
@@ -56,7 +56,7 @@ func TestOneReporter(t *testing.T) {
 		t.Errorf("%v errors counted by the first, want 1", got)
 	}
 	// The first comes back as a candidate.
-	eventually(t, "the first is connected again", func() bool { return session(t, first, "first") })
+	eventually(t, "the first is connected again", func() bool { return tried(t, first, "first") })
 	if reports(t, first) || !reports(t, second) {
 		t.Error("the first took the lock back from a living reporter")
 	}
@@ -71,7 +71,7 @@ func TestKilledReporterIsReplaced(t *testing.T) {
 	report(t, first.metrics, connConfig(t, first.url, "first"))
 	eventually(t, "the first reports", func() bool { return reports(t, first) && elected(t, first) })
 	report(t, second.metrics, connConfig(t, first.url, "second"))
-	eventually(t, "the second has tried", func() bool { return session(t, first, "second") })
+	eventually(t, "the second has tried", func() bool { return tried(t, first, "second") })
 
 	killed := time.Now()
 	kill(t, first, "first")
@@ -133,8 +133,8 @@ func (s stamps) see(t *testing.T, b *bundle) int {
 	return len(s)
 }
 
-// session tells whether a session of that name has tried for the lock and is idle.
-func session(t *testing.T, b *bundle, name string) bool {
+// tried tells whether a session of that name has tried for the lock and is idle.
+func tried(t *testing.T, b *bundle, name string) bool {
 	t.Helper()
 	var n int
 	err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity

@@ -22,6 +22,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 //go:embed sql/*.sql
@@ -147,6 +149,9 @@ type migrator struct {
 
 // locked runs fn on a connection that holds the migration lock of this schema.
 func (m *migrator) locked(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+	if err := session.Check(ctx, m.pool.Config().ConnConfig); err != nil {
+		return fmt.Errorf("database: %w", err) // the lock is the session's
+	}
 	conn, err := m.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

@@ -69,11 +69,11 @@ func (p *Process) beat(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	type answer struct {
-		session *session
+		session *beatSession
 		err     error
 	}
 	answers := make(chan answer, 2)
-	ask := func(s *session) {
+	ask := func(s *beatSession) {
 		var err error
 		if s == nil {
 			s, err = p.connect(ctx)
@@ -136,14 +136,14 @@ func (p *Process) reconnected(ctx context.Context) {
 	}
 }
 
-// session is a connection that beats.
-type session struct {
+// beatSession is a connection that beats.
+type beatSession struct {
 	conn  *pgx.Conn
 	since time.Time
 }
 
 // close does not wait for a server that may be away.
-func (s *session) close(ctx context.Context) {
+func (s *beatSession) close(ctx context.Context) {
 	if s == nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (s *session) close(ctx context.Context) {
 }
 
 // connect opens a session for beats.
-func (p *Process) connect(ctx context.Context) (*session, error) {
+func (p *Process) connect(ctx context.Context) (*beatSession, error) {
 	config := p.opts.Conn.Copy()
 	TagSessions(config, p.id)
 	since := time.Now()
@@ -163,11 +163,11 @@ func (p *Process) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &session{conn: conn, since: since}, nil
+	return &beatSession{conn: conn, since: since}, nil
 }
 
 // beatOn also says which session it is that beats. Of another role's session only the number is to be seen.
-func (p *Process) beatOn(ctx context.Context, s *session) error {
+func (p *Process) beatOn(ctx context.Context, s *beatSession) error {
 	tag, err := s.conn.Exec(ctx, p.sql(`
 		UPDATE {tidemill}.process p SET beat_at = clock_timestamp(), session_pid = pg_backend_pid(), session_since = CASE
 			WHEN p.session_pid = pg_backend_pid() THEN p.session_since

@@ -19,6 +19,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -92,7 +93,7 @@ type Process struct {
 	jobs       *jobs
 	registered time.Time
 
-	session *session // that beats; nil while there is none
+	session *beatSession // that beats; nil while there is none
 	// sessionSince is when it began, in UnixNano: a sweeper that lost its own must not conclude anything from the loss of
 	// another's.
 	sessionSince atomic.Int64
@@ -103,7 +104,7 @@ var (
 	_ rivertype.WorkerMiddleware = (*Process)(nil)
 )
 
-// Register makes the process known under a new id. Do it before the River client starts, and give the client that id.
+// Register makes the process known under a new id. It refuses a pooler that gives no sessions of one's own. Do it before the River client starts, and give the client that id.
 func Register(ctx context.Context, opts Opts) (*Process, error) {
 	if opts.Conn == nil {
 		return nil, errors.New("rescue: Opts.Conn is nil")
@@ -121,6 +122,9 @@ func Register(ctx context.Context, opts Opts) (*Process, error) {
 	p := &Process{id: newID(), opts: opts, jobs: newJobs()}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
+	if err := session.Check(ctx, opts.Conn); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
 	if err := p.register(ctx); err != nil {
 		p.session.close(ctx)
 		return nil, err
@@ -178,18 +182,15 @@ func newID() string {
 func (p *Process) ID() string { return p.id }
 
 // Tag makes the sessions of a connection configuration this process's: they can be ended when it is dead, and updates
-// of river_job through them are refused once it is fenced. Use it for the pool of the River client.
+// of river_job through them are refused once it is fenced. Use it for the pool of the River client. A session is named
+// after it was connected, and refused if it does not keep its name.
 func (p *Process) Tag(config *pgx.ConnConfig) {
-	TagSessions(config, p.id)
-	config.RuntimeParams["tidemill.client"] = p.id
+	session.Set(config, map[string]string{"application_name": SessionName(p.id), "tidemill.client": p.id})
 }
 
 // TagSessions names the sessions of other pools of the process, so that they are ended too when it is dead.
 func TagSessions(config *pgx.ConnConfig, id string) {
-	if config.RuntimeParams == nil {
-		config.RuntimeParams = map[string]string{}
-	}
-	config.RuntimeParams["application_name"] = SessionName(id)
+	session.Set(config, map[string]string{"application_name": SessionName(id)})
 }
 
 // SessionName is the application_name of the sessions that end with the process of that id.

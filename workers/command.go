@@ -45,16 +45,16 @@ type CommandOpts struct {
 
 // CommandWorker runs a program on the worker's machine. There is no shell, and params never become arguments.
 //
-// The program's standard input is the JSON that a job of kind http sends: id, job, params, attempt, scheduled_for. Its
-// environment is the worker's own, then env of the definition, then TIDEMILL_JOB, TIDEMILL_RUN (the constant id),
-// TIDEMILL_ATTEMPT, TIDEMILL_SCHEDULED_FOR (RFC 3339), TIDEMILL_PARAMS (the JSON object, absent if it is longer than an
+// The program's standard input is the JSON that a job of kind http sends: id, run, job, params, attempt, scheduled_for. Its
+// environment is the worker's own, then env of the definition, then TIDEMILL_JOB, TIDEMILL_ID (the same for all attempts, and
+// no other run's), TIDEMILL_RUN (its number), TIDEMILL_ATTEMPT, TIDEMILL_SCHEDULED_FOR (RFC 3339), TIDEMILL_PARAMS (the JSON object, absent if it is longer than an
 // environment takes) and TIDEMILL_PARAM_NAME for each param that is no object, array or null.
 //
 // Exit status 0 is success, everything else a failed attempt. A program that cannot be started as it is configured fails
 // the run at once. On a timeout, when the run is cancelled and when the worker stops, the program and its children get
 // SIGTERM and then SIGKILL; package childproc says what is beyond reach. An attempt that the end of the worker interrupts
 // is given back. As with every kind, an attempt may be repeated after its program had done its work: the program must
-// stand that, and TIDEMILL_RUN helps it.
+// stand that, and TIDEMILL_ID helps it.
 type CommandWorker struct {
 	river.WorkerDefaults[CommandArgs]
 

@@ -56,7 +56,8 @@ func commandEnv(own []string, defined map[string]string, input handover) ([]stri
 	}
 	env = append(env,
 		"TIDEMILL_JOB="+input.Job,
-		"TIDEMILL_RUN="+input.ID,
+		"TIDEMILL_ID="+input.ID,
+		"TIDEMILL_RUN="+input.Run,
 		"TIDEMILL_ATTEMPT="+strconv.Itoa(input.Attempt),
 		"TIDEMILL_SCHEDULED_FOR="+input.ScheduledFor)
 	all, err := json.Marshal(input.Params)

@@ -262,7 +262,7 @@ func TestCommandIsToldWhatItIsFor(t *testing.T) {
 	}
 	run := strings.TrimSpace(jsonText(t, id))
 	wantInput := map[string]any{
-		"id": run, "job": "task", "attempt": json.Number("1"), "scheduled_for": "2026-03-01T09:00:00+09:00",
+		"id": input["id"], "run": run, "job": "task", "attempt": json.Number("1"), "scheduled_for": "2026-03-01T09:00:00+09:00",
 		"params": map[string]any{
 			"day": "2026-03-01", "user-id": json.Number("12345678901234567"), "dry": true, "list": []any{json.Number("1")}, "none": nil,
 			"quoted": "$(id) \"é\"\nx",
@@ -275,6 +275,7 @@ func TestCommandIsToldWhatItIsFor(t *testing.T) {
 		"HOME=" + os.Getenv("HOME"),
 		"RAILS_ENV=production",
 		"TIDEMILL_ATTEMPT=1",
+		"TIDEMILL_ID=" + input["id"].(string),
 		"TIDEMILL_JOB=task",
 		`TIDEMILL_PARAMS={"day":"2026-03-01","dry":true,"list":[1],"none":null,"quoted":"$(id) \"é\"\nx","user-id":12345678901234567}`,
 		"TIDEMILL_PARAM_DAY=2026-03-01",

@@ -263,3 +263,29 @@ func TestSendTestEmail(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// A failover that lost some of the log gives the numbers of the lost runs out again. The new run of a number is another mail,
+// and nothing of the old one keeps it from going out.
+func TestEmailOfANumberGivenOutAgain(t *testing.T) {
+	t.Parallel()
+	b := setupEmail(t, nil)
+	first := b.start(t, "jo@example.com")
+	b.expectAccepted(t, first, "jo@example.com")
+	for _, lost := range []string{
+		`DELETE FROM tidemill.message_claim`, `DELETE FROM tidemill.run`, `DELETE FROM tidemill.river_job`,
+		`SELECT setval(pg_get_serial_sequence('tidemill.river_job', 'id'), 1, false)`,
+	} {
+		if _, err := b.Pool.Exec(t.Context(), lost); err != nil {
+			t.Fatalf("%s: %v", lost, err)
+		}
+	}
+	again := b.start(t, "jo@example.com")
+	if again != first {
+		t.Fatalf("the run is %d, and was to be %d again", again, first)
+	}
+	b.expectAccepted(t, again, "jo@example.com")
+	posted := b.post.posted()
+	if len(posted) != 2 || posted[0].ID == posted[1].ID {
+		t.Errorf("delivered: %v; want two mails with two ids", posted)
+	}
+}

@@ -39,20 +39,18 @@ const readBuffer = 256 << 10
 // session opens a read-only session whose texts look the same wherever it is opened, so that a file that several attempts
 // have written is of one form.
 func (e *exportRun) session(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := openSession(ctx, e.opts.Pool, func(c *pgx.ConnConfig) {
-		for name, value := range map[string]string{
-			"bytea_output":                        "hex",
-			"client_encoding":                     "UTF8",
-			"datestyle":                           "ISO, YMD",
-			"default_transaction_read_only":       "on",
-			"extra_float_digits":                  "1",
-			"idle_in_transaction_session_timeout": "0",
-			"intervalstyle":                       "postgres",
-			"statement_timeout":                   e.statementTimeout(),
-			"timezone":                            "UTC",
-		} {
-			c.RuntimeParams[name] = value
-		}
+	settings := map[string]string{
+		"bytea_output":                        "hex",
+		"client_encoding":                     "UTF8",
+		"datestyle":                           "ISO, YMD",
+		"default_transaction_read_only":       "on",
+		"extra_float_digits":                  "1",
+		"idle_in_transaction_session_timeout": "0",
+		"intervalstyle":                       "postgres",
+		"statement_timeout":                   e.statementTimeout(),
+		"timezone":                            "UTC",
+	}
+	conn, err := openSession(ctx, e.opts.Pool, settings, func(c *pgx.ConnConfig) {
 		// The server sends row after row; to take many of them at once saves more than half of the calls to the system.
 		c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)

@@ -70,7 +70,7 @@ func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCa
 		transport: w.opts.Transport, method: d.Method, url: target, header: http.Header{}, timeout: d.Timeout, maxResponse: d.MaxResponse,
 	}
 	c.header.Set("User-Agent", "Tidemill/"+w.opts.Version)
-	id := strconv.FormatInt(job.ID, 10)
+	id := uniqueID(job.JobRow)
 	if c.hasBody() {
 		due := job.Args.Due(job.JobRow, w.opts.Location)
 		params, err := def.ResolveParams(job.Args.Params, due)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -195,16 +196,16 @@ func TestHTTPRequest(t *testing.T) {
 			args.ScheduledFor = &due
 		})
 		got := <-requests
-		id := fmt.Sprint(row.ID)
+		id := got.Header.Get("Webhook-Id")
 		if diff := cmp.Diff(rivertype.JobStateCompleted, row.State); diff != "" {
 			t.Fatalf("%s %s", diff, lastError(row))
 		}
-		want := fmt.Sprintf(`{"id":"%s","job":"%s","params":{"day":"2026-11-21","id":9007199254740993},"attempt":1,"scheduled_for":"2026-11-21T09:00:00+09:00"}`, id, t.Name())
+		want := fmt.Sprintf(`{"id":"%s","run":"%d","job":"%s","params":{"day":"2026-11-21","id":9007199254740993},"attempt":1,"scheduled_for":"2026-11-21T09:00:00+09:00"}`, id, row.ID, t.Name())
 		if diff := cmp.Diff(want, got.Body); diff != "" {
 			t.Errorf("body (-want +got):\n%s", diff)
 		}
 		for name, want := range map[string]string{
-			"Authorization": "Bearer x", "Content-Type": "application/json", "Tidemill-Attempt": "1", "User-Agent": "Mine", "Webhook-Id": id,
+			"Authorization": "Bearer x", "Content-Type": "application/json", "Tidemill-Attempt": "1", "User-Agent": "Mine",
 		} {
 			if got.Header.Get(name) != want {
 				t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
@@ -262,7 +263,7 @@ func TestHTTPRequest(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			server, requests := serve(t, answerJSON)
-			row := b.attempt(t, server.URL, func(def *config.Job, args *workers.HTTPArgs, _ *river.InsertOpts) {
+			b.attempt(t, server.URL, func(def *config.Job, args *workers.HTTPArgs, _ *river.InsertOpts) {
 				def.HTTP.Method = method
 				def.HTTP.Headers = map[string]string{"Authorization": "Bearer cron"}
 				args.Params = json.RawMessage(`{"not": "sent"}`)
@@ -270,7 +271,10 @@ func TestHTTPRequest(t *testing.T) {
 			got := <-requests
 			header := http.Header{
 				"Accept-Encoding": {"gzip"}, "Authorization": {"Bearer cron"}, "Tidemill-Attempt": {"1"},
-				"User-Agent": {"Tidemill/1.2.3"}, "Webhook-Id": {fmt.Sprint(row.ID)},
+				"User-Agent": {"Tidemill/1.2.3"}, "Webhook-Id": got.Header["Webhook-Id"],
+			}
+			if id := got.Header.Get("Webhook-Id"); !uuid.MatchString(id) {
+				t.Errorf("the id is %q", id)
 			}
 			if diff := cmp.Diff(received{Method: method, Path: "/", Header: header}, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -302,6 +306,8 @@ func TestHTTPRequest(t *testing.T) {
 	})
 }
 
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
 // A program that is down for a while gets the same id each time, in a body and a signature of that attempt.
 func TestHTTPRetriesUntilItSucceeds(t *testing.T) {
 	t.Parallel()
@@ -325,17 +331,24 @@ func TestHTTPRetriesUntilItSucceeds(t *testing.T) {
 	if row.State != rivertype.JobStateCompleted || row.Attempt != 4 || len(row.Errors) != 3 || len(requests) != 4 {
 		t.Fatalf("run is %s at attempt %d with %d errors after %d requests", row.State, row.Attempt, len(row.Errors), len(requests))
 	}
+	var first string
 	for attempt := range 4 {
 		got := <-requests
 		var body struct {
-			ID      string
+			ID, Run string
 			Attempt int
 		}
 		if err := json.Unmarshal([]byte(got.Body), &body); err != nil {
 			t.Fatal(err)
 		}
-		want := []any{fmt.Sprint(id), fmt.Sprint(id), attempt + 1, fmt.Sprint(attempt + 1)}
-		if diff := cmp.Diff(want, []any{body.ID, got.Header.Get("Webhook-Id"), body.Attempt, got.Header.Get("Tidemill-Attempt")}); diff != "" {
+		if attempt == 0 {
+			first = body.ID
+		}
+		if !uuid.MatchString(first) {
+			t.Errorf("the id is %q", first)
+		}
+		want := []any{first, first, fmt.Sprint(id), attempt + 1, fmt.Sprint(attempt + 1)}
+		if diff := cmp.Diff(want, []any{body.ID, got.Header.Get("Webhook-Id"), body.Run, body.Attempt, got.Header.Get("Tidemill-Attempt")}); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if err := webhook.Verify(secrets, got.Header, []byte(got.Body), time.Now()); err != nil {

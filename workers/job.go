@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -27,7 +28,8 @@ type JobArgs struct {
 
 // handover is what a program of the user's is told, as a request's body or on a command's standard input.
 type handover struct {
-	ID           string         `json:"id"` // of the run; the same for all attempts
+	ID           string         `json:"id"`  // the same for all attempts, and no other run's
+	Run          string         `json:"run"` // its number, for people
 	Job          string         `json:"job"`
 	Params       map[string]any `json:"params"`
 	Attempt      int            `json:"attempt"`
@@ -38,7 +40,7 @@ type handover struct {
 
 func (a JobArgs) handover(row *rivertype.JobRow, params map[string]any, due time.Time) handover {
 	h := handover{
-		ID: strconv.FormatInt(row.ID, 10), Job: a.Job, Params: params, Attempt: row.Attempt, ScheduledFor: due.Format(time.RFC3339),
+		ID: uniqueID(row), Run: strconv.FormatInt(row.ID, 10), Job: a.Job, Params: params, Attempt: row.Attempt, ScheduledFor: due.Format(time.RFC3339),
 		CaughtUp: a.CaughtUp,
 	}
 	if h.Params == nil {
@@ -48,6 +50,16 @@ func (a JobArgs) handover(row *rivertype.JobRow, params map[string]any, due time
 		h.Previous = a.Previous.Format(time.RFC3339)
 	}
 	return h
+}
+
+// uniqueID is what receivers know a run by, who drop what they have done already. Its number would not do: after a failover
+// that lost some of the log, or from a backup, the database gives numbers out again. The moment at which the row was
+// inserted stays with it over all attempts, and is another one for the next of that number.
+func uniqueID(row *rivertype.JobRow) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", row.ID, row.CreatedAt.UnixMicro(), row.Kind))
+	sum[6] = sum[6]&0x0f | 0x80 // a UUID of version 8, which is whatever its maker likes
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // Jobs finds the definition of a configured job.

@@ -10,11 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 // openSession makes a session of its own, as the pool makes its: what takes long keeps no connection of the pool, and
-// settings end with it. change may set more; RuntimeParams is not nil.
-func openSession(ctx context.Context, from *pgxpool.Pool, change func(*pgx.ConnConfig)) (*pgx.Conn, error) {
+// the settings, which it has besides, end with it. change may change how it is connected.
+func openSession(ctx context.Context, from *pgxpool.Pool, settings map[string]string, change func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, sqlConnect)
 	defer cancel()
 	pool := from.Config()
@@ -24,13 +26,11 @@ func openSession(ctx context.Context, from *pgxpool.Pool, change func(*pgx.ConnC
 			return nil, err
 		}
 	}
-	if c.RuntimeParams == nil {
-		c.RuntimeParams = map[string]string{}
-	}
 	// A statement whose run is cancelled is to end on the server, not only here.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: sqlGrace}
 	}
+	session.Set(c, settings)
 	change(c)
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {

@@ -89,10 +89,8 @@ func ended(ctx context.Context, err error) error {
 
 // connect makes the session of the attempt.
 func (r *sqlRun) connect(ctx context.Context) (*pgx.Conn, error) {
-	return openSession(ctx, r.opts.Pool, func(c *pgx.ConnConfig) {
-		c.RuntimeParams["statement_timeout"] = milliseconds(r.def.Timeout)
-		c.OnNotice = r.logNotices()
-	})
+	settings := map[string]string{"statement_timeout": milliseconds(r.def.Timeout)}
+	return openSession(ctx, r.opts.Pool, settings, func(c *pgx.ConnConfig) { c.OnNotice = r.logNotices() })
 }
 
 // maxNotices are written to the log for one attempt.

@@ -34,6 +34,7 @@ func scriptCommands() map[string]command {
 		"json":       plain(cmdJSON),
 		"longlines":  plain(cmdLongLines),
 		"people":     plain(cmdPeople),
+		"pgbouncer":  plain(cmdPgBouncer),
 		"publicdir":  plain(cmdPublicDir),
 		"s3":         plain(cmdS3),
 		"server":     plain(cmdServer),

@@ -26,8 +26,8 @@ class Welcome < ActiveRecord::Base
 end
 
 class WelcomeJob < ActiveJob::Base
-  # A run may be delivered twice. The id of the run stays the same, and insert leaves alone what is there.
-  def perform(user) = Welcome.insert({ run: provider_job_id, user_id: user.id })
+  # A job may be performed twice. Its id stays the same, and insert leaves alone what is there.
+  def perform(user) = Welcome.insert({ id: job_id, user_id: user.id })
 end
 
 # SignUp is what a controller's action would be: POST {"email": …, "plan": …}.

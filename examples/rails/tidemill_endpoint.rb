@@ -32,7 +32,7 @@ class TidemillEndpoint
   private
 
   def perform(run)
-    ActiveJob::Base.execute(run.fetch("params").merge("provider_job_id" => run.fetch("id")))
+    ActiveJob::Base.execute(run.fetch("params").merge("provider_job_id" => run.fetch("run")))
     answer(200, "done")
   rescue StandardError => e
     answer(500, "#{e.class}: #{e.message}") # becomes the run's error

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/tidemill/tidemill/internal/devdb"
 )
 
 var (
@@ -80,70 +78,6 @@ func (h *hooks) distinct() int {
 	return len(h.ids)
 }
 
-// startStandby starts a synchronous standby of the server.
-func (s *ownServer) startStandby(t *testing.T) *ownServer {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "tm-chaos-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	standby := &ownServer{opts: devdb.Opts{Dir: filepath.Join(dir, "pg"), Durable: true, Settings: s.opts.Settings}, link: filepath.Join(dir, "socket")}
-	// A first start makes the folders as they have to be.
-	standby.start(t)
-	t.Cleanup(func() { _ = standby.db.Close(); _ = os.RemoveAll(dir) })
-	if err := standby.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(standby.opts.Dir, "data")
-	config, err := pgx.ParseConfig(s.db.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	empty := exec.Command("find", data, "-mindepth", "1", "-delete")
-	asServerUser(empty, data)
-	if out, err := empty.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	base := exec.Command(filepath.Join(s.db.BinDir(), "pg_basebackup"), "-D", data, "-R", "-X", "stream", "-c", "fast",
-		"-d", fmt.Sprintf("host=%s port=%d user=%s application_name=standby", config.Host, config.Port, config.User))
-	asServerUser(base, data)
-	if out, err := base.CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v\n%s", err, out)
-	}
-	standby.start(t)
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, s.db.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'standby'`, `SELECT pg_reload_conf()`} {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for sync := false; !sync; {
-		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')`).Scan(&sync); err != nil {
-			t.Fatal(err)
-		}
-		pause(50 * time.Millisecond)
-	}
-	return standby
-}
-
-func (s *ownServer) promote(t *testing.T) {
-	t.Helper()
-	data := filepath.Join(s.opts.Dir, "data")
-	cmd := exec.Command(filepath.Join(s.db.BinDir(), "pg_ctl"), "promote", "-D", data, "-w")
-	asServerUser(cmd, data)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("pg_ctl: %v\n%s", err, out)
-	}
-}
-
 // either is the URL of both servers; whoever connects finds the one that can be written to.
 func either(t *testing.T, a, b *ownServer) string {
 	t.Helper()
@@ -168,7 +102,8 @@ func TestFailover(t *testing.T) {
 
 	ctx := context.Background()
 	primary := startServer(t)
-	standby := primary.startStandby(t)
+	standby := primary.standby(t)
+	primary.waitFor(t, standby)
 	address := either(t, primary, standby)
 	app := &hooks{ids: map[string]int{}}
 	receiver := httptest.NewServer(app)
@@ -208,21 +143,11 @@ func TestFailover(t *testing.T) {
 	primary.stop(t)
 	pause(*failoverAway)
 	standby.promote(t)
-	conn, err := pgx.Connect(ctx, standby.url(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, `ALTER SYSTEM SET synchronous_standby_names = ''`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(ctx, `SELECT pg_reload_conf()`); err != nil {
-		t.Fatal(err)
-	}
+	standby.configure(t, `ALTER SYSTEM SET synchronous_standby_names = ''`)
 	promoted := time.Now()
 	var at time.Time
 	var seq int64
-	if err := conn.QueryRow(ctx, `SELECT clock_timestamp(), seq FROM tidemill.run WHERE id = $1`, run).Scan(&at, &seq); err != nil {
+	if err := pool(t, standby.url(t)).QueryRow(ctx, `SELECT clock_timestamp(), seq FROM tidemill.run WHERE id = $1`, run).Scan(&at, &seq); err != nil {
 		t.Fatal(err)
 	}
 	b.pool.Reset()

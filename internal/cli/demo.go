@@ -94,7 +94,7 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 		return err
 	}
 	defer closeDB()
-	app, err := m.Open(ctx, cfg, m.logger(slog.LevelWarn))
+	app, err := m.Open(ctx, cfg, m.logger(slog.LevelWarn), true)
 	if err != nil {
 		return err
 	}

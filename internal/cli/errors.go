@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 // usageError is a mistake in how the command was called.
@@ -113,6 +114,8 @@ func hintOf(err error) string {
 		return fmt.Sprintf("tidemill runs watch %d", live.ID)
 	case errors.As(err, &state):
 		return stateHint(state)
+	case errors.Is(err, session.ErrShared), errors.Is(err, session.ErrNotReset): // it says what to do
+		return ""
 	case errors.As(err, &connect):
 		return "is PostgreSQL running, and is database.url (or DATABASE_URL) right?"
 	case errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000"):

@@ -83,7 +83,8 @@ type Main struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Version        string
-	Open           func(ctx context.Context, cfg *config.Config, logger *slog.Logger) (*App, error)
+	// Open connects. What does not work jobs may do so through a pooler that shares sessions.
+	Open func(ctx context.Context, cfg *config.Config, logger *slog.Logger, works bool) (*App, error)
 
 	configPath string
 	json       bool
@@ -246,7 +247,7 @@ func (m *Main) open(ctx context.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Open(ctx, cfg, m.logger(slog.LevelWarn))
+	return m.Open(ctx, cfg, m.logger(slog.LevelWarn), false)
 }
 
 // loadDatabaseConfig is loadConfig for commands that cannot do without a database.

@@ -40,7 +40,7 @@ func (m *Main) serverCmd() *cobra.Command {
 			ctx, stop := untilSignal(cmd.Context(), m.Stderr)
 			defer stop()
 			logger := m.logger(slog.LevelDebug)
-			app, err := m.Open(ctx, cfg, logger)
+			app, err := m.Open(ctx, cfg, logger, false)
 			if err != nil {
 				return err
 			}

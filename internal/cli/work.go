@@ -41,7 +41,7 @@ func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, pr
 func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string, hangups <-chan os.Signal, logger *slog.Logger,
 	prepare func(context.Context, *App) error,
 ) (*config.Config, error) {
-	app, err := m.Open(ctx, cfg, logger)
+	app, err := m.Open(ctx, cfg, logger, true)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,10 @@ func readPIDFile(dataDir string) pidFile {
 	if len(lines) > 4 && lines[4] != "" {
 		p.socket = filepath.Join(lines[4], ".s.PGSQL."+lines[3])
 	}
-	p.ready = len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"
+	if len(lines) > 7 {
+		status := strings.TrimSpace(lines[7])
+		p.ready = status == "ready" || status == "standby" // a standby accepts those that only read
+	}
 	return p
 }
 

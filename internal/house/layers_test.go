@@ -21,25 +21,25 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/storage", "metrics", "migrations", "periodic", "rescue",
+			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue",
 			"retry", "workers",
 		},
 		"internal/cli": {
-			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/server", "internal/storage", "metrics", "migrations", "periodic",
+			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic",
 			"rescue", "retry", "workers",
 		},
 
 		"internal/server": {"batch", "metrics", "migrations", "periodic", "rescue", "workers"},
 
-		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
+		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
 		"periodic": {"internal/cron", "migrations"},
-		"metrics":  {"batch", "migrations"},
+		"metrics":  {"batch", "internal/session", "migrations"},
 
 		"batch":  {"migrations", "retry"},
-		"rescue": {"migrations", "retry"},
+		"rescue": {"internal/session", "migrations", "retry"},
 
 		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
-		"migrations": {},
+		"migrations": {"internal/session"},
 		"retry":      {},
 
 		"internal/bulk":          {},
@@ -47,11 +47,12 @@ func layers() map[string][]string {
 		"internal/devdb":         {},
 		"internal/mail":          {},
 		"internal/observability": {},
-		"internal/retention":     {"migrations"},
+		"internal/retention":     {"internal/session", "migrations"},
 		"internal/riverpg":       {"migrations"},
 		"internal/rowio":         {},
 		"internal/rowout":        {},
 		"internal/sampledata":    {},
+		"internal/session":       {},
 		"internal/convert":       {"config", "internal/cron"},
 		"internal/cron":          {},
 		"internal/sqlparams":     {},
@@ -60,12 +61,13 @@ func layers() map[string][]string {
 		"internal/valuefmt":      {},
 		"internal/webhook":       {},
 
-		"internal/chaos":      {},
-		"internal/deploytest": {},
-		"internal/house":      {},
-		"internal/testdb":     {"internal/devdb"},
-		"internal/testengine": {"batch", "internal/testdb", "migrations", "rescue"},
-		"internal/tests3":     {},
+		"internal/chaos":       {},
+		"internal/deploytest":  {},
+		"internal/house":       {},
+		"internal/testbouncer": {},
+		"internal/testdb":      {"internal/devdb"},
+		"internal/testengine":  {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/tests3":      {},
 
 		"bench/...": {
 			".", "batch", "config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage",
@@ -77,12 +79,12 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.
 func testSupport() []string {
-	return []string{"internal/testdb", "internal/testengine", "internal/tests3"}
+	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/tests3"}
 }
 
 func TestLayers(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -85,10 +86,12 @@ func New(opts Opts) *Sweeper {
 	opts.Batch = cmp.Or(opts.Batch, 1000)
 	opts.Pause = cmp.Or(opts.Pause, 50*time.Millisecond)
 	opts.Conn = opts.Conn.Copy()
-	opts.Conn.RuntimeParams["statement_timeout"] = "30s"
-	opts.Conn.RuntimeParams["lock_timeout"] = "5s"
-	// A deletion that a crash of the server undoes is made again by the next sweep.
-	opts.Conn.RuntimeParams["synchronous_commit"] = "off"
+	session.Set(opts.Conn, map[string]string{
+		"lock_timeout":      "5s",
+		"statement_timeout": "30s",
+		// A deletion that a crash of the server undoes is made again by the next sweep.
+		"synchronous_commit": "off",
+	})
 	return &Sweeper{opts: opts, swept: map[string]progress{}}
 }
 

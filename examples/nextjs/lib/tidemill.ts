@@ -21,8 +21,10 @@ export interface EnqueueOptions extends Options {
 
 /** The body of a request of a job of kind http. */
 export interface Run<P> {
-  /** Of the run. It stays the same when the request is repeated. */
+  /** What to remember: it stays the same when the request is repeated, and no other run ever has it. */
   id: string;
+  /** The number of the run, as start returned it. */
+  run: string;
   job: string;
   params: P;
   attempt: number;

@@ -14,7 +14,7 @@ export async function POST(request: Request): Promise<Response> {
   // A run may be delivered twice. Its id stays the same, and is remembered in the transaction that does the work.
   const first = await transaction(async (client) => {
     const { rowCount } = await client.query(
-      "INSERT INTO app.welcomes (run, user_id) VALUES ($1, $2) ON CONFLICT (run) DO NOTHING",
+      "INSERT INTO app.welcomes (id, user_id) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
       [run.id, run.params.user],
     );
     return rowCount === 1;
