@@ -14,10 +14,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/dbclock"
+	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
@@ -102,6 +104,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	app.Client, err = river.NewClient(app.driver(app.Pool), &river.Config{
 		// It also bounds how often an inserting client wakes the workers; at River's 100 ms most inserts wait for a poll.
 		FetchCooldown: fetchCooldown,
+		Plugins:       []rivertype.Plugin{riverpg.NewLimit(cfg.MaxArgs)},
 		Logger:        app.logger,
 		Schema:        app.schema.River,
 		Test:          app.byDatabaseClock(),

@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -184,8 +185,8 @@ func (a *App) applyJobs(ctx context.Context, tx pgx.Tx, applied *Applied) error 
 	if applied.Removed, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, a.schema.SQL(`UPDATE {tidemill}.setting SET notify = $1, queues = $2, config = $3, timezone = $4`),
-		a.Config.Database.Notify, slices.Sorted(maps.Keys(a.Config.Queues)), a.Config.Hash(), a.Config.Timezone)
+	_, err = tx.Exec(ctx, a.schema.SQL(`UPDATE {tidemill}.setting SET notify = $1, queues = $2, config = $3, timezone = $4, max_args = $5`),
+		a.Config.Database.Notify, slices.Sorted(maps.Keys(a.Config.Queues)), a.Config.Hash(), a.Config.Timezone, cmp.Or(a.Config.MaxArgs, riverpg.DefaultMaxArgs))
 	return err
 }
 
@@ -202,6 +203,14 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 	row := jobRow{
 		Name: def.Name, Kind: riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
 		MaxAttempts: maxAttempts(def), Alone: def.Unique,
+	}
+	if err := riverpg.CheckSize("the args of job "+def.Name, len(row.Args), a.Config.MaxArgs); err != nil {
+		return jobRow{}, err
+	}
+	for _, next := range def.Then.All() {
+		if err := riverpg.CheckSize("the params that job "+def.Name+" gives to "+next.Job, len(next.Params), a.Config.MaxArgs); err != nil {
+			return jobRow{}, err
+		}
 	}
 	if def.Params != nil || scans(def) { // a look at a source takes none
 		row.Params = paramRows(def)

@@ -7,5 +7,7 @@ import (
 )
 
 func (a *App) driver(pool *pgxpool.Pool) *riverpg.Driver {
-	return riverpg.New(riverpg.Opts{Pool: pool, Schema: a.schema, Logger: a.logger, Notify: a.Config.Database.Notify})
+	return riverpg.New(riverpg.Opts{
+		Pool: pool, Schema: a.schema, Logger: a.logger, Notify: a.Config.Database.Notify, MaxArgs: a.Config.MaxArgs,
+	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/migrations"
@@ -310,7 +311,7 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		ID:                   process.ID(),
 		Logger:               a.logger,
 		MaxAttempts:          a.Config.Retry.MaxAttempts,
-		Plugins:              []rivertype.Plugin{m, process, engine, retries}, // metrics first: it sees what the others make of an attempt
+		Plugins:              []rivertype.Plugin{m, process, engine, retries, riverpg.NewLimit(a.Config.MaxArgs)}, // metrics first: it sees what the others make of an attempt
 		PollOnly:             !a.Config.Database.Notify,
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -29,6 +30,9 @@ func (a *App) definitions() ([]periodic.Definition, error) {
 			return nil, fmt.Errorf("schedule %s is defined twice, by the program and in the configuration", def.Name)
 		}
 		names[def.Name] = true
+		if err := riverpg.CheckSize("the arguments of schedule "+def.Name, len(def.Args), a.Config.MaxArgs); err != nil {
+			return nil, err
+		}
 	}
 	return defs, nil
 }

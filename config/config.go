@@ -21,6 +21,7 @@ type Config struct {
 	Retry        Retry
 	Retention    Retention
 	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
+	MaxArgs      int           // how many bytes the arguments of a job may have
 	Timezone     string        // IANA name; of schedules and dates where nothing else says
 	Jobs         map[string]*Job
 	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil

@@ -19,6 +19,7 @@ type meaning struct {
 	Retry        Retry
 	Retention    Retention
 	DrainTimeout time.Duration
+	MaxArgs      int
 	Timezone     string
 	Jobs         map[string]jobMeaning
 	Schedules    map[string]scheduleMeaning `json:",omitempty"`
@@ -51,7 +52,7 @@ type scheduleMeaning struct {
 func (c *Config) Hash() string {
 	m := meaning{
 		Version: 1, Schema: c.Database.Schema, RiverSchema: c.Database.RiverSchema, Notify: c.Database.Notify,
-		MailFrom: c.Mail.From, Queues: c.Queues, Retry: c.Retry, Retention: c.Retention, DrainTimeout: c.DrainTimeout,
+		MailFrom: c.Mail.From, Queues: c.Queues, Retry: c.Retry, Retention: c.Retention, DrainTimeout: c.DrainTimeout, MaxArgs: c.MaxArgs,
 		Timezone: c.Timezone, Jobs: make(map[string]jobMeaning, len(c.Jobs)),
 		Schedules: make(map[string]scheduleMeaning, len(c.Schedules)),
 	}

@@ -220,6 +220,7 @@ func TestConfigHash(t *testing.T) {
 		strings.Replace(jobs, "headers:", "timeout: 1s, headers:", 1),
 		jobs + "timezone: Asia/Tokyo",
 		jobs + "drain_timeout: 1m",
+		jobs + "max_args: 2MiB",
 		jobs + "queues: {default: 20, low: 5}",
 		jobs + "retry: {delay: 1s}",
 		jobs + "retention: {runs: 1d}",

@@ -31,7 +31,7 @@ func commandFields() object[Command] {
 			func(c *Command) *map[string]string { return &c.Env }),
 		row("timeout", duration{time.Second, 30 * day}, "1h", "Longest time of one attempt.",
 			func(c *Command) *time.Duration { return &c.Timeout }),
-		row("max_output", size{1 << 10, 1 << 20}, "64KiB", "As much of the output is kept.",
+		row("max_output", size{1 << 10, 1 << 20}, "64KiB", "As much of the output is kept, its beginning and its end, and as much of it is logged in a minute.",
 			func(c *Command) *int { return &c.MaxOutput }),
 	}
 }

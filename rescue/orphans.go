@@ -48,7 +48,7 @@ func (p *Process) adoptOrphans(ctx context.Context, conn *pgx.Conn, o *orphans, 
 	}
 	o.since = still
 	for _, a := range lost {
-		moved, err := p.moveJobs(ctx, conn, never, `j.id = $3 AND j.attempt = $4 AND j.attempted_at = $5 AND j.attempted_by[array_upper(j.attempted_by, 1)] = $6`,
+		moved, err := p.moveJobs(ctx, conn, never, `j.id = $4 AND j.attempt = $5 AND j.attempted_at = $6 AND j.attempted_by[array_upper(j.attempted_by, 1)] = $7`,
 			a.id, a.no, a.at, p.id)
 		if err != nil {
 			return err

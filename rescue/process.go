@@ -155,6 +155,10 @@ func (p *Process) register(ctx context.Context) (err error) {
 			return fmt.Errorf("fence the former process id %s: %w", p.opts.Replaces, err)
 		}
 	}
+	// What waits for its turn must not come due before the first sweep, after hours in which nobody looked.
+	if err := pgx.BeginFunc(ctx, p.session.conn, func(tx pgx.Tx) error { return p.hold(ctx, tx) }); err != nil {
+		return fmt.Errorf("hold suspect jobs: %w", err)
+	}
 	p.registered = time.Now()
 	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)
 		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config)

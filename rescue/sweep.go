@@ -100,14 +100,20 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orp
 			return err
 		}
 	}
+	if fenced || seen.suspects {
+		if err := p.passTurns(ctx, *conn); err != nil {
+			return err
+		}
+	}
 	return p.adoptOrphans(ctx, *conn, o, time.Now())
 }
 
 // view is what a sweep finds.
 type view struct {
-	peers   []peer
-	ends    bool // whether ends of jobs wait to be stored
-	cancels bool // whether running jobs are to be cancelled
+	peers    []peer
+	suspects bool // whether jobs are to be tried one at a time
+	ends     bool // whether ends of jobs wait to be stored
+	cancels  bool // whether running jobs are to be cancelled
 }
 
 func (p *Process) look(ctx context.Context, conn *pgx.Conn) (*view, error) {
@@ -116,13 +122,14 @@ func (p *Process) look(ctx context.Context, conn *pgx.Conn) (*view, error) {
 		SELECT p.id, p.beat_at, p.fenced_at IS NOT NULL,
 		       EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.session_pid AND a.application_name = 'tidemill:' || p.id
 		                AND coalesce(a.backend_start = p.session_since, true)),
-		       EXISTS (SELECT FROM {tidemill}.job_end), EXISTS (SELECT FROM {tidemill}.run_intent WHERE intent = 'cancel')
+		       EXISTS (SELECT FROM {tidemill}.job_end), EXISTS (SELECT FROM {tidemill}.run_intent WHERE intent = 'cancel'),
+		       EXISTS (SELECT FROM {tidemill}.suspect)
 		  FROM {tidemill}.process p`))
 	if err != nil {
 		return nil, fmt.Errorf("look at the processes: %w", err)
 	}
 	var x peer
-	_, err = pgx.ForEachRow(rows, []any{&x.id, &x.beat, &x.fenced, &x.connected, &found.ends, &found.cancels}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&x.id, &x.beat, &x.fenced, &x.connected, &found.ends, &found.cancels, &found.suspects}, func() error {
 		if x.id != p.id {
 			found.peers = append(found.peers, x)
 		}

@@ -41,7 +41,7 @@ type CommandOpts struct {
 	Jobs     Jobs
 	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // of due times that no start gave; nil: UTC
-	Logger   *slog.Logger   // gets each line of output; nil: slog.Default()
+	Logger   *slog.Logger   // gets the lines of output, see outputLog; nil: slog.Default()
 }
 
 // CommandWorker runs a program on the worker's machine. There is no shell, and params never become arguments.
@@ -105,9 +105,11 @@ func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) e
 	if err != nil {
 		return retry.Permanent(err)
 	}
-	command.OnLine = func(line string) { logger.InfoContext(ctx, "command output", "line", line) }
+	output := &outputLog{logger: logger, most: def.Command.MaxOutput, began: time.Now()}
+	command.OnLine = func(line string) { output.line(ctx, line) }
 
 	result, err := childproc.Run(ctx, command)
+	output.tell(ctx)
 	if result != nil {
 		w.record(ctx, logger, result)
 	}

@@ -389,3 +389,29 @@ func TestCommandTimeoutIsLongerThanItsOwn(t *testing.T) {
 		t.Errorf("an unknown job has a timeout of %s", got)
 	}
 }
+
+// A command that says hundreds of megabytes makes neither the log nor the row long; its end is kept.
+func TestCommandOutputDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+
+	for name, script := range map[string]string{
+		"lines":       `yes 'all work and no play' | head -c 200000000; echo; echo the end`,
+		"one line":    `head -c 200000000 /dev/zero | tr '\0' x; echo; echo the end`,
+		"empty lines": `yes '' | head -c 5000000; echo the end`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupCommand(t, shellCommand(script))
+			row := b.end(t, b.start(t, workers.JobArgs{}))
+			result := commandOutput(t, row)
+			if row.State != rivertype.JobStateCompleted || !strings.HasSuffix(result.Output, "the end\n") || len(result.Output) > 2<<10 {
+				t.Errorf("%s, output of %d bytes, %q", row.State, len(result.Output), result.Output[max(0, len(result.Output)-20):])
+			}
+			log := b.logs.String()
+			t.Logf("a log of %d bytes", len(log))
+			if len(log) > 32<<10 || !strings.Contains(log, "command output was left out of the log") {
+				t.Errorf("a log of %d bytes", len(log))
+			}
+		})
+	}
+}

@@ -172,23 +172,27 @@ WITH walked AS MATERIALIZED (
 	  FROM (SELECT * FROM ` + w.rows() + ` WHERE ` + where + ` ORDER BY ` + order + ` LIMIT ` + strconv.Itoa(size+1) + `) r
 	WINDOW w AS (ORDER BY ` + w.keyList("r", "") + `)),
 child AS (` + w.childSQL(b, size) + `),
+made AS MATERIALIZED (SELECT n, ` + w.argsSQL(b) + ` AS args FROM child),
 inserted AS (
 	INSERT INTO {river}.river_job (kind, args, queue, priority, max_attempts, state, scheduled_at, metadata)
-	SELECT ` + b.arg(w.child.Kind, "text") + `, ` + w.argsSQL(b) + `, ` + b.arg(w.child.Queue, "text") + `,
+	SELECT ` + b.arg(w.child.Kind, "text") + `, args, ` + b.arg(w.child.Queue, "text") + `,
 	       ` + b.arg(w.child.Priority, "smallint") + `, ` + b.arg(w.child.MaxAttempts, "smallint") + `, 'available', now(),
-	       ` + b.arg(string(batch.ChildMetadata(w.parent, w.child.Job)), "jsonb") + ` FROM child ORDER BY child.n
+	       ` + b.arg(string(batch.ChildMetadata(w.parent, w.child.Job)), "jsonb") + ` FROM made ORDER BY n
 	RETURNING 1),
 told AS (
 	SELECT pg_notify({river:text} || '.river_insert', json_build_object('queue', ` + b.arg(w.child.Queue, "text") + `)::text)
 	 WHERE ` + b.arg(w.notify, "boolean") + ` AND EXISTS (SELECT FROM inserted))
 SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(size) + `,
        (SELECT key FROM walked WHERE n <= ` + strconv.Itoa(size) + ` ORDER BY n DESC LIMIT 1),
-       coalesce(bool_or(repeated), false), coalesce(bool_or(array_position(key, NULL) IS NOT NULL), false), (SELECT count(*) FROM told)
+       coalesce(bool_or(repeated), false), coalesce(bool_or(array_position(key, NULL) IS NOT NULL), false), (SELECT count(*) FROM told),
+       (SELECT max(octet_length(args::text)) FROM made), (SELECT max_args FROM {tidemill}.setting)
   FROM walked`
 	var part eachPart
 	var twice, null bool
+	var longest *int
+	var most int
 	err := tx.QueryRow(ctx, w.schema.SQL(query), append([]any{pgx.QueryExecModeDescribeExec}, b.args...)...).
-		Scan(&part.Rows, &part.Children, &part.More, &part.Last, &twice, &null, nil)
+		Scan(&part.Rows, &part.Children, &part.More, &part.Last, &twice, &null, nil, &longest, &most)
 	switch {
 	case err != nil:
 		return eachPart{}, fmt.Errorf("enqueue the children of a chunk: %w", err)
@@ -197,6 +201,9 @@ SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*)
 			strings.Join(w.def.OrderBy, ", ")))
 	case null:
 		return eachPart{}, w.nullKey()
+	case longest != nil && *longest > most:
+		return eachPart{}, retry.Permanent(fmt.Errorf(
+			"a job of this chunk would have arguments of %d bytes, and max_args is %d; select fewer columns, or keys only, or make batch smaller", *longest, most))
 	}
 	return part, nil
 }

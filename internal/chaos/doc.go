@@ -7,4 +7,6 @@
 //	go test ./internal/chaos -run Freeze -chaos.freeze 60s -chaos.rows 1000000 -timeout 30m -v
 //	go test ./internal/chaos -run Failover -chaos.failoverrows 1000000 -chaos.requests 2000 -chaos.away 10s -timeout 30m -v
 //	go test ./internal/chaos -run BadNetwork -chaos.badfor 60s -chaos.badjobs 5000 -chaos.rows 1000000 -timeout 30m -v
+//	go test ./internal/chaos -run LargeJobs -chaos.large 12 -chaos.memory 1500 -chaos.largejobs 600 -timeout 30m -v
+//	go test ./internal/chaos -run Poison -chaos.poison 10 -timeout 60m -v
 package chaos

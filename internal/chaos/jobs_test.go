@@ -57,7 +57,7 @@ func setupJobsAt(t *testing.T, url string) *jobBundle {
 	return b
 }
 
-func (b *jobBundle) startWorker(t *testing.T) *worker {
+func (b *jobBundle) startWorker(t *testing.T, env ...string) *worker {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *jobBundle) startWorker(t *testing.T) *worker {
 	}
 	cmd := exec.Command(self)
 	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), workerVariable+"=1", "DATABASE_URL="+b.url)
+	cmd.Env = append(append(os.Environ(), workerVariable+"=1", "DATABASE_URL="+b.url), env...)
 	return launch(t, cmd)
 }
 

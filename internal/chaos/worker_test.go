@@ -2,8 +2,11 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,9 +18,22 @@ import (
 // workerVariable makes this test binary a worker with the kinds below.
 const workerVariable = "TIDEMILL_CHAOS_WORKER"
 
+// memoryVariable is how many bytes of memory such a worker may have.
+const memoryVariable = "TIDEMILL_CHAOS_MEMORY"
+
 func runAsWorker() {
 	if os.Getenv(workerVariable) == "" {
 		return
+	}
+	if text := os.Getenv(memoryVariable); text != "" {
+		limit, err := strconv.ParseUint(text, 10, 64)
+		if err == nil {
+			err = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit})
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "limit the memory:", err)
+			os.Exit(1)
+		}
 	}
 	os.Args = []string{"chaos", "worker"}
 	tidemill.Main(func(app *tidemill.App) error {

@@ -81,7 +81,7 @@ const failedJobs = `
 		(SELECT id, kind, state, coalesce(attempted_at, created_at), errors FROM {river}.river_job
 		  WHERE state = 'retryable' AND coalesce(attempted_at, created_at) >= %[3]s AND cardinality(errors) > 0 AND %[1]s
 		  ORDER BY 4 DESC LIMIT @size))
-	SELECT id, kind, state::text, at, coalesce(%[2]s, '') FROM failed ORDER BY at DESC LIMIT @size`
+	SELECT id, kind, state::text, at, left(coalesce(%[2]s, ''), 4096) FROM failed ORDER BY at DESC LIMIT @size`
 
 // notBefore is SQL for the beginning of time, or of --since.
 const notBefore = `coalesce(now() - make_interval(secs => @since::float8), '-infinity')`

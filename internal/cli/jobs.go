@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/spf13/cobra"
@@ -58,6 +59,13 @@ func (m *Main) jobsListCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
+			if !m.json {
+				rows, err := m.listJobs(cmd.Context(), app, filter, limit)
+				if err != nil {
+					return fmt.Errorf("list jobs: %w", err)
+				}
+				return m.table("no jobs", []string{"JOB", "KIND", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR"}, rows)
+			}
 			params := river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderDesc).First(limit)
 			for _, c := range filter.conditions() {
 				params = params.Where(app.Schema.SQL(c.sql), river.NamedArgs(c.args))
@@ -66,23 +74,38 @@ func (m *Main) jobsListCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("list jobs: %w", err)
 			}
-			if m.json {
-				out := make([]*jobJSON, len(found.Jobs))
-				for i, job := range found.Jobs {
-					out[i] = newJobJSON(job)
-				}
-				return m.printJSON(out)
-			}
-			rows := make([][]string, len(found.Jobs))
+			out := make([]*jobJSON, len(found.Jobs))
 			for i, job := range found.Jobs {
-				rows[i] = m.jobRow(job)
+				out[i] = newJobJSON(job)
 			}
-			return m.table("no jobs", []string{"JOB", "KIND", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR"}, rows)
+			return m.printJSON(out)
 		},
 	}
 	filter.add(cmd, jobStates())
 	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "how many at most")
 	return cmd
+}
+
+// listJobs reads what the table shows, and no arguments: those of ten thousand jobs may be more than there is memory.
+func (m *Main) listJobs(ctx context.Context, app *App, filter jobFilter, limit int) ([][]string, error) {
+	condition, args := where(filter.conditions())
+	args["size"] = limit
+	rows, err := app.Pool.Query(ctx, app.Schema.SQL(`SELECT id, kind, state::text, queue, attempt, max_attempts, created_at, left(`+lastError+`, 1000)
+		FROM {river}.river_job WHERE `+condition+` ORDER BY id DESC LIMIT @size`), args)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]string, error) {
+		job := &rivertype.JobRow{}
+		var failure *string
+		if err := row.Scan(&job.ID, &job.Kind, &job.State, &job.Queue, &job.Attempt, &job.MaxAttempts, &job.CreatedAt, &failure); err != nil {
+			return nil, err
+		}
+		if failure != nil {
+			job.Errors = []rivertype.AttemptError{{Error: *failure}}
+		}
+		return m.jobRow(job), nil
+	})
 }
 
 func (m *Main) jobRow(job *rivertype.JobRow) []string {

@@ -42,6 +42,8 @@ func localClocks() map[string]string {
 		"internal/server/cron.go":     "the deadline of an answer",
 		"internal/storage/storage.go": "the date in an object's name, for people; it is random, and nothing reads it",
 
+		"workers/command.go":         "how fast a command writes, for the log",
+		"workers/command_log.go":     "how fast a command writes, for the log",
 		"workers/email_preview.go":   "a mail that tries the server; it needs no database",
 		"workers/import_atomic.go":   "how often progress is shown",
 		"workers/import_scan.go":     "how often a look says that it goes on",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -23,6 +24,9 @@ type Opts struct {
 	// Notify says whether inserts wake workers at once. River's PollOnly ends listening, but a client still notifies with
 	// every insert.
 	Notify bool
+	// MaxArgs is how many bytes the arguments of a job may have; default DefaultMaxArgs. Attempts of jobs in the table that
+	// have more fail without being read.
+	MaxArgs int
 }
 
 // Driver is a River driver; give it to river.NewClient.
@@ -34,6 +38,7 @@ type Driver struct {
 
 // New returns a driver.
 func New(opts Opts) *Driver {
+	opts.MaxArgs = cmp.Or(opts.MaxArgs, DefaultMaxArgs)
 	opts.Schema = opts.Schema.Defaults()
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	return &Driver{Driver: riverpgxv5.New(opts.Pool), opts: opts, attempts: attempts{byJob: map[int64]attempt{}}}
@@ -44,11 +49,25 @@ func (d *Driver) SupportsListenNotify() bool { return d.opts.Notify && d.Driver.
 
 // GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) are River's, but for times.
 func (d *Driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts}
+	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts}
+}
+
+// UnwrapExecutor returns what runs River's statements in the caller's transaction.
+func (d *Driver) UnwrapExecutor(tx pgx.Tx) riverdriver.ExecutorTx {
+	return &executorTx{ExecutorTx: d.Driver.UnwrapExecutor(tx), driver: d.Driver, tx: tx}
+}
+
+// UnwrapTx returns the transaction of an executor.
+func (d *Driver) UnwrapTx(tx riverdriver.ExecutorTx) pgx.Tx {
+	if ours, ok := tx.(*executorTx); ok {
+		return ours.tx
+	}
+	return d.Driver.UnwrapTx(tx)
 }
 
 type executor struct {
 	riverdriver.Executor // River's own, for all that has no method here
+	driver               *riverpgxv5.Driver
 	opts                 Opts
 	pool                 *pgxpool.Pool
 	attempts             *attempts
@@ -56,12 +75,27 @@ type executor struct {
 
 func (e *executor) sql(query string) string { return e.opts.Schema.SQL(query) }
 
-// JobGetAvailable fetches jobs.
-func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
-	result, err := e.Executor.JobGetAvailable(ctx, params)
-	if err != nil {
-		return nil, err
+// Begin begins a transaction.
+func (e *executor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
+	return wrap(e.driver)(e.Executor.Begin(ctx))
+}
+
+type executorTx struct {
+	riverdriver.ExecutorTx // River's own, for all that has no method here
+	driver                 *riverpgxv5.Driver
+	tx                     pgx.Tx
+}
+
+// Begin begins a transaction inside of this one.
+func (e *executorTx) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
+	return wrap(e.driver)(e.ExecutorTx.Begin(ctx))
+}
+
+func wrap(driver *riverpgxv5.Driver) func(riverdriver.ExecutorTx, error) (riverdriver.ExecutorTx, error) {
+	return func(tx riverdriver.ExecutorTx, err error) (riverdriver.ExecutorTx, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &executorTx{ExecutorTx: tx, driver: driver, tx: driver.UnwrapTx(tx)}, nil
 	}
-	e.attempts.remember(result.Jobs)
-	return result, nil
 }

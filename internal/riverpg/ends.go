@@ -62,7 +62,7 @@ func newEnds(p *riverdriver.JobSetStateIfRunningManyParams) *ends {
 			e.attempts[i] = &attempt
 		}
 		if p.ErrData[i] != nil {
-			text := storable(p.ErrData[i])
+			text := storable(bounded(p.ErrData[i]))
 			e.errors[i] = &text
 		}
 		if p.MetadataDoMerge[i] {

@@ -5,47 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river/riverdriver"
 )
 
 // River's driver dates what it inserts by the clock of the machine that it runs on, and workers fetch by the database's: the
 // jobs of an application whose clock is fast would wait. Here what nobody dated is dated by the database.
-
-// Begin begins a transaction.
-func (e *executor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
-	tx, err := e.Executor.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &executorTx{tx}, nil
-}
-
-// UnwrapExecutor returns what runs River's statements in the caller's transaction.
-func (d *Driver) UnwrapExecutor(tx pgx.Tx) riverdriver.ExecutorTx {
-	return &executorTx{d.Driver.UnwrapExecutor(tx)}
-}
-
-// UnwrapTx is the transaction of an executor of this driver.
-func (d *Driver) UnwrapTx(tx riverdriver.ExecutorTx) pgx.Tx {
-	if ours, ok := tx.(*executorTx); ok {
-		tx = ours.ExecutorTx
-	}
-	return d.Driver.UnwrapTx(tx)
-}
-
-type executorTx struct {
-	riverdriver.ExecutorTx // River's own, for all that has no method here
-}
-
-// Begin begins a transaction inside of this one.
-func (e *executorTx) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
-	tx, err := e.ExecutorTx.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &executorTx{tx}, nil
-}
 
 // JobInsertFastMany inserts jobs and returns them.
 func (e *executorTx) JobInsertFastMany(ctx context.Context, params *riverdriver.JobInsertFastManyParams) ([]*riverdriver.JobInsertFastResult, error) {
