@@ -72,7 +72,7 @@ func TestClockFollowsTheDatabase(t *testing.T) {
 					a.teach(c)
 				}
 				<-time.After(time.Second)
-				if diff := cmp.Diff(tt.want, c.Now().Sub(time.Now())); diff != "" {
+				if diff := cmp.Diff(tt.want, time.Until(c.Now())); diff != "" {
 					t.Errorf("ahead (-want +got):\n%s", diff)
 				}
 				skew, unsure := c.Skew()

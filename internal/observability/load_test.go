@@ -48,14 +48,14 @@ type bundle struct {
 	app        *tidemill.App
 	url        string
 	configPath string
-	addresses  [2]string // of the workers' metrics
+	addresses  [3]string // of the workers' metrics
 	prometheus *server
 	failing    atomic.Bool // whether the load has failures
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{url: testengine.URL(t), addresses: [2]string{freeAddress(t), freeAddress(t)}}
+	b := &bundle{url: testengine.URL(t), addresses: [3]string{freeAddress(t), freeAddress(t), freeAddress(t)}}
 	b.prometheus = startPrometheus(t, b.addresses[:]...)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	t.Cleanup(receiver.Close)

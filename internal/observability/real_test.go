@@ -75,6 +75,14 @@ func (b *bundle) holdReporterLock(t *testing.T) *pgx.Conn {
 // breakAll causes a fault for each alert and returns what ends them all.
 func (b *bundle) breakAll(t *testing.T, lone *worker) (repair func()) {
 	t.Helper()
+	// Skewed: a worker to whose sessions the database shows another time.
+	b.exec(t, `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '8 s' $$`)
+	skewed := startWorker(t, b.configPath, b.url+"&search_path=public,pg_catalog", b.addresses[2], "default")
+	until(t, 30*time.Second, "it has applied the configuration, which would mend what is broken below", func() bool {
+		var alive int
+		err := b.app.Pool.QueryRow(t.Context(), `SELECT count(*) FROM tidemill.process WHERE fenced_at IS NULL`).Scan(&alive)
+		return err == nil && alive == 3
+	})
 	// Saturated, late: one worker, held by the first of three jobs.
 	for range 3 {
 		b.insert(t, holdArgs{}, &river.InsertOpts{Queue: "busy"})
@@ -121,6 +129,7 @@ func (b *bundle) breakAll(t *testing.T, lone *worker) (repair func()) {
 		INSERT INTO tidemill.event (run, job, outcome, at, next_at) VALUES (0, 'stat', 'success', now() - interval '10 minutes', now() + interval '1 day')`)
 
 	return func() {
+		skewed.stop()
 		b.failing.Store(false)
 		if err := lock.Rollback(t.Context()); err != nil {
 			t.Fatal(err)

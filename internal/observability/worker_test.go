@@ -135,6 +135,12 @@ func startWorker(t *testing.T, configPath, url, address, queues string) *worker 
 	return w
 }
 
+// stop ends the process in good order.
+func (w *worker) stop() {
+	_ = w.process.Signal(syscall.SIGTERM)
+	<-w.ended
+}
+
 // kill ends the process as a machine that loses power does.
 func (w *worker) kill() {
 	_ = w.process.Signal(syscall.SIGKILL)

@@ -88,6 +88,15 @@ func warm(t *testing.T, url string) {
 	}
 }
 
+func TestCheckOfTooSmallAPool(t *testing.T) {
+	t.Parallel()
+	url := testbouncer.Start(t, testbouncer.Opts{URL: testdb.URL(t), Settings: map[string]string{"default_pool_size": "1", "query_wait_timeout": "1"}})
+	const want = "a second connection beside the first (a pooler must allow as many as a worker needs): "
+	if err := Check(t.Context(), parse(t, url)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Check: %v, want %s", err, want)
+	}
+}
+
 func TestSet(t *testing.T) {
 	t.Parallel()
 	config := parse(t, testbouncer.Start(t, testbouncer.Opts{URL: testdb.URL(t)}))
