@@ -66,9 +66,10 @@ func (w *holdWorker) Work(ctx context.Context, job *river.Job[holdArgs]) error {
 	}
 }
 
-// stepArgs is a job of up to Most milliseconds.
+// stepArgs is a job of Least to Most milliseconds that then writes one row.
 type stepArgs struct {
-	Most int `json:"most"`
+	Least int `json:"least,omitempty"`
+	Most  int `json:"most"`
 }
 
 func (stepArgs) Kind() string { return "step" }
@@ -81,7 +82,7 @@ type stepWorker struct {
 func (w *stepWorker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 	if job.Args.Most > 0 {
 		select {
-		case <-time.After(time.Duration(rand.IntN(job.Args.Most)) * time.Millisecond):
+		case <-time.After(time.Duration(job.Args.Least+rand.IntN(job.Args.Most-job.Args.Least)) * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
