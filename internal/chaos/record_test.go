@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,8 +26,9 @@ func present(ctx context.Context, dir string, job int64, worker int, work func(c
 		return err
 	}
 	defer f.Close()
+	attempt := rand.Int64()
 	note := func(what string) {
-		_, _ = fmt.Fprintf(f, "%s %d %d %d\n", what, worker, os.Getpid(), time.Now().UnixMicro())
+		_, _ = fmt.Fprintf(f, "%s %d %d %d\n", what, worker, attempt, time.Now().UnixMicro())
 	}
 	note("start")
 	watched := make(chan struct{})
@@ -61,10 +63,10 @@ func present(ctx context.Context, dir string, job int64, worker int, work func(c
 
 // moment is a line of such a file: start, then beside if another attempt runs, then alone; end if it came to its end.
 type moment struct {
-	what   string
-	worker int // process that runs it
-	pid    int // that of a command is its own
-	at     time.Time
+	what    string
+	worker  int   // process that runs it
+	attempt int64 // any number, its own
+	at      time.Time
 }
 
 // moments are all files of the folder, by job.
@@ -88,7 +90,7 @@ func moments(t *testing.T, dir string) map[int64][]moment {
 		for lines.Scan() {
 			var m moment
 			var micro int64
-			if _, err := fmt.Sscan(lines.Text(), &m.what, &m.worker, &m.pid, &micro); err != nil {
+			if _, err := fmt.Sscan(lines.Text(), &m.what, &m.worker, &m.attempt, &micro); err != nil {
 				t.Fatalf("job %d: %q: %v", job, lines.Text(), err)
 			}
 			m.at = time.UnixMicro(micro)
@@ -105,7 +107,7 @@ func moments(t *testing.T, dir string) map[int64][]moment {
 type overlap struct {
 	job    int64
 	second moment
-	others []int         // workers that had begun the job before
+	others []int         // workers with attempts before it
 	length time.Duration // until it was alone, or ended itself
 }
 
@@ -118,12 +120,12 @@ func overlaps(all map[int64][]moment) []overlap {
 			}
 			o := overlap{job: job, second: m}
 			for _, before := range moments[:i] {
-				if before.what == "start" && before.pid != m.pid && !slices.Contains(o.others, before.worker) {
+				if before.what == "start" && before.attempt != m.attempt && !slices.Contains(o.others, before.worker) {
 					o.others = append(o.others, before.worker)
 				}
 			}
 			for _, after := range moments[i+1:] {
-				if after.pid == m.pid && after.worker == m.worker && after.what != "beside" {
+				if after.attempt == m.attempt && after.what != "beside" {
 					o.length = after.at.Sub(m.at)
 					break
 				}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // fault is what can befall a wire.
@@ -29,6 +30,7 @@ const (
 
 // wire carries one worker's connections to the database. Toxiproxy has no half-open ones.
 type wire struct {
+	network  string // of the target
 	target   string
 	listener net.Listener
 
@@ -53,19 +55,16 @@ func newWire(t *testing.T, database string) (*wire, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{
-		target: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))),
-		state:  fine, open: make(chan struct{}), links: map[*link]bool{},
-	}
+	w := &wire{state: fine, open: make(chan struct{}), links: map[*link]bool{}}
+	w.network, w.target = pgconn.NetworkAddress(config.Host, config.Port)
 	close(w.open)
 	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	near.Host = w.listener.Addr().String()
+	near := url.URL{
+		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: w.listener.Addr().String(),
+		Path: "/" + config.Database, RawQuery: "sslmode=disable",
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() { w.serve() })
 	t.Cleanup(func() {
@@ -139,7 +138,7 @@ func (w *wire) carry(near net.Conn) {
 		return
 	}
 	if w.pass(l) {
-		far, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "tcp", w.target)
+		far, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), w.network, w.target)
 		if err != nil {
 			l.close()
 			return

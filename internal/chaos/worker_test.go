@@ -27,7 +27,10 @@ func runAsWorker() {
 		if err := river.AddWorkerSafely(app.Workers, &stepWorker{pool: app.Pool}); err != nil {
 			return err
 		}
-		return river.AddWorkerSafely(app.Workers, &moodWorker{})
+		if err := river.AddWorkerSafely(app.Workers, &moodWorker{}); err != nil {
+			return err
+		}
+		return addSeeded(app)
 	})
 }
 

@@ -1,0 +1,161 @@
+package chaos
+
+import (
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// crew is workers behind wires, each of which is started again when it dies, as a supervisor does.
+type crew struct {
+	start func() *exec.Cmd
+
+	mu      sync.Mutex
+	places  []*place
+	stopped bool
+	suffers map[int][]span // what befell each process
+	frozen  map[int]bool   // processes that were taken for dead while they lived
+	odd     []string       // ends of processes that nobody caused
+	kills   int
+	living  sync.WaitGroup
+}
+
+// place is a worker with what takes its place when it dies.
+type place struct {
+	wire *wire
+	near string
+	cmd  *exec.Cmd
+	log  *lockedBuffer
+	told bool // to end
+}
+
+// span is when something happened.
+type span struct{ from, to time.Time }
+
+// newCrew starts workers; command makes one whose database is to be the URL given.
+func newCrew(t *testing.T, database string, workers int, command func(near string) *exec.Cmd) *crew {
+	t.Helper()
+	c := &crew{suffers: map[int][]span{}, frozen: map[int]bool{}}
+	for range workers {
+		p := &place{log: &lockedBuffer{}}
+		p.wire, p.near = newWire(t, database)
+		c.places = append(c.places, p)
+	}
+	t.Cleanup(func() {
+		c.mu.Lock()
+		c.stopped = true
+		for _, p := range c.places {
+			if p.cmd != nil {
+				_ = p.cmd.Process.Signal(syscall.SIGCONT)
+				_ = p.cmd.Process.Kill()
+			}
+		}
+		c.mu.Unlock()
+		c.living.Wait()
+		if t.Failed() {
+			for i, p := range c.places {
+				path := t.Name() + "-worker.log"
+				if f, err := os.CreateTemp("", path); err == nil {
+					_, _ = f.WriteString(p.log.String())
+					_ = f.Close()
+					t.Logf("the log of worker %d is in %s", i, f.Name())
+				}
+			}
+		}
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.places {
+		if err := c.launch(p, command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// launch runs with c.mu held.
+func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
+	p.cmd, p.told = command(p.near), false
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	cmd := p.cmd
+	c.living.Go(func() {
+		err := cmd.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		now := time.Now()
+		c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{now, now})
+		if c.stopped {
+			return
+		}
+		status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		switch {
+		case ok && status.Signaled() && status.Signal() == syscall.SIGKILL: // by the plan, or by poison
+			c.kills++
+		case !p.told || err != nil:
+			c.odd = append(c.odd, "a worker ended by itself: "+cmd.ProcessState.String())
+		}
+		if err := c.launch(p, command); err != nil {
+			c.odd = append(c.odd, err.Error())
+		}
+	})
+	return nil
+}
+
+// signal tells a worker something.
+func (c *crew) signal(i int, s syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.places[i]
+	p.told = p.told || s == syscall.SIGTERM
+	_ = p.cmd.Process.Signal(s) // it may just have died
+}
+
+// suffer notes that something befalls a worker, or all of them (-1), from now on for that long.
+func (c *crew) suffer(i int, length time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for n, p := range c.places {
+		if i == -1 || n == i {
+			pid := p.cmd.Process.Pid
+			c.suffers[pid] = append(c.suffers[pid], span{now, now.Add(length)})
+		}
+	}
+}
+
+// freeze stops a worker, and notes whether others will take it for dead.
+func (c *crew) freeze(i int, long bool) {
+	c.mu.Lock()
+	if long {
+		c.frozen[c.places[i].cmd.Process.Pid] = true
+	}
+	c.mu.Unlock()
+	c.signal(i, syscall.SIGSTOP)
+}
+
+// suffered tells whether anything befell the process in that time.
+func (c *crew) suffered(pid int, from, to time.Time) bool {
+	for _, s := range c.suffers[pid] {
+		if s.from.Before(to) && s.to.After(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// pids are the processes that live now.
+func (c *crew) pids() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []int
+	for _, p := range c.places {
+		all = append(all, p.cmd.Process.Pid)
+	}
+	return all
+}
