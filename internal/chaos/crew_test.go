@@ -35,6 +35,8 @@ type place struct {
 // span is when something happened.
 type span struct{ from, to time.Time }
 
+const forGood = 24 * time.Hour
+
 // newCrew starts workers; command makes one whose database is to be the URL given.
 func newCrew(t *testing.T, database string, workers int, command func(near string) *exec.Cmd) *crew {
 	t.Helper()
@@ -89,7 +91,7 @@ func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		now := time.Now()
-		c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{now, now})
+		c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{now, now.Add(forGood)})
 		if c.stopped {
 			return
 		}

@@ -23,8 +23,8 @@ func guards() map[string][]change {
 	return map[string][]change{
 		"fence":     {{sql: `DROP TRIGGER tidemill_1_fence ON tidemill.river_job`}},
 		"lease":     {{file: "batch/chunk.go", text: "WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL", instead: "WHERE id = $1 AND $2::bigint IS NOT NULL AND $3::bigint IS NOT NULL AND outcome IS NULL"}},
-		"orphans":   {{file: "rescue/orphans.go", text: "if p.working.has(a.id) {", instead: "if p.working.has(a.id) && false {"}},
-		"self-stop": {{file: "rescue/process.go", text: "cmp.Or(opts.SilentAfter, 15*time.Second)", instead: "cmp.Or(opts.SilentAfter, time.Hour)"}},
+		"orphans":   {{file: "rescue/orphans.go", text: "if p.jobs.has(a) {", instead: "if p.jobs.has(a) && false {"}},
+		"self-stop": {{file: "rescue/process.go", text: "cmp.Or(opts.SilentAfter, 4500*time.Millisecond)", instead: "cmp.Or(opts.SilentAfter, time.Hour)"}},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var held = flag.Duration("chaos.hold", 55*time.Second, "how long TestHeldRows holds what keeps ends of jobs from being stored; an orphan is given back after 30 to 35 s")
+var held = flag.Duration("chaos.hold", 45*time.Second, "how long TestHeldRows holds what keeps ends of jobs from being stored; an orphan is given back after 30 to 35 s")
 
 // holder keeps the end of a running job from being stored until it is released.
 type holder struct {

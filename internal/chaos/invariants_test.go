@@ -94,7 +94,7 @@ func (s *seeded) checkJobs(t *testing.T, b *broken, all map[int64][]moment) {
 		if state != "completed" && !given {
 			b.add(noneGivenUp, "job %d (%s) is %s: %.200s", id, kind, state, message)
 		}
-		if state == "completed" && (kind == "touch" || kind == "tidemill.command") && count(all[id], "end") == 0 {
+		if state == "completed" && (kind == "touch" || kind == "wade" || kind == "tidemill.command") && count(all[id], "end") == 0 {
 			b.add(nothingLost, "job %d is completed, but never came to its end", id)
 		}
 		return nil

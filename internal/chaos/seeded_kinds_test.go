@@ -28,7 +28,7 @@ func addSeeded(app *tidemill.App) error {
 	if err := river.AddWorkerSafely(app.Workers, &nulWorker{}); err != nil {
 		return err
 	}
-	return river.AddWorkerSafely(app.Workers, wade())
+	return river.AddWorkerSafely(app.Workers, &wadeWorker{Worker: wade(), records: records})
 }
 
 // touchArgs is a job that is present for up to Most milliseconds and then writes one row.
@@ -95,11 +95,21 @@ func (wadeArgs) Kind() string { return "wade" }
 
 const wadeRows = 1000
 
+type wadeWorker struct {
+	river.Worker[wadeArgs]
+	records string
+}
+
+func (w *wadeWorker) Work(ctx context.Context, job *river.Job[wadeArgs]) error {
+	return present(ctx, w.records, job.ID, os.Getpid(), func(ctx context.Context) error { return w.Worker.Work(ctx, job) })
+}
+
+// wade takes longer, undisturbed, than a job must run to be taken for an orphan.
 func wade() river.Worker[wadeArgs] {
 	return batch.Each(batch.EachOpts[wadeArgs, int64]{
 		Query: `SELECT id FROM public.numbers`, OrderBy: []string{"id"}, Size: 25,
 		Do: func(ctx context.Context, tx pgx.Tx, chunk *batch.Chunk[int64]) error {
-			_, err := tx.Exec(ctx, `INSERT INTO public.waded (run, id) SELECT $1, unnest($2::bigint[]) FROM pg_sleep(0.4)`, chunk.Run, chunk.Rows)
+			_, err := tx.Exec(ctx, `INSERT INTO public.waded (run, id) SELECT $1, unnest($2::bigint[]) FROM pg_sleep(1)`, chunk.Run, chunk.Rows)
 			return err
 		},
 	})

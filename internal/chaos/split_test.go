@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	splits      = flag.String("chaos.splits", "8s,25s", "how long TestSplit keeps a worker from its database, one after the other")
+	splits      = flag.String("chaos.splits", "8s", "how long TestSplit keeps a worker from its database, one after the other")
 	splitRounds = flag.Int("chaos.splitrounds", 1, "how often TestSplit does each of them")
 )
 

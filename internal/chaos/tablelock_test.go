@@ -13,7 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/testengine"
 )
 
-var tableLock = flag.Duration("chaos.tablelock", 50*time.Second, "how long TestTableLock locks the table of the files")
+var tableLock = flag.Duration("chaos.tablelock", 30*time.Second, "how long TestTableLock locks the table of the files")
 
 const tableLockConfig = `
 database: {url: "${DATABASE_URL}"}
