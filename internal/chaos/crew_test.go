@@ -1,8 +1,10 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -13,14 +15,15 @@ import (
 type crew struct {
 	start func() *exec.Cmd
 
-	mu      sync.Mutex
-	places  []*place
-	stopped bool
-	suffers map[int][]span // what befell each process
-	frozen  map[int]bool   // processes that were taken for dead while they lived
-	odd     []string       // ends of processes that nobody caused
-	kills   int
-	living  sync.WaitGroup
+	mu        sync.Mutex
+	places    []*place
+	stopped   bool
+	suffers   map[int][]span // what befell each process
+	frozen    map[int]bool   // processes that were taken for dead while they lived
+	odd       []string       // ends of processes that nobody caused
+	kills     int
+	unstarted int // processes
+	living    sync.WaitGroup
 }
 
 // place is a worker with what takes its place when it dies.
@@ -28,8 +31,8 @@ type place struct {
 	wire *wire
 	near string
 	cmd  *exec.Cmd
-	log  *lockedBuffer
-	told bool // to end
+	logs []*lockedBuffer // of one process after the other
+	told bool            // to end
 }
 
 // span is when something happened.
@@ -42,7 +45,7 @@ func newCrew(t *testing.T, database string, workers int, command func(near strin
 	t.Helper()
 	c := &crew{suffers: map[int][]span{}, frozen: map[int]bool{}}
 	for range workers {
-		p := &place{log: &lockedBuffer{}}
+		p := &place{}
 		p.wire, p.near = newWire(t, database)
 		c.places = append(c.places, p)
 	}
@@ -59,12 +62,16 @@ func newCrew(t *testing.T, database string, workers int, command func(near strin
 		c.living.Wait()
 		if t.Failed() {
 			for i, p := range c.places {
-				path := t.Name() + "-worker.log"
-				if f, err := os.CreateTemp("", path); err == nil {
-					_, _ = f.WriteString(p.log.String())
-					_ = f.Close()
-					t.Logf("the log of worker %d is in %s", i, f.Name())
+				f, err := os.CreateTemp("", fmt.Sprintf("%s-%d-*.log", t.Name(), i))
+				if err != nil {
+					t.Log(err)
+					return
 				}
+				for _, log := range p.logs {
+					_, _ = f.WriteString(log.String())
+				}
+				_ = f.Close()
+				t.Logf("the log of worker %d is in %s", i, f.Name())
 			}
 		}
 	})
@@ -81,16 +88,21 @@ func newCrew(t *testing.T, database string, workers int, command func(near strin
 // launch runs with c.mu held.
 func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
 	p.cmd, p.told = command(p.near), false
-	p.cmd.Stderr = p.log
+	log := &lockedBuffer{}
+	p.cmd.Stderr, p.logs = log, append(p.logs, log)
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
 	cmd := p.cmd
 	c.living.Go(func() {
 		err := cmd.Wait()
+		now := time.Now()
+		started := strings.Contains(log.String(), "worker started")
+		if !started {
+			pause(200 * time.Millisecond)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		now := time.Now()
 		c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{now, now.Add(forGood)})
 		if c.stopped {
 			return
@@ -99,6 +111,8 @@ func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
 		switch {
 		case ok && status.Signaled() && status.Signal() == syscall.SIGKILL: // by the plan, or by poison
 			c.kills++
+		case !started: // it may end when the database is away as it starts
+			c.unstarted++
 		case !p.told || err != nil:
 			c.odd = append(c.odd, "a worker ended by itself: "+cmd.ProcessState.String())
 		}

@@ -73,8 +73,8 @@ func (s *seeded) check(t *testing.T) {
 	for what, ids := range s.load.ids {
 		text += fmt.Sprintf(" %d %s,", len(ids), what)
 	}
-	t.Logf("brought in:%s %d files; of %d more nothing is known; %d attempts began, %d jobs more than once; %d processes died, %d ids",
-		text, s.load.files, s.load.lost, len(all), again, s.crew.kills, s.count(t, `SELECT count(*) FROM tidemill.process`))
+	t.Logf("brought in:%s %d files; of %d more nothing is known; %d attempts began, %d jobs more than once; %d processes were killed, %d could not start, %d ids",
+		text, s.load.files, s.load.lost, len(all), again, s.crew.kills, s.crew.unstarted, s.count(t, `SELECT count(*) FROM tidemill.process`))
 	b.report(t)
 }
 

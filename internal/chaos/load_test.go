@@ -85,6 +85,11 @@ func (l *load) add(what string, do func(ctx context.Context) (int64, error)) {
 	l.ids[what] = append(l.ids[what], id)
 }
 
+// aside is add for who must not wait.
+func (l *load) aside(what string, do func(ctx context.Context) (int64, error)) {
+	l.done.Go(func() { l.add(what, do) })
+}
+
 // retry does something that must be done, however long the database is away.
 func (l *load) retry(do func(ctx context.Context) error) {
 	for range 100 {
