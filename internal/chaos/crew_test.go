@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,9 +19,9 @@ type crew struct {
 	mu        sync.Mutex
 	places    []*place
 	stopped   bool
-	suffers   map[int][]span // what befell each process
-	frozen    map[int]bool   // processes that were taken for dead while they lived
-	odd       []string       // ends of processes that nobody caused
+	suffers   map[int][]span      // what befell each process
+	doomed    map[int][]time.Time // processes that were taken for dead while they lived, and until when they could not know
+	odd       []string            // ends of processes that nobody caused
 	kills     int
 	unstarted int // processes
 	living    sync.WaitGroup
@@ -43,7 +44,7 @@ const forGood = 24 * time.Hour
 // newCrew starts workers; command makes one whose database is to be the URL given.
 func newCrew(t *testing.T, database string, workers int, command func(near string) *exec.Cmd) *crew {
 	t.Helper()
-	c := &crew{suffers: map[int][]span{}, frozen: map[int]bool{}}
+	c := &crew{suffers: map[int][]span{}, doomed: map[int][]time.Time{}}
 	for range workers {
 		p := &place{}
 		p.wire, p.near = newWire(t, database)
@@ -145,14 +146,19 @@ func (c *crew) suffer(i int, length time.Duration) {
 	}
 }
 
-// freeze stops a worker, and notes whether others will take it for dead.
-func (c *crew) freeze(i int, long bool) {
+// doom notes that others take a worker for dead, and returns its number.
+func (c *crew) doom(i int, until time.Time) (pid int) {
 	c.mu.Lock()
-	if long {
-		c.frozen[c.places[i].cmd.Process.Pid] = true
-	}
-	c.mu.Unlock()
-	c.signal(i, syscall.SIGSTOP)
+	defer c.mu.Unlock()
+	pid = c.places[i].cmd.Process.Pid
+	c.doomed[pid] = append(c.doomed[pid], until)
+	return pid
+}
+
+// letOff tells whether an attempt that began then is one of a process that was taken for dead while it lived, and that
+// could not know.
+func (c *crew) letOff(start moment) bool {
+	return slices.ContainsFunc(c.doomed[start.worker], func(until time.Time) bool { return start.at.Before(until) })
 }
 
 // suffered tells whether anything befell the process in that time.

@@ -127,12 +127,12 @@ func (s *seeded) checkJobs(t *testing.T, b *broken, all map[int64][]moment) {
 }
 
 // checkAttempts: no two of a job at once, and none after one that has ended, unless the process of that one could not
-// store the end because of what befell it. A process that was frozen for so long that others had to take it for dead is let
-// off: what it had begun goes on for a moment when it thaws, and its commands go on while it is frozen.
+// store the end because of what befell it. What a process had begun that others then took for dead is let off: it goes on
+// until that process finds out, and its commands go on while it is frozen.
 func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) {
 	t.Helper()
 	for _, o := range overlaps(all) {
-		if s.crew.frozen[o.second.worker] || slices.ContainsFunc(o.others, func(pid int) bool { return s.crew.frozen[pid] }) {
+		if s.crew.letOff(o.second) || slices.ContainsFunc(o.others, s.crew.letOff) {
 			continue
 		}
 		b.add(nothingTwice, "job %d at %.1f s, for %s", o.job, o.second.at.Sub(s.began).Seconds(), o.length.Round(time.Millisecond))
@@ -149,8 +149,10 @@ func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) 
 	}
 	const slack = time.Second
 	for id, moments := range all {
+		letOff := map[int64]bool{}
 		for i, m := range moments {
-			if at, ok := stored[id]; ok && m.what != "alone" && m.at.After(at.Add(slack)) && !s.crew.frozen[m.worker] {
+			letOff[m.attempt] = letOff[m.attempt] || m.what == "start" && s.crew.letOff(m)
+			if at, ok := stored[id]; ok && m.what != "alone" && m.at.After(at.Add(slack)) && !letOff[m.attempt] {
 				b.add(nothingAgain, "job %d: %s at %.1f s, after its end of %.1f s was stored", id, m.what, m.at.Sub(s.began).Seconds(), at.Sub(s.began).Seconds())
 			}
 			if m.what != "end" {

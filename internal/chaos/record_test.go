@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -107,7 +106,7 @@ func moments(t *testing.T, dir string) map[int64][]moment {
 type overlap struct {
 	job    int64
 	second moment
-	others []int         // workers with attempts before it
+	others []moment      // beginnings of attempts before it
 	length time.Duration // until it was alone, or ended itself
 }
 
@@ -120,8 +119,8 @@ func overlaps(all map[int64][]moment) []overlap {
 			}
 			o := overlap{job: job, second: m}
 			for _, before := range moments[:i] {
-				if before.what == "start" && before.attempt != m.attempt && !slices.Contains(o.others, before.worker) {
-					o.others = append(o.others, before.worker)
+				if before.what == "start" && before.attempt != m.attempt {
+					o.others = append(o.others, before)
 				}
 			}
 			for _, after := range moments[i+1:] {

@@ -104,12 +104,13 @@ func (w *wadeWorker) Work(ctx context.Context, job *river.Job[wadeArgs]) error {
 	return present(ctx, w.records, job.ID, os.Getpid(), func(ctx context.Context) error { return w.Worker.Work(ctx, job) })
 }
 
-// wade takes longer, undisturbed, than a job must run to be taken for an orphan.
+// wade takes longer, undisturbed, than a job must run to be taken for an orphan, and does some of its chunks before anybody
+// could stop it.
 func wade() river.Worker[wadeArgs] {
 	return batch.Each(batch.EachOpts[wadeArgs, int64]{
 		Query: `SELECT id FROM public.numbers`, OrderBy: []string{"id"}, Size: 25,
 		Do: func(ctx context.Context, tx pgx.Tx, chunk *batch.Chunk[int64]) error {
-			_, err := tx.Exec(ctx, `INSERT INTO public.waded (run, id) SELECT $1, unnest($2::bigint[]) FROM pg_sleep(1)`, chunk.Run, chunk.Rows)
+			_, err := tx.Exec(ctx, `INSERT INTO public.waded (run, id) SELECT $1, unnest($2::bigint[]) FROM pg_sleep(CASE WHEN random() < 0.5 THEN 0.02 ELSE 2 END)`, chunk.Run, chunk.Rows)
 			return err
 		},
 	})

@@ -35,6 +35,7 @@ type possible struct {
 
 const (
 	longFreeze   = "long freeze"
+	mistaken     = "mistaken death"
 	fastRestart  = "fast restart of the server"
 	crashRestart = "crash of the server"
 )
@@ -46,6 +47,7 @@ func possibilities() []possible {
 		{"end", 0, 0, true}, // SIGTERM
 		{"freeze", s, 4 * s, true},
 		{longFreeze, 24 * s, 28 * s, true}, // it is taken for dead
+		{mistaken, 0, 0, true},
 		{string(cut), s, 20 * s, true},
 		{string(stall), s, 30 * s, true},
 		{string(halfOpen), s, 20 * s, true},
@@ -79,6 +81,9 @@ func draw(seed uint64, length time.Duration, workers int) []step {
 		s := step{what: next.what, at: at, victim: -1}
 		if next.most > 0 {
 			s.length = next.least + time.Duration(random.Int64N(int64(next.most-next.least)))
+			if next.what != longFreeze { // a short run must come to its end
+				s.length = min(s.length, length/2)
+			}
 		}
 		if next.victim {
 			s.victim = random.IntN(workers)

@@ -148,7 +148,8 @@ func (s *seeded) later(d time.Duration, do func()) {
 // befall begins a step, and sees to its end.
 func (s *seeded) befall(t *testing.T, step step) {
 	t.Helper()
-	const afterwards = 3 * time.Second // in which a process may still suffer from what is over
+	const afterwards = 3 * time.Second  // in which a process may still suffer from what is over
+	const soon = 100 * time.Millisecond // in which it begins what it had fetched
 	switch step.what {
 	case "kill":
 		s.crew.signal(step.victim, syscall.SIGKILL)
@@ -156,8 +157,15 @@ func (s *seeded) befall(t *testing.T, step step) {
 		s.crew.signal(step.victim, syscall.SIGTERM)
 	case "freeze", longFreeze:
 		s.crew.suffer(step.victim, step.length+afterwards)
-		s.crew.freeze(step.victim, step.what == longFreeze)
+		if step.what == longFreeze {
+			s.crew.doom(step.victim, time.Now().Add(step.length+soon))
+		}
+		s.crew.signal(step.victim, syscall.SIGSTOP)
 		s.later(step.length, func() { s.crew.signal(step.victim, syscall.SIGCONT) })
+	case mistaken: // by another that was in error
+		s.crew.suffer(step.victim, afterwards)
+		pid := s.crew.doom(step.victim, time.Now().Add(soon))
+		_, _ = s.pool.Exec(t.Context(), `UPDATE tidemill.process SET fenced_at = now() WHERE pid = $1 AND fenced_at IS NULL`, pid)
 	case string(cut), string(stall), string(halfOpen), string(forgotten):
 		s.crew.suffer(step.victim, step.length+10*time.Second) // half-open connections outlive the fault
 		wire := s.crew.places[step.victim].wire
