@@ -29,11 +29,12 @@ type crew struct {
 
 // place is a worker with what takes its place when it dies.
 type place struct {
-	wire *wire
-	near string
-	cmd  *exec.Cmd
-	logs []*lockedBuffer // of one process after the other
-	told bool            // to end
+	wire    *wire
+	near    string
+	cmd     *exec.Cmd
+	logs    []*lockedBuffer // of one process after the other
+	told    bool            // to end
+	suffers time.Time       // until when
 }
 
 // span is when something happened.
@@ -95,6 +96,8 @@ func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
 		return err
 	}
 	cmd := p.cmd
+	// Whatever befalls the place goes on for who comes to it.
+	c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{time.Now(), p.suffers})
 	c.living.Go(func() {
 		err := cmd.Wait()
 		now := time.Now()
@@ -142,6 +145,9 @@ func (c *crew) suffer(i int, length time.Duration) {
 		if i == -1 || n == i {
 			pid := p.cmd.Process.Pid
 			c.suffers[pid] = append(c.suffers[pid], span{now, now.Add(length)})
+			if until := now.Add(length); until.After(p.suffers) {
+				p.suffers = until
+			}
 		}
 	}
 }

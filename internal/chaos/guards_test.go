@@ -21,10 +21,13 @@ type change struct{ file, text, instead, sql string }
 // the program can switch one off.
 func guards() map[string][]change {
 	return map[string][]change{
-		"fence":     {{sql: `DROP TRIGGER tidemill_1_fence ON tidemill.river_job`}},
-		"lease":     {{file: "batch/chunk.go", text: "WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL", instead: "WHERE id = $1 AND $2::bigint IS NOT NULL AND $3::bigint IS NOT NULL AND outcome IS NULL"}},
-		"orphans":   {{file: "rescue/orphans.go", text: "if p.jobs.has(a) {", instead: "if p.jobs.has(a) && false {"}},
-		"self-stop": {{file: "rescue/process.go", text: "cmp.Or(opts.SilentAfter, 4500*time.Millisecond)", instead: "cmp.Or(opts.SilentAfter, time.Hour)"}},
+		"fence":   {{sql: `DROP TRIGGER tidemill_1_fence ON tidemill.river_job`}},
+		"lease":   {{file: "batch/chunk.go", text: "WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL", instead: "WHERE id = $1 AND $2::bigint IS NOT NULL AND $3::bigint IS NOT NULL AND outcome IS NULL"}},
+		"orphans": {{file: "rescue/orphans.go", text: "if p.jobs.has(a) {", instead: "if p.jobs.has(a) && false {"}},
+		"self-stop": {{
+			file: "rescue/beat.go", text: "\t\t\terr = &silent{cause: err}\n\t\t\tp.jobs.lose(err)\n\t\t\treturn err\n",
+			instead: "\t\t\terr, last = &silent{cause: err}, time.Now()\n",
+		}},
 	}
 }
 

@@ -1,9 +1,11 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,25 +17,38 @@ import (
 
 // broken collects what does not add up, by invariant.
 type broken struct {
-	names []string
-	of    map[string][]string
+	began time.Time
+	of    map[string][]breach
+}
+
+type breach struct {
+	at   time.Duration // from the beginning; 0: it has no time
+	text string
 }
 
 func (b *broken) add(invariant, format string, args ...any) {
-	if b.of == nil {
-		b.of = map[string][]string{}
-	}
-	if b.of[invariant] == nil {
-		b.names = append(b.names, invariant)
-	}
-	b.of[invariant] = append(b.of[invariant], fmt.Sprintf(format, args...))
+	b.addAt(b.began, invariant, format, args...)
 }
 
+func (b *broken) addAt(at time.Time, invariant, format string, args ...any) {
+	b.of[invariant] = append(b.of[invariant], breach{at.Sub(b.began), fmt.Sprintf(format, args...)})
+}
+
+// report says of each invariant how often it is broken, and where first.
 func (b *broken) report(t *testing.T) {
 	t.Helper()
-	for _, name := range b.names {
-		all := b.of[name]
-		t.Errorf("%s: %d times, such as %v", name, len(all), all[:min(3, len(all))])
+	for name, all := range b.of {
+		slices.SortStableFunc(all, func(x, y breach) int { return cmp.Compare(x.at, y.at) })
+		var text strings.Builder
+		for _, one := range all[:min(3, len(all))] {
+			if one.at != 0 {
+				fmt.Fprintf(&text, "\n\tat %.1f s:", one.at.Seconds())
+			} else {
+				text.WriteString("\n\t")
+			}
+			text.WriteString(" " + one.text)
+		}
+		t.Errorf("%s: not so %d times, first%s", name, len(all), &text)
 	}
 }
 
@@ -45,22 +60,22 @@ const (
 	countsBalance = "counters balance"
 	nobodyGivesUp = "no worker ends by itself"
 	noneGivenUp   = "no job is given up for what befell its process"
+	allEnds       = "everything comes to its end"
 )
 
 // check compares what was brought in with what became of it.
-func (s *seeded) check(t *testing.T) {
+func (s *seeded) check(t *testing.T, b *broken) {
 	t.Helper()
-	var b broken
 	s.crew.mu.Lock()
 	defer s.crew.mu.Unlock()
 	for _, odd := range s.crew.odd {
 		b.add(nobodyGivesUp, "%s", odd)
 	}
 	all := moments(t, s.records)
-	s.checkJobs(t, &b, all)
-	s.checkAttempts(t, &b, all)
-	s.checkTicks(t, &b)
-	s.checkRuns(t, &b)
+	s.checkJobs(t, b, all)
+	s.checkAttempts(t, b, all)
+	s.checkTicks(t, b)
+	s.checkRuns(t, b)
 	again := 0
 	for _, moments := range all {
 		if count(moments, "start") > 1 {
@@ -114,12 +129,13 @@ func (s *seeded) checkJobs(t *testing.T, b *broken, all map[int64][]moment) {
 			}
 		}
 	}
-	rows, err = s.pool.Query(context.Background(), `SELECT job, was || ' became ' || became FROM public.revived ORDER BY at`)
+	rows, err = s.pool.Query(context.Background(), `SELECT job, was || ' became ' || became, at FROM public.revived`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pgx.ForEachRow(rows, []any{&id, &state}, func() error {
-		b.add(nothingAgain, "job %d, stored as %s", id, state)
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&id, &state, &at}, func() error {
+		b.addAt(at, nothingAgain, "job %d, stored as %s", id, state)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -135,7 +151,7 @@ func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) 
 		if s.crew.letOff(o.second) || slices.ContainsFunc(o.others, s.crew.letOff) {
 			continue
 		}
-		b.add(nothingTwice, "job %d at %.1f s, for %s", o.job, o.second.at.Sub(s.began).Seconds(), o.length.Round(time.Millisecond))
+		b.addAt(o.second.at, nothingTwice, "job %d, for %s", o.job, o.length.Round(time.Millisecond))
 	}
 	stored := map[int64]time.Time{}
 	rows, err := s.pool.Query(context.Background(), `SELECT id, finalized_at FROM tidemill.river_job WHERE state = 'completed'`)
@@ -153,14 +169,14 @@ func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) 
 		for i, m := range moments {
 			letOff[m.attempt] = letOff[m.attempt] || m.what == "start" && s.crew.letOff(m)
 			if at, ok := stored[id]; ok && m.what != "alone" && m.at.After(at.Add(slack)) && !letOff[m.attempt] {
-				b.add(nothingAgain, "job %d: %s at %.1f s, after its end of %.1f s was stored", id, m.what, m.at.Sub(s.began).Seconds(), at.Sub(s.began).Seconds())
+				b.addAt(m.at, nothingAgain, "job %d: %s, and its end stored is of %s before", id, m.what, m.at.Sub(at).Round(time.Millisecond))
 			}
 			if m.what != "end" {
 				continue
 			}
 			for _, later := range moments[i+1:] {
 				if later.what == "start" && !s.crew.suffered(m.worker, m.at.Add(-slack), later.at) {
-					b.add(nothingAgain, "job %d ended at %.1f s, on a process that nothing befell, and began again at %.1f s", id, m.at.Sub(s.began).Seconds(), later.at.Sub(s.began).Seconds())
+					b.addAt(later.at, nothingAgain, "job %d began again, %s after it had ended on a process that nothing befell", id, later.at.Sub(m.at).Round(time.Millisecond))
 				}
 			}
 		}

@@ -56,10 +56,10 @@ func (l *load) stop() {
 }
 
 func (l *load) bring(n int) {
-	if n%3 == 0 {
+	if n%2 == 0 {
 		l.add("touch", l.s.insertOne(touchArgs{Most: 1500}))
 	}
-	for name, every := range map[string]int{"call": 20, "stubborn": 50, "fan": 120, "wade": 150} {
+	for name, every := range map[string]int{"call": 20, "stubborn": 50, "fan": 120, "wade": 50} {
 		if n%every == every/2 {
 			l.add(name, l.s.startOne(name))
 		}

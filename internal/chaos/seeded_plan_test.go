@@ -48,6 +48,8 @@ func possibilities() []possible {
 		{"freeze", s, 4 * s, true},
 		{longFreeze, 24 * s, 28 * s, true}, // it is taken for dead
 		{mistaken, 0, 0, true},
+		{mistaken, 0, 0, true},
+		{mistaken, 0, 0, true},
 		{string(cut), s, 20 * s, true},
 		{string(stall), s, 30 * s, true},
 		{string(halfOpen), s, 20 * s, true},

@@ -18,7 +18,7 @@ import (
 
 var (
 	seededFor     = flag.Duration("chaos.for", 30*time.Second, "how long TestSeeded makes trouble")
-	seededWorkers = flag.Int("chaos.workers", 3, "workers under TestSeeded")
+	seededWorkers = flag.Int("chaos.workers", 4, "workers under TestSeeded")
 )
 
 const seededConfig = `
@@ -118,8 +118,9 @@ func TestSeeded(t *testing.T) {
 		pause(time.Until(s.began.Add(next.at)))
 		next.do()
 	}
-	s.settle(t)
-	s.check(t)
+	b := &broken{began: s.began, of: map[string][]breach{}}
+	s.settle(t, b)
+	s.check(t, b)
 }
 
 // worker makes worker processes: this test binary, or what -chaos.without has made of it.
@@ -237,20 +238,34 @@ func (s *seeded) forget(ctx context.Context, name string) error {
 }
 
 // settle ends the load and waits until all of it has been dealt with.
-func (s *seeded) settle(t *testing.T) {
+func (s *seeded) settle(t *testing.T, b *broken) {
 	t.Helper()
+	began := time.Now()
 	s.load.stop()
 	s.jobBundle.settle(t)
 	s.pool.Reset()
+	wait := func(want int, limit time.Duration, complaint, query string, args ...any) {
+		for asked := time.Now(); ; pause(50 * time.Millisecond) {
+			n := s.count(t, query, args...)
+			if n == want {
+				return
+			}
+			if time.Since(asked) > limit {
+				b.add(allEnds, "%s after %s: %d", complaint, limit, n)
+				return
+			}
+		}
+	}
 	for _, pid := range s.crew.pids() {
-		s.until(t, 1, 2*time.Minute, livingWorker, pid)
+		wait(1, time.Minute, fmt.Sprintf("process %d does not beat", pid), livingWorker, pid)
 	}
 	s.exec(t, `UPDATE tidemill.schedule SET paused_at = now()`)
 	s.exec(t, `SELECT tidemill.start('drop')`)
-	took := s.until(t, 0, 4*time.Minute, `SELECT count(*) FROM tidemill.river_job WHERE finalized_at IS NULL`)
-	s.until(t, 0, time.Minute, `SELECT count(*) FROM tidemill.event`)
-	s.until(t, 0, time.Minute, `SELECT count(*) FROM tidemill.river_job WHERE finalized_at IS NULL`)
-	t.Logf("all had ended %s after the last fault", took.Round(100*time.Millisecond))
+	const open, events = `SELECT count(*) FROM tidemill.river_job WHERE finalized_at IS NULL`, `SELECT count(*) FROM tidemill.event`
+	wait(0, 3*time.Minute, "jobs that have not ended", open)
+	wait(0, time.Minute, "runs that nothing follows yet", events)
+	wait(0, time.Minute, "jobs that have not ended", open)
+	t.Logf("all had ended %s after the last fault", time.Since(began).Round(100*time.Millisecond))
 }
 
 // dropFolder is where files for the import are put.
