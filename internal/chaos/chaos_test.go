@@ -53,6 +53,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	runAsCommand()
 	runAsWorker()
 	flag.Parse()
 	code := m.Run()

@@ -41,7 +41,7 @@ func startServer(t *testing.T) *ownServer {
 		t.Fatal(err)
 	}
 	s := &ownServer{
-		opts: devdb.Opts{Dir: filepath.Join(dir, "pg"), Durable: true, Settings: map[string]string{"max_connections": "300"}},
+		opts: devdb.Opts{Dir: filepath.Join(dir, "pg"), Durable: true, Settings: map[string]string{"max_connections": "300", "max_prepared_transactions": "10"}},
 		link: filepath.Join(dir, "socket"),
 	}
 	s.start(t)
@@ -86,8 +86,14 @@ func (s *ownServer) url(t *testing.T) string {
 // stop ends the server as a crash would: no checkpoint, no farewell to the clients.
 func (s *ownServer) stop(t *testing.T) {
 	t.Helper()
+	s.stopBy(t, "immediate")
+}
+
+// stopBy stops the server in one of the ways of pg_ctl.
+func (s *ownServer) stopBy(t *testing.T, mode string) {
+	t.Helper()
 	data := filepath.Join(s.opts.Dir, "data")
-	cmd := exec.Command(filepath.Join(s.db.BinDir(), "pg_ctl"), "stop", "-D", data, "-m", "immediate", "-w")
+	cmd := exec.Command(filepath.Join(s.db.BinDir(), "pg_ctl"), "stop", "-D", data, "-m", mode, "-w")
 	asServerUser(cmd, data)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pg_ctl: %v\n%s", err, out)

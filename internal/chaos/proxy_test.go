@@ -163,7 +163,13 @@ func (w *weather) turn(t *testing.T) {
 // startTCPServer returns the URL of a migrated database that a proxy can reach.
 func startTCPServer(t *testing.T) string {
 	t.Helper()
-	db, err := devdb.Start(context.Background(), &devdb.Opts{TCP: true})
+	return startServerWith(t, nil)
+}
+
+// startServerWith is startTCPServer with settings of the server.
+func startServerWith(t *testing.T, settings map[string]string) string {
+	t.Helper()
+	db, err := devdb.Start(context.Background(), &devdb.Opts{TCP: true, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}

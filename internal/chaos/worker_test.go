@@ -43,7 +43,10 @@ func runAsWorker() {
 		if err := river.AddWorkerSafely(app.Workers, &stepWorker{pool: app.Pool}); err != nil {
 			return err
 		}
-		return river.AddWorkerSafely(app.Workers, &moodWorker{})
+		if err := river.AddWorkerSafely(app.Workers, &moodWorker{}); err != nil {
+			return err
+		}
+		return addSeeded(app)
 	})
 }
 
@@ -82,9 +85,10 @@ func (w *holdWorker) Work(ctx context.Context, job *river.Job[holdArgs]) error {
 	}
 }
 
-// stepArgs is a job of up to Most milliseconds.
+// stepArgs is a job of Least to Most milliseconds that then writes one row.
 type stepArgs struct {
-	Most int `json:"most"`
+	Least int `json:"least,omitempty"`
+	Most  int `json:"most"`
 }
 
 func (stepArgs) Kind() string { return "step" }
@@ -97,7 +101,7 @@ type stepWorker struct {
 func (w *stepWorker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 	if job.Args.Most > 0 {
 		select {
-		case <-time.After(time.Duration(rand.IntN(job.Args.Most)) * time.Millisecond):
+		case <-time.After(time.Duration(job.Args.Least+rand.IntN(job.Args.Most-job.Args.Least)) * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
