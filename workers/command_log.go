@@ -19,8 +19,8 @@ type outputLog struct {
 	logger *slog.Logger
 	most   int
 
-	began           time.Time // of the window
-	used            int
+	began          time.Time // of the window
+	used           int
 	lines, leftOut int64 // how many lines were left out of this window, and their bytes
 }
 
