@@ -23,6 +23,7 @@ func guards() map[string][]change {
 	return map[string][]change{
 		"fence":   {{sql: `DROP TRIGGER tidemill_1_fence ON tidemill.river_job`}},
 		"lease":   {{file: "batch/chunk.go", text: "WHERE id = $1 AND lease = $2 AND seq = $3 AND outcome IS NULL", instead: "WHERE id = $1 AND $2::bigint IS NOT NULL AND $3::bigint IS NOT NULL AND outcome IS NULL"}},
+		"poison":  {{file: "rescue/move.go", text: "NOT cancelled AND times BETWEEN 2 AND $2 - 1 AS suspect", instead: "false AND $2 > 0 AS suspect"}},
 		"orphans": {{file: "rescue/orphans.go", text: "if p.jobs.has(a) {", instead: "if p.jobs.has(a) && false {"}},
 		"self-stop": {{
 			file: "rescue/beat.go", text: "\t\t\terr = &silent{cause: err}\n\t\t\tp.jobs.lose(err)\n\t\t\treturn err\n",
