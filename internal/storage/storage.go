@@ -169,16 +169,23 @@ func (b *Bucket) Reader(ctx context.Context, key string, offset int64) (io.ReadC
 	return &failingReader{ReadCloser: r, fail: func(err error) error { return b.readError(key, err) }}, nil
 }
 
-// Size returns an object's size in bytes.
-func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
+// Stat tells what is stored under a key.
+func (b *Bucket) Stat(ctx context.Context, key string) (*Stat, error) {
 	attrs, err := b.bucket.Attributes(ctx, key)
 	if err == nil {
-		return attrs.Size, nil
+		return &Stat{Size: attrs.Size, Version: strings.Trim(attrs.ETag, `"`)}, nil
 	}
 	if b.s3 != nil && gcerrors.Code(err) == gcerrors.NotFound && b.s3.missing(ctx) {
 		err = errBucketMissing
 	}
-	return 0, b.readError(key, err)
+	return nil, b.readError(key, err)
+}
+
+// Stat is what is stored under a key. The version, in a directory size and time of the last change, otherwise the ETag, tells one
+// content from the next, but may be another for the same.
+type Stat struct {
+	Size    int64
+	Version string
 }
 
 // Delete removes an object; one that is gone is no error.
