@@ -54,8 +54,8 @@ func startServer(ctx context.Context, given string) (*server, error) {
 	}
 	db, err := devdb.Start(ctx, &devdb.Opts{
 		Settings: map[string]string{
-			"max_connections": "300",
-			"max_wal_size":    "256MB", // the folder may be in memory
+			"max_connections": "300", "max_prepared_transactions": "20",
+			"max_wal_size": "256MB", // the folder may be in memory
 		},
 		TempDir: memoryFolder(),
 	})
