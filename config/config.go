@@ -155,6 +155,12 @@ func (c *Config) At(path ...string) Position {
 	return pos
 }
 
+// Given tells whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
+func (c *Config) Given(path ...string) bool {
+	_, _, found := locate(c.root, path)
+	return found
+}
+
 // Location is the time zone of Timezone. It is UTC for a name that is not known, which a configuration that was read
 // does not have.
 func (c *Config) Location() *time.Location {

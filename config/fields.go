@@ -73,7 +73,7 @@ func mailFields() object[Mail] {
 
 func metricsFields() object[Metrics] {
 	return object[Metrics]{
-		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none.",
+		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none. If it is not given and the default is in use, a free port is taken, and the log says which.",
 			func(m *Metrics) *string { return &m.Listen }),
 	}
 }
