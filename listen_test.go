@@ -51,6 +51,7 @@ func TestSecondWorkerOnAMachine(t *testing.T) {
 					t.Errorf("it serves at %s", address)
 				}
 				waitShown(t, "http://"+address+"/metrics", "tidemill_")
+				waitShown(t, "http://"+address+"/readyz", `"client":"ok"`)
 				stop()
 				if err := <-ended; err != nil {
 					t.Error(err)

@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -39,6 +41,21 @@ type Database struct {
 // Storage is where files live: uploads, results.
 type Storage struct {
 	URL string // file:///directory or s3://bucket/prefix?parameters; empty: not configured
+	// Of what is made in a directory, in octal digits.
+	FileMode   string
+	FolderMode string
+}
+
+// Modes are FileMode and FolderMode; 0 for one that a configuration that was read does not have.
+func (s Storage) Modes() (file, folder fs.FileMode) {
+	mode := func(digits string) fs.FileMode {
+		n, err := strconv.ParseUint(digits, 8, 32)
+		if err != nil {
+			return 0
+		}
+		return fs.FileMode(n) & fs.ModePerm
+	}
+	return mode(s.FileMode), mode(s.FolderMode)
 }
 
 // Metrics is the listener for /metrics, /livez and /readyz of a worker.

@@ -111,6 +111,9 @@ func (p *importParser) read(c *importChunk) error {
 		}
 		p.ordinal++
 		p.add(c, record)
+		if p.file != nil {
+			p.file.passed = record.End
+		}
 		c.end = importCursor{Offset: record.End, Line: record.NextLine, Ordinal: p.ordinal}
 	}
 	return nil

@@ -28,6 +28,8 @@ type wholeReader struct {
 	hash   hash.Hash // over what was read, last not counted
 	follow bool      // somebody asks for states in between
 	last   []byte    // what was read last, and is not digested yet; empty unless follow
+	passed int64     // the end of the last record, as far as the scanner has told
+	saved  *fileDigest
 }
 
 // whole opens the file from offset on. What is before that was read by another attempt and is in from; without it it is read
@@ -57,24 +59,48 @@ func (im *importRun) whole(ctx context.Context, offset int64, from *fileDigest) 
 
 func (r *wholeReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
+	if err := r.digest(p[:n]); err != nil {
+		return 0, err
+	}
 	r.at += int64(n)
 	if r.at > r.size {
 		return 0, r.differs(fmt.Sprintf("it has more than the %d bytes that it had", r.size))
 	}
-	r.digest(p[:n])
 	if errors.Is(err, io.EOF) {
 		err = r.end()
 	}
 	return n, err
 }
 
-func (r *wholeReader) digest(p []byte) {
+// digest leaves what was read last to the next time: the records that end in it are not known yet.
+func (r *wholeReader) digest(p []byte) error {
 	if !r.follow {
 		r.hash.Write(p)
-		return
+		return nil
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	if err := r.save(r.passed); err != nil {
+		return err
 	}
 	r.hash.Write(r.last)
 	r.last = append(r.last[:0], p...)
+	return nil
+}
+
+// save keeps the state at offset, if that is in what was read last.
+func (r *wholeReader) save(offset int64) error {
+	digested := r.at - int64(len(r.last))
+	if offset < digested || offset > r.at {
+		return nil
+	}
+	n := offset - digested
+	r.hash.Write(r.last[:n])
+	r.last = append(r.last[:0], r.last[n:]...)
+	state, err := digestState(r.hash)
+	r.saved = &fileDigest{At: offset, State: state}
+	return err
 }
 
 // end is io.EOF, or why this is not the end of the file.
@@ -93,21 +119,19 @@ func (r *wholeReader) end() error {
 	return io.EOF
 }
 
-// upTo is the state of the digest at offset, or the one before if that place is passed. A scanner reads on only while it has no
-// whole record, so the end of a record is in what was read last.
+// upTo is the state of the digest at the end of the record that passed was set for last, or the one before if the reader
+// does not follow.
 func (r *wholeReader) upTo(offset int64, before *fileDigest) (*fileDigest, error) {
-	digested := r.at - int64(len(r.last))
-	if r == nil || !r.follow || offset < digested || offset > r.at {
+	if r == nil || !r.follow {
 		return before, nil
 	}
-	n := offset - digested
-	r.hash.Write(r.last[:n])
-	r.last = append(r.last[:0], r.last[n:]...)
-	state, err := digestState(r.hash)
-	if err != nil {
+	if err := r.save(offset); err != nil {
 		return nil, err
 	}
-	return &fileDigest{At: offset, State: state}, nil
+	if r.saved == nil || r.saved.At != offset {
+		return before, nil
+	}
+	return r.saved, nil
 }
 
 // verify reads the whole file, because something speaks for its being another one.
