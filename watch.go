@@ -52,7 +52,7 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{health: &metrics.Health{}, metrics: m, startedCh: make(chan struct{})}
+	w := &watch{health: &metrics.Health{Logger: a.logger}, metrics: m, startedCh: make(chan struct{})}
 	w.health.Add("migrations", metrics.CheckMigrations(a.Pool, a.schema))
 	w.health.Add("client", metrics.CheckStarted(w.startedCh))
 	w.health.Add("database", metrics.CheckDatabase(a.Pool))
