@@ -3,11 +3,8 @@ package tidemill
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"regexp"
 	"sync"
 	"sync/atomic"
 
@@ -155,50 +152,12 @@ func (a *App) Storage(ctx context.Context) (*storage.Bucket, error) {
 	a.storageMu.Lock()
 	defer a.storageMu.Unlock()
 	if a.storage == nil {
-		bucket, err := storage.Open(ctx, a.Config.Storage.URL)
+		file, folder := a.Config.Storage.Modes()
+		bucket, err := storage.OpenWith(ctx, a.Config.Storage.URL, storage.Modes{File: file, Folder: folder})
 		if err != nil {
 			return nil, err
 		}
 		a.storage = bucket
 	}
 	return a.storage, nil
-}
-
-func (a *App) poolConfig() (*pgxpool.Config, error) {
-	if a.Config.Database.URL == "" {
-		return nil, errors.New(`database.url is not set; add for example database: {url: "${DATABASE_URL}"}`)
-	}
-	c, err := pgxpool.ParseConfig(a.Config.Database.URL)
-	if err != nil {
-		return nil, fmt.Errorf("database.url: %w", withoutPassword(err))
-	}
-	return c, nil
-}
-
-var urlPassword = regexp.MustCompile(`(://[^:/@\s]*:)[^@\s]*@|(password=)\S+`)
-
-// withoutPassword keeps an error's chain but not a password that its text may repeat from the URL.
-func withoutPassword(err error) error {
-	text := urlPassword.ReplaceAllString(err.Error(), "${1}${2}xxxxx@")
-	if text == err.Error() {
-		return err
-	}
-	return &redacted{text: text, err: err}
-}
-
-type redacted struct {
-	text string
-	err  error
-}
-
-func (r *redacted) Error() string { return r.text }
-func (r *redacted) Unwrap() error { return r.err }
-
-// DatabaseName describes the database without its password, for people.
-func (a *App) DatabaseName() string {
-	u, err := url.Parse(a.Config.Database.URL)
-	if err != nil {
-		return "the configured database"
-	}
-	return u.Redacted()
 }

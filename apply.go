@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/riverpg"
+	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -45,11 +46,17 @@ func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done boo
 	if err != nil {
 		return nil, false, err
 	}
-	applied = &Applied{}
-	err = pgx.BeginFunc(ctx, a.Pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, a.schema.SQL(`LOCK TABLE {tidemill}.setting IN EXCLUSIVE MODE`)); err != nil {
-			return err
-		}
+	conn, err := a.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("apply the configuration: connect: %w", err)
+	}
+	defer conn.Release()
+	change := migrations.Change{
+		Doing: "apply the configuration", Schema: a.schema, Logger: a.logger,
+		Lock: []migrations.TableLock{{Table: "{tidemill}.setting", Mode: "EXCLUSIVE"}},
+	}
+	change.Do = func(ctx context.Context, tx pgx.Tx) error {
+		applied, done = &Applied{}, false // of a try before
 		if !force {
 			var others bool
 			err := tx.QueryRow(ctx, a.schema.SQL(`SELECT EXISTS (
@@ -75,9 +82,9 @@ func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done boo
 		}
 		applied.Schedules, err = periodic.ApplyTx(ctx, tx, a.schema, schedules)
 		return err
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("apply the configuration: %w", err)
+	}
+	if err := change.Run(ctx, conn.Conn()); err != nil {
+		return nil, false, err
 	}
 	return applied, done, nil
 }

@@ -71,7 +71,7 @@ func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := workers.ReadExport(ctx, bucket, result.Object)
+	manifest, err := workers.ReadExport(ctx, bucket, result)
 	if err != nil {
 		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}

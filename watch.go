@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/retention"
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/periodic"
@@ -58,23 +59,18 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{health: &metrics.Health{}, metrics: m, skew: skewWatch{logger: a.logger, metrics: m}, probes: probes, startedCh: make(chan struct{})}
+	w := &watch{health: &metrics.Health{Logger: a.logger}, metrics: m, skew: skewWatch{logger: a.logger, metrics: m}, probes: probes, startedCh: make(chan struct{})}
 	w.health.Add("migrations", metrics.CheckMigrations(probes, a.schema))
 	w.health.Add("client", metrics.CheckStarted(w.startedCh))
 	w.health.Add("database", metrics.CheckDatabase(probes))
 
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if listen := a.Config.Metrics.Listen; listen != "" {
-		listener, err := net.Listen("tcp", listen)
-		if err != nil {
-			probes.Close()
-		}
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf(`metrics.listen: %s is in use, perhaps by another worker on this machine; give each its own address, or "" for none`, listen)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("metrics.listen: %w", err)
-		}
+	listener, err := a.listen(ctx)
+	if err != nil {
+		probes.Close()
+		return nil, err
+	}
+	if listener != nil {
 		w.wait.Go(func() {
 			if err := metrics.Serve(ctx, listener, metrics.Handler(registry, w.health)); err != nil {
 				a.logger.ErrorContext(ctx, "metrics listener", "error", err)
@@ -88,6 +84,29 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 		}
 	}
 	return w, nil
+}
+
+// listen opens metrics.listen; nil if that is none. An address that nobody has asked for is no reason not to work: where it is
+// taken, by another worker on this machine, any free port will do.
+func (a *App) listen(ctx context.Context) (net.Listener, error) {
+	address := a.Config.Metrics.Listen
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	taken := errors.Is(err, syscall.EADDRINUSE)
+	if taken && !a.Config.Given("metrics", "listen") && address == config.Default().Metrics.Listen {
+		a.logger.WarnContext(ctx, "the default of metrics.listen is in use, perhaps by another worker on this machine; metrics and probes are at a free port; "+
+			"to choose it, give each worker its own address", "in_use", address)
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	switch {
+	case err == nil:
+		return listener, nil
+	case taken:
+		return nil, fmt.Errorf(`metrics.listen: %s is in use, perhaps by another worker on this machine; give each its own address, or "" for none`, address)
+	}
+	return nil, fmt.Errorf("metrics.listen: %w", err)
 }
 
 // started says that the client works; after a fenced process started again it is said already. The report begins now that

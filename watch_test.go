@@ -79,9 +79,7 @@ jobs:
 	waitShown(t, metrics, `tidemill_pool_connections{pool="app",state="idle"}`)
 	waitShown(t, metrics, `tidemill_metrics_reporter 1`)
 	waitShown(t, metrics, `tidemill_process_draining 0`)
-	session := must(ask[string](t, app, `SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid), hashtextextended('tidemill metrics tidemill tidemill', 0) k
-		WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		  AND (l.classid::bigint << 32) | l.objid::bigint = k`))
+	session := must(ask[string](t, app, `SELECT a.application_name FROM tidemill.leader l JOIN pg_stat_activity a USING (pid) WHERE l.name = 'metrics'`))
 	if want := rescue.SessionName(app.processID()); session != want {
 		t.Errorf("the session that reports is named %q, want %q", session, want)
 	}

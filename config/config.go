@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -40,6 +42,21 @@ type Database struct {
 // Storage is where files live: uploads, results.
 type Storage struct {
 	URL string // file:///directory or s3://bucket/prefix?parameters; empty: not configured
+	// Of what is made in a directory, in octal digits.
+	FileMode   string
+	FolderMode string
+}
+
+// Modes are FileMode and FolderMode; 0 for one that a configuration that was read does not have.
+func (s Storage) Modes() (file, folder fs.FileMode) {
+	mode := func(digits string) fs.FileMode {
+		n, err := strconv.ParseUint(digits, 8, 32)
+		if err != nil {
+			return 0
+		}
+		return fs.FileMode(n) & fs.ModePerm
+	}
+	return mode(s.FileMode), mode(s.FolderMode)
 }
 
 // Metrics is the listener for /metrics, /livez and /readyz of a worker.
@@ -154,6 +171,12 @@ func Parse(name string, data []byte, opts *Opts) (*Config, error) {
 func (c *Config) At(path ...string) Position {
 	_, pos, _ := locate(c.root, path)
 	return pos
+}
+
+// Given tells whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
+func (c *Config) Given(path ...string) bool {
+	_, _, found := locate(c.root, path)
+	return found
 }
 
 // Location is the time zone of Timezone. It is UTC for a name that is not known, which a configuration that was read

@@ -57,7 +57,7 @@ func TestParseEveryField(t *testing.T) {
 	t.Parallel()
 	got, err := Parse("all.yaml", []byte(`
 database: {url: "${DATABASE_URL}", schema: batch, river_schema: App, notify: false}
-storage: {url: "file:///srv/files"}
+storage: {url: "file:///srv/files", file_mode: "0640", folder_mode: "0750"}
 mail: {url: "smtps://u:${PASSWORD}@h:465?tls=none", from: "Tidemill <jobs@example.com>", templates: ./mail}
 timezone: Asia/Tokyo
 metrics: {listen: "[::1]:80"}
@@ -121,7 +121,7 @@ schedules:
 	want := &Config{
 		File:     "all.yaml",
 		Database: Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
-		Storage:  Storage{URL: "file:///srv/files"},
+		Storage:  Storage{URL: "file:///srv/files", FileMode: "0640", FolderMode: "0750"},
 		Mail:     Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
 		Server: Server{
 			Listen:      ":8080",
@@ -173,6 +173,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	want := &Config{
 		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill", Notify: true},
+		Storage:      Storage{FileMode: "0600", FolderMode: "0700"},
 		Server:       Server{Listen: "127.0.0.1:8080"},
 		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
 		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},

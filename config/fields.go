@@ -44,7 +44,7 @@ func configFields() object[Config] {
 
 func databaseFields() object[Database] {
 	return object[Database]{
-		row("url", text{words: "PostgreSQL URL or keywords", secret: true, check: checkDatabaseURL}, "", "How to connect. Keep the password in the environment: `\"${DATABASE_URL}\"`. Empty counts as absent.",
+		row("url", text{words: "PostgreSQL URL or keywords", secret: true, check: CheckDatabaseURL}, "", "How to connect. Keep the password in the environment: `\"${DATABASE_URL}\"`. Empty counts as absent.",
 			func(db *Database) *string { return &db.URL }),
 		row("schema", text{words: "lower-case identifier", pattern: schemaPattern, check: checkSchema}, "tidemill", "Schema of Tidemill's tables.",
 			func(db *Database) *string { return &db.Schema }),
@@ -59,6 +59,26 @@ func storageFields() object[Storage] {
 	return object[Storage]{
 		row("url", text{words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", check: checkStorageURL}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
+		row("file_mode", text{words: "octal mode in quotes", pattern: modePattern, check: checkMode(0o600, "0640")}, `"0600"`, "Who may read and write the files that are made in a directory, whatever the umask is.",
+			func(s *Storage) *string { return &s.FileMode }),
+		row("folder_mode", text{words: "octal mode in quotes", pattern: modePattern, check: checkMode(0o700, "0750")}, `"0700"`, "The same of the folders that are made, the directory itself included. What is there keeps its mode.",
+			func(s *Storage) *string { return &s.FolderMode }),
+	}
+}
+
+const modePattern = "^0[0-7]{3}$"
+
+// checkMode refuses a mode with which Tidemill itself could not read what it has written.
+func checkMode(least uint64, example string) func(s string) (problem, hint string) {
+	return func(s string) (problem, hint string) {
+		mode, err := strconv.ParseUint(s, 8, 32)
+		switch {
+		case err != nil || len(s) != 4 || s[0] != '0':
+			return "is not an octal mode", "write it like \"" + example + "\", with the quotes"
+		case mode&least != least:
+			return "leaves Tidemill itself without rights", "write it like \"" + example + "\""
+		}
+		return "", ""
 	}
 }
 
@@ -75,7 +95,7 @@ func mailFields() object[Mail] {
 
 func metricsFields() object[Metrics] {
 	return object[Metrics]{
-		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none.",
+		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none. If it is not given and the default is in use, a free port is taken, and the log says which.",
 			func(m *Metrics) *string { return &m.Listen }),
 	}
 }
@@ -154,9 +174,10 @@ func checkRiverSchema(s string) (problem, hint string) {
 
 // checkDatabaseURL looks at the scheme only: the rest is for the driver to judge,
 // which takes more than package net/url does.
-func checkDatabaseURL(s string) (problem, hint string) {
+// CheckDatabaseURL says what is wrong with a database URL, in words that hold nothing of it, and what to do.
+func CheckDatabaseURL(s string) (problem, hint string) {
 	const example = "write it like postgres://user@host:5432/name"
-	scheme, _, isURL := strings.Cut(s, "://")
+	scheme, rest, isURL := strings.Cut(s, "://")
 	switch {
 	case s == "", !isURL && strings.Contains(s, "="):
 		return "", ""
@@ -164,6 +185,19 @@ func checkDatabaseURL(s string) (problem, hint string) {
 		return "is not a PostgreSQL URL", example
 	case scheme != "postgres" && scheme != "postgresql":
 		return "is not a URL of scheme postgres", example
+	}
+	// An @, a slash or a question mark that is part of the password would end it, and the rest of the password would be taken for
+	// the host or the database, and be shown as such.
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	path, query, _ := strings.Cut(rest[end:], "?")
+	port := rest[strings.LastIndexByte(rest[:end], ':')+1 : end]
+	_, err := strconv.ParseUint(port, 10, 16)
+	stranded := strings.Contains(query, "@") && strings.Contains(rest[:end], ":") && err != nil && !strings.HasSuffix(port, "]")
+	if strings.Count(rest[:end], "@") > 1 || strings.Contains(path, "@") || stranded && !strings.Contains(rest[:end], "@") {
+		return "has a special character in the password, or in the user, that ends it too early", "write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A and % as %25"
 	}
 	return "", ""
 }

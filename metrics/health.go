@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -19,12 +22,16 @@ import (
 const checkTimeout = 2 * time.Second
 
 // Check returns nil when what it looks at is fit for work. It must give up when its context ends, which is after 2 s. Its
-// error is shown to whoever probes.
+// error is shown to whoever probes from this machine, and to nobody else: it may name hosts and users.
 type Check func(context.Context) error
 
 // Health says whether a process is ready for work: when all its checks pass and it does not drain. The zero value is ready.
 type Health struct {
+	// Logger, if set, is told why the process is not ready, each time that this changes.
+	Logger *slog.Logger
+
 	mu       sync.RWMutex
+	said     string // what the logger was told last
 	names    []string
 	checks   []Check
 	draining bool
@@ -51,6 +58,9 @@ func (h *Health) Drain() {
 	h.draining = true
 }
 
+// checkOK is what a check that passes says.
+const checkOK = "ok"
+
 // Readiness is the answer of /readyz.
 type Readiness struct {
 	Status string            `json:"status"`           // ok or unready
@@ -74,7 +84,7 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 	}
 	for i, err := range runAll(ctx, checks) {
 		name := names[i]
-		answer.Checks[name] = "ok"
+		answer.Checks[name] = checkOK
 		if err == nil {
 			continue
 		}
@@ -148,11 +158,64 @@ func CheckStarted(started <-chan struct{}) Check {
 
 func (h *Health) serveReady(w http.ResponseWriter, req *http.Request) {
 	answer := h.Ready(req.Context())
+	h.log(req.Context(), answer)
+	if !fromHere(req) {
+		answer = answer.forStrangers()
+	}
 	status := http.StatusOK
 	if !answer.OK() {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, answer)
+}
+
+// log tells what strangers are not told.
+func (h *Health) log(ctx context.Context, answer Readiness) {
+	if h.Logger == nil || ctx.Err() != nil { // whoever asked has hung up, and the checks may say so
+		return
+	}
+	var failed []any
+	for _, name := range slices.Sorted(maps.Keys(answer.Checks)) {
+		if said := answer.Checks[name]; said != checkOK {
+			failed = append(failed, name, said)
+		}
+	}
+	text := answer.Reason + fmt.Sprint(failed...)
+	h.mu.Lock()
+	news := text != h.said
+	h.said = text
+	h.mu.Unlock()
+	switch {
+	case !news:
+	case answer.OK():
+		h.Logger.InfoContext(ctx, "ready")
+	default:
+		h.Logger.WarnContext(ctx, "not ready", append([]any{"reason", answer.Reason}, failed...)...)
+	}
+}
+
+// forStrangers is the answer without what the checks say.
+func (r Readiness) forStrangers() Readiness {
+	checks := make(map[string]string, len(r.Checks))
+	for name, said := range r.Checks {
+		if said != checkOK {
+			said = "failed"
+		}
+		checks[name] = said
+	}
+	r.Checks = checks
+	return r
+}
+
+// fromHere tells whether a request comes from this machine, and not by way of a proxy on it.
+func fromHere(req *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if req.Header.Get(name) != "" {
+			return false
+		}
+	}
+	from, err := netip.ParseAddrPort(req.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
 func serveLive(w http.ResponseWriter, _ *http.Request) {

@@ -1,10 +1,12 @@
 package metrics
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +24,9 @@ import (
 func probe(t *testing.T, h http.Handler, method, path string) (int, Readiness) {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	req := httptest.NewRequestWithContext(t.Context(), method, path, nil)
+	req.RemoteAddr = "127.0.0.1:54321"
+	h.ServeHTTP(rec, req)
 	var answer Readiness
 	if strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil {
@@ -221,4 +225,47 @@ func get(t *testing.T, url string) (int, string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(body)
+}
+
+// Strangers learn which checks fail, and the log why; whoever asks on this machine is told.
+func TestReadyzForStrangers(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name, from, header string
+		told               bool
+	}{
+		{"this machine", "127.0.0.1:54321", "", true},
+		{"this machine by IPv6", "[::1]:54321", "", true},
+		{"this machine by a mapped address", "[::ffff:127.0.0.1]:54321", "", true},
+		{"another", "10.1.2.3:54321", "", false},
+		{"another by a proxy here", "127.0.0.1:54321", "X-Forwarded-For", false},
+		{"nobody knows", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			health := &Health{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			health.Add("database", func(context.Context) error { return errors.New("user=ada at db7.internal: refused") })
+			health.Add("client", func(context.Context) error { return nil })
+			h := Handler(prometheus.NewRegistry(), health)
+			for range 3 {
+				rec := httptest.NewRecorder()
+				req := httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil)
+				req.RemoteAddr = tt.from
+				if tt.header != "" {
+					req.Header.Set(tt.header, "10.1.2.3")
+				}
+				h.ServeHTTP(rec, req)
+				body := rec.Body.String()
+				if rec.Code != http.StatusServiceUnavailable || strings.Contains(body, "db7") != tt.told || strings.Contains(body, `"database":"failed"`) == tt.told ||
+					!strings.Contains(body, `"client":"ok"`) {
+					t.Errorf("%d %s", rec.Code, body)
+				}
+			}
+			if got := strings.Count(log.String(), "db7.internal"); got != 1 {
+				t.Errorf("the log says why %d times, want once: %s", got, log.String())
+			}
+		})
+	}
 }

@@ -175,8 +175,12 @@ func (r *reporter) elect(ctx context.Context) error {
 		return nil
 	}
 	schema := r.metrics.opts.Schema
-	const try = `SELECT pg_try_advisory_lock(hashtextextended('tidemill metrics ' || $1, 0))`
-	if err := r.conn.QueryRow(ctx, try, schema.Name+" "+schema.River).Scan(&r.elected); err != nil {
+	err := r.conn.QueryRow(ctx, schema.SQL(`SELECT {tidemill}.lead('metrics')`)).Scan(&r.elected)
+	if withoutTables(err) {
+		const try = `SELECT pg_try_advisory_lock(hashtextextended('tidemill metrics ' || $1, 0))`
+		err = r.conn.QueryRow(ctx, try, schema.Name+" "+schema.River).Scan(&r.elected)
+	}
+	if err != nil {
 		return fmt.Errorf("try to become the reporter: %w", err)
 	}
 	if r.elected {
@@ -184,6 +188,12 @@ func (r *reporter) elect(ctx context.Context) error {
 		r.metrics.opts.Logger.InfoContext(ctx, "this process reports the metrics of the cluster")
 	}
 	return nil
+}
+
+// withoutTables tells whether Tidemill has no tables here, and River is watched alone.
+func withoutTables(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "3F000" || pgErr.Code == "42883")
 }
 
 // close gives the lock up and forgets what was read under it, so that two processes do not both tell.

@@ -105,8 +105,8 @@ func TestSessionName(t *testing.T) {
 	eventually(t, "the first refresh", func() bool { return reports(t, b) })
 	named := func(want string) bool {
 		var got string
-		err := b.pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(a.application_name, ','), '') FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-			WHERE a.datname = current_database() AND l.locktype = 'advisory'`).Scan(&got)
+		err := b.pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(a.application_name, ','), '') FROM pg_stat_activity a JOIN tidemill.leader l USING (pid)
+			WHERE a.datname = current_database() AND l.name = 'metrics'`).Scan(&got)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func tried(t *testing.T, b *bundle, name string) bool {
 	t.Helper()
 	var n int
 	err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-		WHERE application_name = $1 AND datname = current_database() AND state = 'idle' AND query LIKE '%pg_try_advisory_lock%'`, name).Scan(&n)
+		WHERE application_name = $1 AND datname = current_database() AND state = 'idle' AND query LIKE '%.lead(%'`, name).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +223,8 @@ func TestTimeoutSlowsDown(t *testing.T) {
 func holdsLock(t *testing.T, b *bundle) bool {
 	t.Helper()
 	var n int
-	err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-		WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.application_name = 'reporter'`).Scan(&n)
+	err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM tidemill.leader l JOIN pg_stat_activity a USING (pid)
+		WHERE l.name = 'metrics' AND a.datname = current_database() AND a.application_name = 'reporter'`).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,10 +79,12 @@ type definitionRow struct {
 // with the next tick from now: what a changed expression would have done in the past is not made up for. One that is
 // unchanged keeps its place, and its ticks that came due meanwhile; one that is paused stays so.
 func ApplyTx(ctx context.Context, tx pgx.Tx, schema migrations.Schema, defs []Definition) (*Applied, error) {
-	// In two transactions at once each would remove what the other has added.
+	// In two transactions at once each would remove what the other has added. Ticks go on.
+	if _, err := tx.Exec(ctx, schema.SQL(`LOCK TABLE {tidemill}.schedule IN SHARE UPDATE EXCLUSIVE MODE`)); err != nil {
+		return nil, fmt.Errorf("apply schedules: %w", err)
+	}
 	var now time.Time
-	err := tx.QueryRow(ctx, schema.SQL(`SELECT clock_timestamp() FROM pg_advisory_xact_lock(hashtextextended({tidemill:text} || ' schedules', 0))`)).Scan(&now)
-	if err != nil {
+	if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
 		return nil, fmt.Errorf("apply schedules: %w", err)
 	}
 	rows, names := []definitionRow{}, []string{}

@@ -266,7 +266,8 @@ func (p *Process) clean(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// endSessions terminates the sessions of fenced processes and waits until they are gone: only then are their locks.
+// endSessions terminates the sessions of fenced processes and waits until they are gone: only then are their locks. A session of
+// another role is none of theirs, whatever it calls itself; one that must not be ended would keep the jobs from being moved.
 func (p *Process) endSessions(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -274,7 +275,7 @@ func (p *Process) endSessions(ctx context.Context, conn *pgx.Conn) error {
 		var left int
 		err := conn.QueryRow(ctx, p.sql(`
 			SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid) IS NOT NULL)
-			  FROM pg_stat_activity a JOIN {tidemill}.process p ON a.application_name = 'tidemill:' || p.id
+			  FROM pg_stat_activity a JOIN {tidemill}.process p ON a.application_name = 'tidemill:' || p.id AND a.usename = coalesce(p.role, a.usename)
 			 WHERE p.fenced_at IS NOT NULL AND a.datname = current_database() AND a.pid <> pg_backend_pid()`)).Scan(&left)
 		if err != nil {
 			return fmt.Errorf("end the sessions of dead processes (the role needs pg_signal_backend for those of other roles): %w", err)

@@ -3,7 +3,13 @@ package workers_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -63,7 +70,7 @@ func (b *exportBundle) finish(t *testing.T, c *workers.ExportCopy, id int64) {
 	if err != nil {
 		t.Fatal(err, deref(info.Error))
 	}
-	manifest, err := workers.ReadExport(context.Background(), b.storage, result.Object)
+	manifest, err := workers.ReadExport(context.Background(), b.storage, result)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,5 +170,74 @@ func TestExportCopyBeginsAnew(t *testing.T) {
 		if !bytes.Equal(want, target.Bytes()) || target.rewound != 1 {
 			t.Errorf("%d bytes, want %d; rewound %d times", target.Len(), len(want), target.rewound)
 		}
+	}
+}
+
+// A file whose parts or manifest were changed in the storage is never taken for the exported one.
+func TestExportThatChangesInTheStorage(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name   string
+		change func(t *testing.T, dir string, m *workers.ExportManifest)
+		want   string
+	}{
+		{"part cut off", func(t *testing.T, dir string, m *workers.ExportManifest) {
+			cutAt(int(m.Parts[0].Bytes)-7)(t, filepath.Join(dir, m.Parts[0].Object))
+		}, "bytes and CRC-32C"},
+		{"part written over", func(t *testing.T, dir string, m *workers.ExportManifest) {
+			writtenOver(100, "7", true)(t, filepath.Join(dir, m.Parts[1].Object))
+		}, "bytes and CRC-32C"},
+		{"manifest of fewer parts", func(t *testing.T, dir string, m *workers.ExportManifest) {
+			last := m.Parts[len(m.Parts)-1]
+			m.Parts, m.Rows, m.Bytes = m.Parts[:len(m.Parts)-1], m.Rows-last.Rows, m.Bytes-last.Bytes
+			whole := sha256.New()
+			for _, part := range m.Parts {
+				content, err := os.ReadFile(filepath.Join(dir, part.Object))
+				if err != nil {
+					t.Fatal(err)
+				}
+				whole.Write(content)
+			}
+			m.SHA256 = hex.EncodeToString(whole.Sum(nil))
+			text, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifests, err := filepath.Glob(filepath.Join(dir, "exports/dump/*/manifest-*.json"))
+			if err != nil || len(manifests) != 1 {
+				t.Fatal(manifests, err)
+			}
+			if err := os.WriteFile(manifests[0], text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "it was changed in the storage"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			b := setupExport(t, manyRows, "table: t\nchunk: 1000", func(b *exportBundle) {
+				var err error
+				if b.storage, err = storage.Open(t.Context(), "file://"+dir); err != nil {
+					t.Fatal(err)
+				}
+			})
+			info := b.WaitStatus(t, b.start(t, ""), batch.Succeeded)
+			result, err := workers.ReadExportResult(info.Result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifest, err := workers.ReadExport(t.Context(), b.storage, result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(t, dir, manifest)
+			if manifest, err = workers.ReadExport(t.Context(), b.storage, result); err == nil {
+				err = workers.NewExportCopy(b.storage, &memoryTarget{Buffer: &bytes.Buffer{}}).Finish(t.Context(), manifest, nil)
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+		})
 	}
 }

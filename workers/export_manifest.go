@@ -66,8 +66,9 @@ type ExportCSV struct {
 	Formulas  string `json:"formulas"`
 }
 
-// ReadExport reads a manifest.
-func ReadExport(ctx context.Context, bucket *storage.Bucket, object string) (*ExportManifest, error) {
+// ReadExport reads the manifest of a run that has this result. One that was changed in the storage is an error.
+func ReadExport(ctx context.Context, bucket *storage.Bucket, result *ExportResult) (*ExportManifest, error) {
+	object := result.Object
 	r, err := bucket.Reader(ctx, object, 0)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("the exported file has expired, or this storage is not that of the worker: %w", err)
@@ -82,6 +83,10 @@ func ReadExport(ctx context.Context, bucket *storage.Bucket, object string) (*Ex
 	}
 	if m.Version != exportVersion {
 		return nil, fmt.Errorf("manifest %s is of version %d, and this program knows %d", object, m.Version, exportVersion)
+	}
+	if m.Rows != result.Rows || m.Bytes != result.Bytes || m.SHA256 != result.SHA256 || len(m.Parts) != result.Parts {
+		return nil, fmt.Errorf("manifest %s lists %d rows, %d bytes and %d parts, and the run has written %d, %d and %d; it was changed in the storage",
+			object, m.Rows, m.Bytes, len(m.Parts), result.Rows, result.Bytes, result.Parts)
 	}
 	return m, nil
 }

@@ -297,7 +297,7 @@ func TestExportExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	sweep(1)
-	if _, err := workers.ReadExport(ctx, b.storage, result.Object); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := workers.ReadExport(ctx, b.storage, result); !errors.Is(err, storage.ErrNotFound) {
 		t.Error(err)
 	}
 	var left []string

@@ -108,7 +108,7 @@ func (b *exportBundle) file(t *testing.T, info *batch.Info) ([]byte, *workers.Ex
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest, err := workers.ReadExport(ctx, b.storage, result.Object)
+	manifest, err := workers.ReadExport(ctx, b.storage, result)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (w *HTTPWorker) Work(ctx context.Context, job *river.Job[HTTPArgs]) error {
 
 	started := time.Now()
 	result := httpResult{Attempt: job.Attempt}
-	err = call.do(ctx, &result)
+	err = call.redactError(call.do(ctx, &result))
 	if ctx.Err() != nil && err != nil {
 		return fmt.Errorf("%s: %w", call, ctx.Err()) // nobody's failure: River gives the attempt back, or has cancelled the job
 	}
@@ -115,6 +115,8 @@ func (c *httpCall) do(ctx context.Context, result *httpResult) error {
 		limit = max(limit, excerptBytes)
 	}
 	body, more, readErr := readAtMost(resp.Body, limit)
+	read := len(body)
+	body = c.redact(body, more || readErr != nil)
 	result.keep(body, more || readErr != nil, c.maxResponse, resp.Header.Get("Content-Type"))
 	if readErr != nil && ctx.Err() == nil && ok {
 		// The other side has died, or something between. Whether its work was done, nobody knows.
@@ -127,7 +129,7 @@ func (c *httpCall) do(ctx context.Context, result *httpResult) error {
 		}
 	}
 	if more {
-		drain(resp, len(body), cancel)
+		drain(resp, read, cancel)
 	}
 	if ok {
 		return nil

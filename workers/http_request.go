@@ -38,6 +38,7 @@ type httpCall struct {
 	timeout     time.Duration // of all of it
 	clock       Clock
 	maxResponse int
+	echoes      []string // that no answer may show
 }
 
 // httpTransport is the way to every server, with bounds on what one of them can cost us.
@@ -92,6 +93,7 @@ func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCa
 	if len(secrets) > 0 {
 		webhook.Sign(secrets, id, w.opts.Clock.now(), c.body).Set(c.header)
 	}
+	c.echoes = echoes(d.Headers, c.header.Get(webhook.SignatureHeader), target.Query())
 	return c, nil
 }
 

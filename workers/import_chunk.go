@@ -29,6 +29,7 @@ type importChunk struct {
 	rejects []batch.Reject
 	kept    int          // bytes of rejects
 	end     importCursor // behind the last record
+	before  *fileDigest  // at a place before the first record
 	last    bool
 	// consumed is how far the file, as it is stored, had been read.
 	consumed int64
@@ -64,6 +65,8 @@ type importParser struct {
 	stream     *textin.Stream
 	source     *importSource
 	broken     error // what the file ends with, to be told when all before it is written
+	file       *wholeReader
+	digest     *fileDigest // behind the chunk before
 	ordinal    int64
 	plan       *importPlan
 	maxRows    int // of a chunk
@@ -78,6 +81,20 @@ func (p *importParser) fill(c *importChunk) error {
 	if p.broken != nil {
 		return p.broken
 	}
+	c.before = p.digest
+	if err := p.read(c); err != nil {
+		return err
+	}
+	if len(c.rows)+len(c.rejects) == 0 {
+		return nil
+	}
+	var err error
+	p.digest, err = p.file.upTo(c.end.Offset, p.digest)
+	c.end.Digest = p.digest
+	return err
+}
+
+func (p *importParser) read(c *importChunk) error {
 	defer func() { c.consumed = p.stream.Consumed() }()
 	for len(c.rows) < p.maxRows && c.batch.Size() < p.maxBytes && len(c.raw)+c.kept < 2*p.maxBytes && int64(len(c.rejects)) <= p.maxRejects {
 		record, err := p.records.Next()
@@ -94,6 +111,9 @@ func (p *importParser) fill(c *importChunk) error {
 		}
 		p.ordinal++
 		p.add(c, record)
+		if p.file != nil {
+			p.file.passed = record.End
+		}
 		c.end = importCursor{Offset: record.End, Line: record.NextLine, Ordinal: p.ordinal}
 	}
 	return nil
@@ -150,7 +170,7 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 	switch {
 	case !part.end:
 		next := c.rows[result.Next]
-		part.cursor = importCursor{Offset: next.offset, Line: next.line, Ordinal: next.ordinal - 1}
+		part.cursor = importCursor{Offset: next.offset, Line: next.line, Ordinal: next.ordinal - 1, Digest: c.before}
 		for part.nextReject = reject; part.nextReject < len(c.rejects) && c.rejects[part.nextReject].Ordinal < next.ordinal; {
 			part.nextReject++
 		}

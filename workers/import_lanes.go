@@ -120,7 +120,7 @@ func (l *importLane) commit(ctx context.Context, chunk *importChunk, ahead *batc
 		var part importPart
 		step := func(ctx context.Context, tx pgx.Tx, result bulk.Result) (batch.Step, error) {
 			part = chunk.part(l.cursor, row, rejected, result)
-			part.cursor.Staged, part.cursor.Form = l.writer.Staged(), l.form
+			part.cursor.Staged, part.cursor.Form, part.cursor.Version = l.writer.Staged(), l.form, l.version
 			if err := l.run.Reject(ctx, tx, part.rejects); err != nil {
 				return batch.Step{}, err
 			}

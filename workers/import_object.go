@@ -13,9 +13,12 @@ import (
 
 // importObject is the file of an import, wherever it is.
 type importObject interface {
-	// check tells whether it is there, as it was when the import was started.
-	check(ctx context.Context) error
+	// check tells whether it is there, as it was when the import was started, and which version of it. Another version than
+	// that of an attempt before need not be another file.
+	check(ctx context.Context) (version string, err error)
 	open(ctx context.Context, offset int64) (io.ReadCloser, error)
+	// differs is the error of a run whose file is not the one that it was started for.
+	differs(how string) error
 	Close() error
 }
 
@@ -50,16 +53,20 @@ type storedObject struct {
 	args    ImportArgs
 }
 
-func (o storedObject) check(ctx context.Context) error {
-	size, err := o.storage.Size(ctx, o.args.Object)
+func (o storedObject) check(ctx context.Context) (string, error) {
+	file, err := o.storage.Stat(ctx, o.args.Object)
 	if err != nil {
-		return permanentStorage(err)
+		return "", permanentStorage(err)
 	}
-	if size != o.args.Size {
-		return retry.Permanent(fmt.Errorf("the stored file %s has %d bytes, but had %d when it was uploaded; upload it again",
-			o.args.Object, size, o.args.Size))
+	if file.Size != o.args.Size {
+		return "", o.differs(fmt.Sprintf("it has %d bytes, but had %d", file.Size, o.args.Size))
 	}
-	return nil
+	return file.Version, nil
+}
+
+func (o storedObject) differs(how string) error {
+	return retry.Permanent(fmt.Errorf("the stored file %s is not what was uploaded: %s; what the run has committed is kept; upload the file again",
+		o.args.Object, how))
 }
 
 func (o storedObject) open(ctx context.Context, offset int64) (io.ReadCloser, error) {
@@ -74,13 +81,15 @@ type sourceObject struct {
 	args   ImportArgs
 }
 
-func (o sourceObject) check(ctx context.Context) error {
+func (o sourceObject) check(ctx context.Context) (string, error) {
 	file, err := o.open(ctx, 0)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return file.Close()
+	return o.args.Version, file.Close()
 }
+
+func (o sourceObject) differs(string) error { return o.permanent(storage.ErrChanged) }
 
 func (o sourceObject) open(ctx context.Context, offset int64) (io.ReadCloser, error) {
 	file, err := o.source.Open(ctx, o.args.Source, o.args.Version, offset)

@@ -23,13 +23,14 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 	if err != nil {
 		return nil, err
 	}
+	im.reader.follow = im.source.seeks()
 	line := &chunkLine{stream: stream, free: make(chan *importChunk, chunks), full: make(chan *importChunk)}
 	for range chunks {
 		line.free <- newImportChunk(im.writer)
 	}
 	parser := &importParser{
 		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
-		plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
+		file: im.reader, digest: im.cursor.Digest, plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
 	}
 	group.Go(func() error {
 		return line.fill(ctx, parser)

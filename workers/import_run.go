@@ -18,7 +18,9 @@ type importRun struct {
 	opts ImportOpts
 	run  *batch.Run
 
-	object importObject
+	object  importObject
+	version string       // of the file, as this attempt found it
+	reader  *wholeReader // of the file, the one opened last
 
 	cursor importCursor
 	source *importSource
@@ -35,8 +37,10 @@ type importCursor struct {
 	Line    int64 `json:"line"`
 	Ordinal int64 `json:"ordinal"` // records before Offset, the header not counted
 	Staged  bool  `json:"staged,omitempty"`
-	// Form is nil in runs of versions that did not keep it.
-	Form *importForm `json:"form,omitempty"`
+	// What follows is not there in runs of versions that did not keep it.
+	Form    *importForm `json:"form,omitempty"`
+	Version string      `json:"version,omitempty"` // of the file
+	Digest  *fileDigest `json:"digest,omitempty"`  // only where Offset is one of the file itself
 }
 
 func (im *importRun) work(ctx context.Context) error {
@@ -77,8 +81,13 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		}
 		return importCursor{}, retry.Permanent(err)
 	}
-	if err := im.object.check(ctx); err != nil {
+	if im.version, err = im.object.check(ctx); err != nil {
 		return importCursor{}, err
+	}
+	if im.cursor.Version != "" && im.cursor.Version != im.version {
+		if err := im.verify(ctx); err != nil {
+			return importCursor{}, err
+		}
 	}
 	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx), im.cursor.Form)
 	if err != nil {

@@ -274,5 +274,12 @@ func (s *importSource) damaged(err error) error {
 
 // sourceOf is the file of an import.
 func (im *importRun) sourceOf(ctx context.Context) textin.Source {
-	return func(offset int64) (io.ReadCloser, error) { return im.object.open(ctx, offset) }
+	return func(offset int64) (io.ReadCloser, error) {
+		r, err := im.whole(ctx, offset, im.cursor.Digest)
+		if err != nil {
+			return nil, err
+		}
+		im.reader = r
+		return r, nil
+	}
 }

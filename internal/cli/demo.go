@@ -235,14 +235,17 @@ func (m *Main) demoCheck(ctx context.Context, app *App, info *batch.Info, want s
 
 // demoLook says where to look while the demo stays up.
 func (m *Main) demoLook(cfg *config.Config, dir string) {
+	export := fmt.Sprintf("  export DATABASE_URL='%s'\n", cfg.Database.URL)
+	if os.Getenv("DATABASE_URL") != "" { // it is set there, too, and may hold a password
+		export = ""
+	}
 	fmt.Fprintf(m.Stdout, `
 Where to look, from another terminal:
-  export DATABASE_URL='%s'
-  export DEMO_DIR=%s TIDEMILL_CONFIG=%s
+%s  export DEMO_DIR=%s TIDEMILL_CONFIG=%s
   tidemill runs list
   tidemill runs rejects RUN
   tidemill processes
   psql "$DATABASE_URL" -c 'SELECT * FROM tidemill_demo.people LIMIT 5'
 Ctrl-C ends the demo and removes it.
-`, cfg.Database.URL, dir, cfg.File)
+`, export, dir, cfg.File)
 }

@@ -257,7 +257,7 @@ func (m *Main) openOutput(path string) (*output, error) {
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never fails, by its documentation
 	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s-%x", filepath.Base(path), random))
-	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}

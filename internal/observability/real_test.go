@@ -66,8 +66,12 @@ func (b *bundle) holdReporterLock(t *testing.T) *pgx.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(hashtextextended('tidemill metrics tidemill tidemill', 0))`); err != nil {
-		t.Fatal(err)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for leads := false; !leads; <-tick.C {
+		if err := conn.QueryRow(t.Context(), `SELECT tidemill.lead('metrics')`).Scan(&leads); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return conn
 }

@@ -5,8 +5,8 @@
 // it must have all of River's retention periods at -1. Files in the storage are not its business: an upload stays when
 // the last run that names it is deleted.
 //
-// Any number of processes may run a Sweeper: the one that holds an advisory lock sweeps, another takes over when its
-// session ends. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
+// Any number of processes may run a Sweeper: the one whose session stands in the table leader sweeps, another takes over when
+// that ends. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
 // ended by the server if it takes too long, so that neither vacuum nor a worker is held up by a large backlog.
 package retention
 

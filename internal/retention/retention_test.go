@@ -305,7 +305,7 @@ func TestOneSweepsAtATime(t *testing.T) {
 	if got := b.takeOver(second); got.Jobs != 1 {
 		t.Errorf("the second has taken over and deleted %d jobs, want 1", got.Jobs)
 	}
-	b.exec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	b.exec(`SELECT pg_terminate_backend(pid) FROM tidemill.leader WHERE name = 'retention'`)
 	if _, err := second.Sweep(t.Context()); err == nil {
 		t.Error("a sweep through a session that was ended has succeeded")
 	}
@@ -342,5 +342,25 @@ func TestMessagesOfRunsThatAreGone(t *testing.T) {
 		('3', 'a@x', 3, 'sent', 'm', now(), now())`)
 	if diff := cmp.Diff(retention.Deleted{Messages: 1}, b.sweep(b.sweeper(retention.Opts{Limits: forever()}))); diff != "" {
 		t.Errorf("swept (-want +got):\n%s", diff)
+	}
+}
+
+// Whoever may connect to the database may take an advisory lock, and keeps nobody from sweeping.
+func TestAdvisoryLocksHoldUpNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	stranger, err := b.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Release()
+	if _, err := stranger.Exec(t.Context(), `SELECT pg_advisory_lock(hashtextextended('tidemill retention tidemill tidemill', 0))`); err != nil {
+		t.Fatal(err)
+	}
+	limits := forever()
+	limits.Succeeded = day
+	b.job("completed", "", 2*day)
+	if got := b.sweep(b.sweeper(retention.Opts{Limits: limits})); got.Jobs != 1 {
+		t.Errorf("%d jobs are deleted, want 1", got.Jobs)
 	}
 }

@@ -50,11 +50,10 @@ func (s *Sweeper) elect(ctx context.Context) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	s.conn = conn
-	const try = `SELECT pg_try_advisory_lock(hashtextextended('tidemill retention ' || $1, 0))`
 	var elected bool
-	if err := conn.QueryRow(ctx, try, s.opts.Schema.Name+" "+s.opts.Schema.River).Scan(&elected); err != nil {
+	if err := conn.QueryRow(ctx, s.opts.Schema.SQL(`SELECT {tidemill}.lead('retention')`)).Scan(&elected); err != nil {
 		s.Close()
-		return fmt.Errorf("take the lock: %w", err)
+		return fmt.Errorf("try to become the one that sweeps: %w", err)
 	}
 	if !elected {
 		s.Close()

@@ -40,6 +40,12 @@ func (b *Bucket) Create(ctx context.Context, key string) (*Writer, error) {
 	// Cancelling the context before Close is what discards a half-written object.
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Writer{bucket: b, key: key, cancel: cancel}
+	if b.s3 == nil {
+		if err := makeFolder(filepath.Join(b.dir, filepath.Dir(filepath.FromSlash(key))), b.modes.Folder); err != nil {
+			cancel()
+			return nil, b.writeError(key, err)
+		}
+	}
 	var err error
 	w.w, err = b.bucket.NewWriter(ctx, key, &blob.WriterOptions{
 		ContentType: "application/octet-stream", // known, so that the object is opened now
@@ -48,7 +54,9 @@ func (b *Bucket) Create(ctx context.Context, key string) (*Writer, error) {
 			if as(&manager) {
 				*manager = *b.s3.uploads()
 			}
-			as(&w.file)
+			if as(&w.file) {
+				return w.file.Chmod(b.modes.File)
+			}
 			return nil
 		},
 	})

@@ -52,7 +52,7 @@ func allOrNothing(t *testing.T, b place, content string) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Size(ctx, kept.Key()); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := b.Stat(ctx, kept.Key()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("before the commit: %v", err)
 	}
 	if err := kept.Commit(); err != nil {
@@ -64,8 +64,8 @@ func allOrNothing(t *testing.T, b place, content string) {
 	if diff := cmp.Diff([]string{"exports/a/1/part-1.csv"}, keys(t, b, "exports/")); diff != "" {
 		t.Error(diff)
 	}
-	if n, err := b.Size(ctx, kept.Key()); n != int64(len(content)) || err != nil {
-		t.Error(n, err)
+	if stat, err := b.Stat(ctx, kept.Key()); err != nil || stat.Size != int64(len(content)) {
+		t.Error(stat, err)
 	}
 
 	ended, end := context.WithCancel(ctx)

@@ -108,7 +108,7 @@ func TestS3Errors(t *testing.T) {
 			}
 			t.Run("size", func(t *testing.T) { // by HEAD, which has no code in its answer
 				t.Parallel()
-				if _, err := b.Size(t.Context(), "d/a.csv"); err == nil || tt.is != nil && !errors.Is(err, tt.is) && tt.code != "ExpiredToken" {
+				if _, err := b.Stat(t.Context(), "d/a.csv"); err == nil || tt.is != nil && !errors.Is(err, tt.is) && tt.code != "ExpiredToken" {
 					t.Error(err)
 				}
 			})
@@ -125,13 +125,13 @@ func TestS3Away(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Size(t.Context(), "a.csv")
+	_, err = b.Stat(t.Context(), "a.csv")
 	if !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "HEAD") {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.Size(ctx, "a.csv"); !errors.Is(err, context.Canceled) || errors.Is(err, storage.ErrUnavailable) {
+	if _, err := b.Stat(ctx, "a.csv"); !errors.Is(err, context.Canceled) || errors.Is(err, storage.ErrUnavailable) {
 		t.Error(err)
 	}
 }
@@ -370,8 +370,8 @@ func TestS3WriterSendsParts(t *testing.T) {
 	if parts.Load() != 9 || largest.Load() > 5<<20+4096 {
 		t.Errorf("%d parts, the largest of %d bytes", parts.Load(), largest.Load())
 	}
-	if n, err := b.Size(t.Context(), "exports/a"); n != 42<<20 || err != nil {
-		t.Error(n, err)
+	if stat, err := b.Stat(t.Context(), "exports/a"); err != nil || stat.Size != 42<<20 {
+		t.Error(stat, err)
 	}
 }
 
@@ -434,12 +434,12 @@ func TestS3Parameters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size, err := b.Size(t.Context(), "a")
+		stat, err := b.Stat(t.Context(), "a")
 		if err != nil && strings.Contains(err.Error(), strings.SplitN(want, ":", 2)[0]) {
 			continue // not every machine knows that files.localhost is itself
 		}
-		if size != 7 || err != nil {
-			t.Errorf("%s: %d, %v", params, size, err)
+		if err != nil || stat.Size != 7 {
+			t.Errorf("%s: %+v, %v", params, stat, err)
 			continue
 		}
 		mu.Lock()

@@ -2,6 +2,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,8 +11,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -28,14 +32,25 @@ var ErrNotFound = errors.New("no such object")
 type Bucket struct {
 	bucket *blob.Bucket
 	url    string // for messages
+	dir    string // of a directory
+	modes  Modes
 
 	s3     *s3Bucket // nil: a directory
 	prefix string    // of the keys in S3; empty, or ends in a slash
 }
 
+// Modes are those of what is made in a directory, whatever the umask is.
+type Modes struct {
+	File   fs.FileMode // 0: 0600
+	Folder fs.FileMode // 0: 0700
+}
+
 // Open opens a storage URL: file:///directory, which is made if it is missing, or s3://bucket/prefix?region=…, of which nothing is
 // asked before its first use.
-func Open(ctx context.Context, rawURL string) (*Bucket, error) {
+func Open(ctx context.Context, rawURL string) (*Bucket, error) { return OpenWith(ctx, rawURL, Modes{}) }
+
+// OpenWith is Open with modes.
+func OpenWith(ctx context.Context, rawURL string, modes Modes) (*Bucket, error) {
 	if rawURL == "" {
 		return nil, errors.New(`storage.url is not set; add for example storage: {url: "file:///var/lib/tidemill"}`)
 	}
@@ -49,16 +64,39 @@ func Open(ctx context.Context, rawURL string) (*Bucket, error) {
 	if u.Scheme != "file" {
 		return nil, fmt.Errorf("storage %s: only file:// and s3:// are supported", rawURL)
 	}
+	modes.File, modes.Folder = cmp.Or(modes.File, 0o600), cmp.Or(modes.Folder, 0o700)
+	if err := makeFolder(u.Path, modes.Folder); err != nil {
+		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
+	}
 	bucket, err := fileblob.OpenBucket(u.Path, &fileblob.Options{
-		CreateDir: true,
-		Metadata:  fileblob.MetadataDontWrite,
+		DirFileMode: modes.Folder,
+		Metadata:    fileblob.MetadataDontWrite,
 		// The temporary file of a write lies beside its target, so that the final rename never crosses file systems.
 		NoTempDir: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", rawURL, err)
 	}
-	return &Bucket{bucket: bucket, url: rawURL}, nil
+	return &Bucket{bucket: bucket, url: rawURL, dir: u.Path, modes: modes}, nil
+}
+
+// makeFolder is os.MkdirAll whose folders have that mode whatever the umask is. Those that are there keep theirs.
+func makeFolder(dir string, mode fs.FileMode) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := makeFolder(parent, mode); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, mode); err != nil {
+		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+			return nil // another was faster
+		}
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 // openS3Storage repeats in its errors nothing of the URL but bucket and prefix.
@@ -169,16 +207,23 @@ func (b *Bucket) Reader(ctx context.Context, key string, offset int64) (io.ReadC
 	return &failingReader{ReadCloser: r, fail: func(err error) error { return b.readError(key, err) }}, nil
 }
 
-// Size returns an object's size in bytes.
-func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
+// Stat tells what is stored under a key.
+func (b *Bucket) Stat(ctx context.Context, key string) (*Stat, error) {
 	attrs, err := b.bucket.Attributes(ctx, key)
 	if err == nil {
-		return attrs.Size, nil
+		return &Stat{Size: attrs.Size, Version: strings.Trim(attrs.ETag, `"`)}, nil
 	}
 	if b.s3 != nil && gcerrors.Code(err) == gcerrors.NotFound && b.s3.missing(ctx) {
 		err = errBucketMissing
 	}
-	return 0, b.readError(key, err)
+	return nil, b.readError(key, err)
+}
+
+// Stat is what is stored under a key. The version, in a directory size and time of the last change, otherwise the ETag, tells one
+// content from the next, but may be another for the same.
+type Stat struct {
+	Size    int64
+	Version string
 }
 
 // Delete removes an object; one that is gone is no error.

@@ -101,8 +101,8 @@ func TestPutAndRead(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if size, err := b.Size(ctx, object.Key); err != nil || size != object.Size {
-			t.Errorf("size %d, %v", size, err)
+		if stat, err := b.Stat(ctx, object.Key); err != nil || stat.Size != object.Size {
+			t.Errorf("%+v, %v", stat, err)
 		}
 		if err := b.Delete(ctx, object.Key); err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ func TestPutAndRead(t *testing.T) {
 		if _, err := b.Reader(ctx, object.Key, 0); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("a deleted object: %v", err)
 		}
-		if _, err := b.Size(ctx, object.Key); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := b.Stat(ctx, object.Key); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("its size: %v", err)
 		}
 		if left := b.left(t); len(left) > 0 {
@@ -138,8 +138,8 @@ func TestEmptyObject(t *testing.T) {
 		if content, err := io.ReadAll(r); err != nil || len(content) > 0 {
 			t.Errorf("%q, %v", content, err)
 		}
-		if size, err := b.Size(t.Context(), object.Key); size != 0 || err != nil {
-			t.Errorf("size %d, %v", size, err)
+		if stat, err := b.Stat(t.Context(), object.Key); stat.Size != 0 || err != nil {
+			t.Errorf("%+v, %v", stat, err)
 		}
 	})
 }

@@ -1,3 +1,4 @@
+-- locks: {river}.river_job, {tidemill}.run, {tidemill}.process, {tidemill}.run_intent, {tidemill}.run_reject
 DROP TRIGGER IF EXISTS tidemill_3_delete ON {river}.river_job;
 DROP TRIGGER IF EXISTS tidemill_2_run ON {river}.river_job;
 DROP TRIGGER IF EXISTS tidemill_1_fence ON {river}.river_job;

@@ -1,3 +1,4 @@
+-- locks: {river}.river_job
 -- A worker process. beat_at is moved by its owner only; fenced_at is set by whoever found it dead and is never taken back.
 CREATE TABLE {tidemill}.process (
     id         text PRIMARY KEY,

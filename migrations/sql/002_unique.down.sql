@@ -1,2 +1,3 @@
+-- locks: {tidemill}.run
 DROP INDEX {tidemill}.run_live_alone_key;
 ALTER TABLE {tidemill}.run DROP COLUMN alone;

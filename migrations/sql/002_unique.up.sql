@@ -1,3 +1,4 @@
+-- locks: {tidemill}.run
 -- A run that says so is the only live one of its job; identity tells which work it does, and one run can have both.
 -- Neither column changes after the insert, so that a chunk's update stays HOT.
 ALTER TABLE {tidemill}.run ADD COLUMN alone boolean NOT NULL DEFAULT false;

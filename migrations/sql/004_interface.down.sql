@@ -1,3 +1,4 @@
+-- locks: {tidemill}.run, {tidemill}.job, {tidemill}.kind, {tidemill}.process, {tidemill}.setting
 DROP FUNCTION {tidemill}.run_fail;
 DROP FUNCTION {tidemill}.run_finish;
 DROP FUNCTION {tidemill}.end_run;

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.run, {tidemill}.process
 -- What any session may call in its own transaction. The functions run with their owner's rights, so that a role needs
 -- nothing but USAGE on the schema and EXECUTE on what it shall call.
 

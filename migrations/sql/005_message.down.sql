@@ -1,1 +1,2 @@
+-- locks: {tidemill}.message_claim
 DROP TABLE {tidemill}.message_claim;

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.run, {tidemill}.schedule, {tidemill}.tick
 DROP FUNCTION {tidemill}.trigger_schedule;
 DROP FUNCTION {tidemill}.release_ticks;
 DROP FUNCTION {tidemill}.fire;

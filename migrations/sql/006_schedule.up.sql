@@ -1,3 +1,4 @@
+-- locks: {tidemill}.run
 -- Schedules are rows: whoever is alive fires what is due, and what came due while nobody was is known afterwards.
 CREATE TABLE {tidemill}.schedule (
     name         text PRIMARY KEY,

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.event, {tidemill}.job
 DROP FUNCTION {tidemill}.follow_events;
 DROP TABLE {tidemill}.event;
 ALTER TABLE {tidemill}.job DROP COLUMN follows;

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.job
 -- What follows the runs of a job; NULL: nothing. {success, failure, always}, each a list of {job, params}.
 ALTER TABLE {tidemill}.job ADD COLUMN follows jsonb;
 

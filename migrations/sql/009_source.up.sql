@@ -1,3 +1,4 @@
+-- locks: {tidemill}.event
 -- The files of sources that imports were started for. A row stands as long as nobody removes it: the ledger forgets its runs,
 -- and a file must not be imported again for that. It is made in the transaction that starts the run.
 CREATE TABLE {tidemill}.source_file (

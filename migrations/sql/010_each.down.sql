@@ -1,3 +1,4 @@
+-- locks: {river}.river_job, {tidemill}.run, {tidemill}.child_cancel, {tidemill}.child_delta
 DROP TRIGGER IF EXISTS tidemill_5_child_delete ON {river}.river_job;
 DROP TRIGGER IF EXISTS tidemill_4_child ON {river}.river_job;
 DROP TRIGGER tidemill_3_delete ON {river}.river_job;

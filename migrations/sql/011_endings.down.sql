@@ -1,3 +1,4 @@
+-- locks: {tidemill}.artifact_part
 ALTER TABLE {tidemill}.artifact_part DROP COLUMN ends_span;
 
 CREATE OR REPLACE FUNCTION {tidemill}.run_follows_job() RETURNS trigger

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.artifact_part
 -- A run ends with its last chunk, which sets status and finished_at. River hears of it up to a quarter of a second later;
 -- whatever becomes of the job from then on says nothing about the run any more.
 CREATE OR REPLACE FUNCTION {tidemill}.run_follows_job() RETURNS trigger

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.job_end, {tidemill}.process
 CREATE OR REPLACE FUNCTION {tidemill}.cancel(id bigint)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column

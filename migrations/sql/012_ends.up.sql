@@ -1,3 +1,4 @@
+-- locks: {tidemill}.process
 -- How an attempt ended, while its job's row cannot be written: somebody holds the row, or the server refuses what is to be
 -- stored. Whoever looks after dead processes leaves such a job alone, and settle_ends stores the end as soon as that is possible.
 -- error and metadata are text: the server shall look into them only when they are stored.

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.setting, {tidemill}.suspect
 DROP TABLE {tidemill}.suspect;
 
 -- insert_job is for the functions below only. It returns NULL if a live job has the unique key.

@@ -1,3 +1,4 @@
+-- locks: {tidemill}.setting
 -- Whoever runs a job reads its arguments, many jobs at once: more than max_args bytes of them are refused.
 ALTER TABLE {tidemill}.setting ADD COLUMN max_args integer NOT NULL DEFAULT 1048576;
 COMMENT ON COLUMN {tidemill}.setting.max_args IS 'how many bytes the arguments of a job may have, as text, with its metadata and tags';
