@@ -160,7 +160,8 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	starting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), startTimeout, errors.New("the database did not answer in time"))
 	defer cancel()
 	if err := startClient(starting, client); err != nil {
-		return false, fmt.Errorf("start working: %w", err)
+		// It may have begun to work, and a database that went away in this moment comes back.
+		return batch.Classify(err) != batch.Config, fmt.Errorf("start working: %w", err)
 	}
 	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)

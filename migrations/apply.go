@@ -13,8 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
-
-	"github.com/tidemill/tidemill/internal/session"
 )
 
 // prepare makes the schemas and the table that says what was applied.
@@ -47,9 +45,6 @@ func madeByAnother(err error) bool {
 // locked runs fn on a connection while another one holds the migration lock of this schema. That is a lock on a table, because
 // an advisory lock can be taken, and kept, by whoever may connect to the database.
 func (m *migrator) locked(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	if err := session.Check(ctx, m.pool.Config().ConnConfig); err != nil {
-		return fmt.Errorf("database: %w", err) // what bounds the waiting is the session's
-	}
 	holder, err := m.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

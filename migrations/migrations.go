@@ -21,6 +21,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 //go:embed sql/*.sql
@@ -58,6 +60,10 @@ var ErrPending = errors.New("the database lacks migrations")
 
 // Up applies all that is pending and returns the steps that this call applied, River's included by count only.
 func Up(ctx context.Context, pool *pgxpool.Pool, schema Schema, logger *slog.Logger) ([]Step, error) {
+	// What bounds the waiting for locks is the session's.
+	if err := session.Check(ctx, pool.Config().ConnConfig); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
 	m := &migrator{pool: pool, schema: schema.Defaults(), logger: logger}
 	status, err := Get(ctx, pool, schema)
 	if err != nil || status.Current() {
@@ -91,6 +97,10 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema Schema, logger *slog.Log
 
 // Down takes back the newest steps applied, ours only: River's tables may belong to others. It returns what it took back.
 func Down(ctx context.Context, pool *pgxpool.Pool, schema Schema, steps int) ([]Step, error) {
+	// What bounds the waiting for locks is the session's.
+	if err := session.Check(ctx, pool.Config().ConnConfig); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
 	m := &migrator{pool: pool, schema: schema.Defaults()}
 	var undone []Step
 	status, err := Get(ctx, pool, schema)

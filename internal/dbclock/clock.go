@@ -95,7 +95,8 @@ type Querier interface {
 func (c *Clock) Ask(ctx context.Context, db Querier) (time.Time, error) {
 	var said time.Time
 	sent := time.Now()
-	if err := db.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&said); err != nil {
+	// Without a name for the statement, which a pooler could know already.
+	if err := db.QueryRow(ctx, "SELECT clock_timestamp()", pgx.QueryExecModeSimpleProtocol).Scan(&said); err != nil {
 		return time.Time{}, fmt.Errorf("ask for the database's time: %w", err)
 	}
 	c.Learn(said, sent, time.Now())
