@@ -19,9 +19,9 @@ type crew struct {
 	mu        sync.Mutex
 	places    []*place
 	stopped   bool
-	suffers   map[int][]span      // what befell each process
-	doomed    map[int][]time.Time // processes that were taken for dead while they lived, and until when they could not know
-	odd       []string            // ends of processes that nobody caused
+	suffers   map[int][]span // what befell each process
+	doomed    map[int][]span // processes that were taken for dead while they lived: since when, and until when they could not know
+	odd       []string       // ends of processes that nobody caused
 	kills     int
 	unstarted int // processes
 	living    sync.WaitGroup
@@ -45,7 +45,7 @@ const forGood = 24 * time.Hour
 // newCrew starts workers; command makes one whose database is to be the URL given.
 func newCrew(t *testing.T, database string, workers int, command func(near string) *exec.Cmd) *crew {
 	t.Helper()
-	c := &crew{suffers: map[int][]span{}, doomed: map[int][]time.Time{}}
+	c := &crew{suffers: map[int][]span{}, doomed: map[int][]span{}}
 	for range workers {
 		p := &place{}
 		p.wire, p.near = newWire(t, database)
@@ -157,14 +157,17 @@ func (c *crew) doom(i int, until time.Time) (pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pid = c.places[i].cmd.Process.Pid
-	c.doomed[pid] = append(c.doomed[pid], until)
+	c.doomed[pid] = append(c.doomed[pid], span{time.Now(), until})
 	return pid
 }
 
-// letOff tells whether an attempt that began then is one of a process that was taken for dead while it lived, and that
-// could not know.
-func (c *crew) letOff(start moment) bool {
-	return slices.ContainsFunc(c.doomed[start.worker], func(until time.Time) bool { return start.at.Before(until) })
+// letOff tells whether an attempt that began so may still go on at that time, because others had taken its process for dead
+// while it lived, and it could not know.
+func (c *crew) letOff(start moment, at time.Time) bool {
+	const findsOut = 5 * time.Second
+	return slices.ContainsFunc(c.doomed[start.worker], func(s span) bool {
+		return start.at.Before(s.to) && at.After(s.from) && at.Before(s.to.Add(findsOut))
+	})
 }
 
 // suffered tells whether anything befell the process in that time.

@@ -148,7 +148,8 @@ func (s *seeded) checkJobs(t *testing.T, b *broken, all map[int64][]moment) {
 func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) {
 	t.Helper()
 	for _, o := range overlaps(all) {
-		if s.crew.letOff(o.second) || slices.ContainsFunc(o.others, s.crew.letOff) {
+		letOff := func(start moment) bool { return s.crew.letOff(start, o.second.at) }
+		if letOff(o.second) || slices.ContainsFunc(o.others, letOff) {
 			continue
 		}
 		b.addAt(o.second.at, nothingTwice, "job %d, for %s", o.job, o.length.Round(time.Millisecond))
@@ -165,10 +166,12 @@ func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) 
 	}
 	const slack = time.Second
 	for id, moments := range all {
-		letOff := map[int64]bool{}
+		start := map[int64]moment{}
 		for i, m := range moments {
-			letOff[m.attempt] = letOff[m.attempt] || m.what == "start" && s.crew.letOff(m)
-			if at, ok := stored[id]; ok && m.what != "alone" && m.at.After(at.Add(slack)) && !letOff[m.attempt] {
+			if m.what == "start" {
+				start[m.attempt] = m
+			}
+			if at, ok := stored[id]; ok && m.what != "alone" && m.at.After(at.Add(slack)) && !s.crew.letOff(start[m.attempt], m.at) {
 				b.addAt(m.at, nothingAgain, "job %d: %s, and its end stored is of %s before", id, m.what, m.at.Sub(at).Round(time.Millisecond))
 			}
 			if m.what != "end" {

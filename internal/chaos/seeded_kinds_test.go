@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/retry"
 )
 
 // addSeeded registers the kinds of TestSeeded.
@@ -108,7 +109,7 @@ func (w *wadeWorker) Work(ctx context.Context, job *river.Job[wadeArgs]) error {
 // could stop it.
 func wade() river.Worker[wadeArgs] {
 	return batch.Each(batch.EachOpts[wadeArgs, int64]{
-		Query: `SELECT id FROM public.numbers`, OrderBy: []string{"id"}, Size: 25,
+		Query: `SELECT id FROM public.numbers`, OrderBy: []string{"id"}, Size: 25, Attempt: batch.AttemptOpts{Stall: 30 * time.Second, Retry: retry.Policy{MaxAttempts: 100, Delay: 500 * time.Millisecond}},
 		Do: func(ctx context.Context, tx pgx.Tx, chunk *batch.Chunk[int64]) error {
 			_, err := tx.Exec(ctx, `INSERT INTO public.waded (run, id) SELECT $1, unnest($2::bigint[]) FROM pg_sleep(CASE WHEN random() < 0.5 THEN 0.02 ELSE 2 END)`, chunk.Run, chunk.Rows)
 			return err

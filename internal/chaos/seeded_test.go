@@ -21,6 +21,7 @@ var (
 	seededWorkers = flag.Int("chaos.workers", 4, "workers under TestSeeded")
 )
 
+// The stalls are short because a statement on a connection that stays silent for good waits until then.
 const seededConfig = `
 database: {url: "${DATABASE_URL}"}
 storage: {url: "file://${CHAOS_DIR}/storage"}
@@ -31,10 +32,10 @@ retry: {max_attempts: 100, backoff: constant, delay: 500ms}
 jobs:
   beat: {kind: touch, args: {most: 50}}
   child: {kind: touch, args: {most: 300}}
-  fan: {kind: each, query: SELECT id FROM public.numbers WHERE id <= 60, order_by: [id], enqueue: {job: child}, then: {always: [after]}}
+  fan: {kind: each, query: SELECT id FROM public.numbers WHERE id <= 60, order_by: [id], enqueue: {job: child}, stall: 30s, then: {always: [after]}}
   after: {kind: touch, args: {most: 10}}
   wade: {kind: wade}
-  drop: {kind: import, source: "file://${CHAOS_DIR}/drop/*.csv", table: public.dropped, match: [id], on_conflict: skip, reject_limit: {rows: 1000}}
+  drop: {kind: import, source: "file://${CHAOS_DIR}/drop/*.csv", table: public.dropped, match: [id], on_conflict: skip, reject_limit: {rows: 1000}, stall: 30s}
 schedules:
   first: {job: beat, every: 1s, overlap: allow, catch_up: all}
   second: {job: beat, every: 1s, overlap: allow, catch_up: all}
