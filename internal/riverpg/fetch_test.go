@@ -1,6 +1,7 @@
 package riverpg_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,8 @@ func TestFetchAsRiverDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		sorted := cmpopts.SortSlices(func(a, b *rivertype.JobRow) bool { return a.ID < b.ID })
-		if diff := cmp.Diff(want, got, sorted, cmpopts.EquateEmpty()); diff != "" {
+		whole := cmp.FilterValues(func(a, b []byte) bool { return len(a) > 0 || len(b) > 0 }, cmp.Comparer(bytes.Equal)) // byte by byte takes long
+		if diff := cmp.Diff(want, got, sorted, whole, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%s: River and we (+):\n%.4000s", name, diff)
 		}
 		if name == "all" && len(got.Jobs) < jobs/5 {
