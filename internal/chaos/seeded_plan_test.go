@@ -51,6 +51,8 @@ func possibilities() []possible {
 		{mistaken, 0, 0, true},
 		{mistaken, 0, 0, true},
 		{string(cut), s, 20 * s, true},
+		{string(cut), 14 * s, 24 * s, true}, // others have its jobs meanwhile
+		{string(halfOpen), 14 * s, 24 * s, true},
 		{string(stall), s, 30 * s, true},
 		{string(halfOpen), s, 20 * s, true},
 		{string(forgotten), s, 20 * s, true},
