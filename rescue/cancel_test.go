@@ -88,3 +88,39 @@ func TestCancelOfARunningJob(t *testing.T) {
 		})
 	}
 }
+
+// A request for what has ended, was retried or is gone is forgotten, and touches nothing.
+func TestStaleCancels(t *testing.T) {
+	t.Parallel()
+
+	ctx := context.Background()
+	b := setup(t)
+	gone, waiting, again := b.insert(t, 1), b.insert(t, 2), b.insert(t, 3)
+	for _, sql := range []string{
+		`INSERT INTO tidemill.run_intent (run, intent) SELECT id, 'cancel' FROM tidemill.river_job`,
+		// It was asked for during an attempt before this one.
+		`UPDATE tidemill.river_job SET state = 'running', attempt = 2, attempted_at = clock_timestamp() + interval '1 minute' WHERE args->>'n' = '3'`,
+		`DELETE FROM tidemill.river_job WHERE args->>'n' = '1'`,
+		`SELECT tidemill.settle_cancels()`,
+	} {
+		b.exec(t, sql)
+	}
+	var left int
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM tidemill.run_intent`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d requests are left, of jobs %d, %d and %d: %v", left, gone, waiting, again, err)
+	}
+	if state := jobState(t, b, again); state != "running" {
+		t.Errorf("the retried job is %s", state)
+	}
+	if state := jobState(t, b, waiting); state != "cancelled" {
+		t.Errorf("the waiting job is %s", state)
+	}
+}
+
+func jobState(t *testing.T, b *bundle, id int64) (state string) {
+	t.Helper()
+	if err := b.pool.QueryRow(context.Background(), `SELECT state FROM tidemill.river_job WHERE id = $1`, id).Scan(&state); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
