@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/config"
@@ -28,8 +29,9 @@ type wire struct {
 	refuses atomic.Bool
 	stalled atomic.Pointer[chan struct{}] // closed when it passes bytes again
 
-	mu    sync.Mutex
-	conns []net.Conn
+	mu        sync.Mutex
+	conns     []net.Conn // near, far, near, far, …
+	forgotten map[net.Conn]bool
 }
 
 // newWire returns a wire, and the database's URL at its near end.
@@ -43,7 +45,7 @@ func newWire(t *testing.T, database string) (*wire, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{far: func() (net.Conn, error) {
+	w := &wire{forgotten: map[net.Conn]bool{}, far: func() (net.Conn, error) {
 		if strings.HasPrefix(far.Host, "/") {
 			return net.Dial("unix", filepath.Join(far.Host, ".s.PGSQL."+strconv.Itoa(int(far.Port))))
 		}
@@ -77,12 +79,16 @@ func (w *wire) serve(near net.Conn) {
 	w.conns = append(w.conns, near, far)
 	w.mu.Unlock()
 	pass := func(to, from net.Conn) {
-		defer func() { _, _ = near.Close(), far.Close() }()
+		defer func() {
+			if !w.isForgotten(near) {
+				_, _ = near.Close(), far.Close()
+			}
+		}()
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := from.Read(buf)
 			<-*w.stalled.Load()
-			if _, writeErr := to.Write(buf[:n]); err != nil || writeErr != nil {
+			if _, writeErr := to.Write(buf[:n]); err != nil || writeErr != nil && !w.isForgotten(near) {
 				return
 			}
 		}
@@ -104,6 +110,24 @@ func (w *wire) flow() {
 			close(*old)
 		}
 	}
+}
+
+// forget closes the far ends of all connections, and leaves the near ones open and silent. New connections pass.
+func (w *wire) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := 0; i < len(w.conns); i += 2 {
+		near, far := w.conns[i], w.conns[i+1]
+		w.forgotten[near] = true
+		_ = far.Close()
+	}
+	w.conns = nil
+}
+
+func (w *wire) isForgotten(near net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.forgotten[near]
 }
 
 // cut ends all connections.
@@ -196,6 +220,67 @@ func TestWorkerNeverEndsByItself(t *testing.T) {
 			insert()
 			expect("after", 30*time.Second)
 		})
+	}
+}
+
+// sleepArgs is a job that waits inside the database.
+type sleepArgs struct {
+	Seconds int `json:"seconds"`
+}
+
+func (sleepArgs) Kind() string { return "sleep" }
+
+type sleepWorker struct {
+	river.WorkerDefaults[sleepArgs]
+	pool  *pgxpool.Pool
+	begun chan struct{}
+	ended chan error
+}
+
+func (*sleepWorker) Timeout(*river.Job[sleepArgs]) time.Duration { return -1 }
+
+func (w *sleepWorker) Work(ctx context.Context, job *river.Job[sleepArgs]) error {
+	w.begun <- struct{}{}
+	_, err := w.pool.Exec(ctx, `SELECT pg_sleep($1)`, job.Args.Seconds)
+	w.ended <- err
+	return nil
+}
+
+// A network that loses connections without a word to the worker does not keep a job waiting for an answer that never
+// comes, although the worker itself finds another way and lives on.
+func TestLostConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+
+	ctx := context.Background()
+	database := testengine.URL(t)
+	w, near := newWire(t, database)
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {sleep: {kind: sleep}}\n"),
+		&config.Opts{Lookup: func(string) (string, bool) { return near, true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := New(ctx, cfg, &Opts{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(app.Close)
+	worker := &sleepWorker{pool: app.Pool, begun: make(chan struct{}, 1), ended: make(chan error, 1)}
+	river.AddWorker(app.Workers, worker)
+	work(t, app)
+	if _, err := app.Start(ctx, "sleep", Params{"seconds": 300}); err != nil {
+		t.Fatal(err)
+	}
+	<-worker.begun
+	began := time.Now()
+	w.forget()
+	select {
+	case err := <-worker.ended:
+		if err == nil {
+			t.Error("the statement ended well")
+		}
+		t.Logf("after %s: %v", time.Since(began).Round(100*time.Millisecond), err)
+	case <-time.After(time.Minute):
+		t.Fatal("the job still waits for an answer on a connection that the server does not have")
 	}
 }
 

@@ -42,6 +42,8 @@ type App struct {
 	logger *slog.Logger
 	schema migrations.Schema
 	clock  dbclock.Clock
+	// sessions are those of Pool.
+	sessions *sessions
 	// storage is opened on first use, which may be by many at once.
 	storageMu sync.Mutex
 	storage   *storage.Bucket
@@ -73,10 +75,11 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		opts = &Opts{}
 	}
 	app := &App{
-		Config:  cfg,
-		Workers: river.NewWorkers(),
-		logger:  cmp.Or(opts.Logger, slog.Default()),
-		schema:  migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
+		Config:   cfg,
+		Workers:  river.NewWorkers(),
+		sessions: newSessions(),
+		logger:   cmp.Or(opts.Logger, slog.Default()),
+		schema:   migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
 	}
 	poolConfig, err := app.poolConfig()
 	if err != nil {
@@ -91,6 +94,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		workers += queue.Workers
 	}
 	app.sizePool(poolConfig, workers)
+	app.sessions.watch(poolConfig, func() bool { return app.processID() != "" })
 	if app.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}

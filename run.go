@@ -123,12 +123,11 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	if err != nil {
 		return false, err
 	}
-	var pools lifePools
+	pools := lifePools{sessions: newSessions()}
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
 		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
-		// The sessions of the pools may still be with a server that was the primary.
-		OnReconnect: func() { pools.reset(); a.Pool.Reset() },
+		OnReconnect: func() { go a.reconnect(ctx, &pools) },
 	})
 	if err != nil {
 		return false, err
@@ -211,8 +210,31 @@ func startClient(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	}
 }
 
+// reconnect is for beats that go through another session than before. The sessions of the pools may still be with a server
+// that was the primary, or with none: what is idle is opened again, and what the server does not have is closed in use.
+func (a *App) reconnect(ctx context.Context, pools *lifePools) {
+	a.Pool.Reset()
+	control := pools.reset()
+	if control == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for _, sessions := range []*sessions{a.sessions, pools.sessions} {
+		lost, err := sessions.closeLost(ctx, control)
+		if err != nil {
+			a.logger.WarnContext(ctx, "close connections that the server has lost", "error", err)
+			return
+		}
+		if lost > 0 {
+			a.logger.WarnContext(ctx, "connections that the server does not have any more were closed; what waited on them is tried again", "connections", lost)
+		}
+	}
+}
+
 // lifePools are the connections of one process id.
 type lifePools struct {
+	sessions      *sessions
 	mu            sync.Mutex // the first beats may find that they are not there yet
 	work, control *pgxpool.Pool
 }
@@ -220,6 +242,9 @@ type lifePools struct {
 func (p *lifePools) open(ctx context.Context, work, control *pgxpool.Config) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	always := func() bool { return true }
+	p.sessions.watch(work, always)
+	p.sessions.watch(control, always)
 	if p.work, err = pgxpool.NewWithConfig(ctx, work); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -230,14 +255,16 @@ func (p *lifePools) open(ctx context.Context, work, control *pgxpool.Config) (er
 	return nil
 }
 
-func (p *lifePools) reset() {
+// reset returns the pool for control, or nil if there is none yet.
+func (p *lifePools) reset() *pgxpool.Pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, pool := range []*pgxpool.Pool{p.work, p.control} {
-		if pool != nil {
-			pool.Reset()
-		}
+	if p.work == nil || p.control == nil {
+		return nil
 	}
+	p.work.Reset()
+	p.control.Reset()
+	return p.control
 }
 
 // close does not wait: a connection stuck in a job that ignores its context must not hold the process.

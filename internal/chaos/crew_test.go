@@ -14,8 +14,6 @@ import (
 
 // crew is workers behind wires, each of which is started again when it dies, as a supervisor does.
 type crew struct {
-	start func() *exec.Cmd
-
 	mu        sync.Mutex
 	places    []*place
 	stopped   bool

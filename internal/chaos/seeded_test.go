@@ -32,10 +32,10 @@ retry: {max_attempts: 100, backoff: constant, delay: 500ms}
 jobs:
   beat: {kind: touch, args: {most: 50}}
   child: {kind: touch, args: {most: 300}}
-  fan: {kind: each, query: SELECT id FROM public.numbers WHERE id <= 60, order_by: [id], enqueue: {job: child}, stall: 30s, then: {always: [after]}}
+  fan: {kind: each, query: SELECT id FROM public.numbers WHERE id <= 60, order_by: [id], enqueue: {job: child}, then: {always: [after]}}
   after: {kind: touch, args: {most: 10}}
   wade: {kind: wade}
-  drop: {kind: import, source: "file://${CHAOS_DIR}/drop/*.csv", table: public.dropped, match: [id], on_conflict: skip, reject_limit: {rows: 1000}, stall: 30s}
+  drop: {kind: import, source: "file://${CHAOS_DIR}/drop/*.csv", table: public.dropped, match: [id], on_conflict: skip, reject_limit: {rows: 1000}}
 schedules:
   first: {job: beat, every: 1s, overlap: allow, catch_up: all}
   second: {job: beat, every: 1s, overlap: allow, catch_up: all}
