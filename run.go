@@ -309,9 +309,11 @@ func (a *App) stop(
 		}
 		return
 	}
-	if err := process.Draining(ctx, control); err != nil {
+	saying, said := context.WithTimeout(ctx, 5*time.Second)
+	if err := process.Draining(saying, control); err != nil {
 		a.logger.WarnContext(ctx, "say that the process drains", "error", err)
 	}
+	said()
 	// SoftStopTimeout cancels what still runs; this bound is for jobs that ignore even that.
 	ctx, cancel := context.WithTimeout(ctx, a.Config.DrainTimeout+10*time.Second)
 	defer cancel()
