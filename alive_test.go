@@ -271,6 +271,13 @@ func TestLostConnectionsAreClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-worker.begun
+	admin := testdb.Pool(t, database)
+	for asleep := false; !asleep; {
+		err := admin.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep($1)%' AND state = 'active' AND pid <> pg_backend_pid())`).Scan(&asleep)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	began := time.Now()
 	w.forget()
 	select {

@@ -3,9 +3,11 @@ package tidemill
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,6 +28,9 @@ func (a *App) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", unreadable(err))
 	}
+	// pgx asks a silent network only every five minutes whether the other end is still there.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}}
+	c.ConnConfig.DialFunc = dialer.DialContext
 	return c, nil
 }
 

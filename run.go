@@ -123,11 +123,13 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	if err != nil {
 		return false, err
 	}
+	alive, end := context.WithCancel(ctx)
+	defer end()
 	pools := lifePools{sessions: newSessions()}
 	process, err := rescue.Register(ctx, rescue.Opts{
 		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
 		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
-		OnReconnect: func() { go a.reconnect(ctx, &pools) },
+		OnReconnect: func() { go a.reconnect(alive, &pools) },
 	})
 	if err != nil {
 		return false, err
@@ -211,24 +213,34 @@ func startClient(ctx context.Context, client *river.Client[pgx.Tx]) error {
 }
 
 // reconnect is for beats that go through another session than before. The sessions of the pools may still be with a server
-// that was the primary, or with none: what is idle is opened again, and what the server does not have is closed in use.
+// that was the primary, or with none: what is idle is opened again, and what the server does not have is closed in use. In the
+// middle of a statement the server notices only after a while that nobody is there any more.
 func (a *App) reconnect(ctx context.Context, pools *lifePools) {
 	a.Pool.Reset()
 	control := pools.reset()
 	if control == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	for _, sessions := range []*sessions{a.sessions, pools.sessions} {
-		lost, err := sessions.closeLost(ctx, control)
-		if err != nil {
-			a.logger.WarnContext(ctx, "close connections that the server has lost", "error", err)
+	for _, pause := range []time.Duration{0, 4 * time.Second, 12 * time.Second} {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
 			return
 		}
-		if lost > 0 {
-			a.logger.WarnContext(ctx, "connections that the server does not have any more were closed; what waited on them is tried again", "connections", lost)
+		for _, sessions := range []*sessions{a.sessions, pools.sessions} {
+			a.closeLost(ctx, sessions, control)
 		}
+	}
+}
+
+func (a *App) closeLost(ctx context.Context, sessions *sessions, control *pgxpool.Pool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	switch lost, err := sessions.closeLost(ctx, control); {
+	case err != nil:
+		a.logger.WarnContext(ctx, "close connections that the server has lost", "error", err)
+	case lost > 0:
+		a.logger.WarnContext(ctx, "connections that the server does not have any more were closed; what waited on them is tried again", "connections", lost)
 	}
 }
 

@@ -38,6 +38,7 @@ func (s *sessions) watch(config *pgxpool.Config, when func() bool) {
 		if !when() {
 			return nil
 		}
+		watchfully(ctx, conn)
 		var session serverSession
 		err := conn.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())`, pgx.QueryExecModeSimpleProtocol).
 			Scan(&session.pid, &session.began)
@@ -56,6 +57,17 @@ func (s *sessions) watch(config *pgxpool.Config, when func() bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.byConn, conn)
+	}
+}
+
+// watchfully lets the server notice within seconds that the other end of the session is gone, also in the middle of a long
+// statement. It goes without where the server's system cannot do so.
+func watchfully(ctx context.Context, conn *pgx.Conn) {
+	for _, sql := range []string{
+		`SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3`,
+		`SET client_connection_check_interval = '2s'`,
+	} {
+		_, _ = conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 	}
 }
 

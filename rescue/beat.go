@@ -112,16 +112,14 @@ func (p *Process) beat(ctx context.Context, deadline time.Time) error {
 				continue
 			}
 			cancel() // whoever else was asked ends
+			for ; asked > 0; asked-- {
+				other := <-answers
+				other.session.close(ctx)
+			}
 			if a.session != old {
-				old.close(ctx)
 				p.session = a.session
 				p.sessionSince.Store(&a.session.since)
 				p.reconnected(ctx)
-			}
-			for ; asked > 0; asked-- {
-				if other := <-answers; other.session != p.session {
-					other.session.close(ctx)
-				}
 			}
 			return nil
 		}
