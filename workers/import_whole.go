@@ -57,7 +57,11 @@ func (im *importRun) whole(ctx context.Context, offset int64, from *fileDigest) 
 	return r, nil
 }
 
+// mostRead bounds what is kept beside the scanner's own buffer, which grows with a record.
+const mostRead = 256 << 10
+
 func (r *wholeReader) Read(p []byte) (int, error) {
+	p = p[:min(len(p), mostRead)]
 	n, err := r.ReadCloser.Read(p)
 	if err := r.digest(p[:n]); err != nil {
 		return 0, err
