@@ -10,7 +10,7 @@ demo: ## see it work, with a database of its own (ARGS="--once --rows 1000000")
 	go run ./cmd/tidemill demo $(ARGS)
 
 test: ## run all tests with the race detector (ARGS="-run Import -v")
-	go test -race ./... $(ARGS)
+	go test -race -timeout 30m ./... $(ARGS)
 
 lint: ## gofmt, go vet and staticcheck
 	.ci/run gofmt vet staticcheck

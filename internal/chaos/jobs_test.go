@@ -29,10 +29,11 @@ var (
 
 // jobBundle is a database with plain River jobs and workers of this test binary.
 type jobBundle struct {
-	dir    string
-	url    string
-	pool   *pgxpool.Pool
-	client *river.Client[pgx.Tx]
+	program string // of its workers; "": this test
+	dir     string
+	url     string
+	pool    *pgxpool.Pool
+	client  *river.Client[pgx.Tx]
 }
 
 func setupJobs(t *testing.T) *jobBundle {
@@ -59,11 +60,15 @@ func setupJobsAt(t *testing.T, url string) *jobBundle {
 
 func (b *jobBundle) startWorker(t *testing.T, env ...string) *worker {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	program := b.program
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		program = self
 	}
-	cmd := exec.Command(self)
+	cmd := exec.Command(program)
 	cmd.Dir = b.dir
 	cmd.Env = append(append(os.Environ(), workerVariable+"=1", "DATABASE_URL="+b.url), env...)
 	return launch(t, cmd)

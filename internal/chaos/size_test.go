@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,6 +38,16 @@ func peak(pid int) int {
 	return 0
 }
 
+// withoutRaceDetector builds this test as it is for users: with the detector it takes many times the memory.
+func withoutRaceDetector(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "workers")
+	if out, err := exec.Command("go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
 // Workers with little memory run hundreds of jobs whose arguments are at the limit, due at once or made due by the leader,
 // and refuse one that is far over it without reading it. A caller's start of that is refused before.
 func TestLargeJobs(t *testing.T) {
@@ -44,13 +55,14 @@ func TestLargeJobs(t *testing.T) {
 
 	ctx := context.Background()
 	b := setupJobs(t)
-	exec := func(query string, args ...any) {
+	do := func(query string, args ...any) {
 		t.Helper()
 		if _, err := b.pool.Exec(ctx, query, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	exec(`DROP INDEX tidemill.river_job_args_index`) // it is slow to fill with such
+	do(`DROP INDEX tidemill.river_job_args_index`) // it is slow to fill with such
+	b.program = withoutRaceDetector(t)
 	workers := make([]*worker, *large)
 	for i := range workers {
 		workers[i] = b.startWorker(t, memoryVariable+"="+strconv.Itoa(*memory<<20))
@@ -70,8 +82,8 @@ func TestLargeJobs(t *testing.T) {
 		t.Errorf("a start of 60 MB: %v", err)
 	}
 	// What is in the table all the same, before the others in its queue.
-	exec(`INSERT INTO tidemill.river_job (kind, args, priority, max_attempts) VALUES ('step', ` + huge + `, 1, 1)`)
-	exec(`INSERT INTO tidemill.river_job (kind, args, priority) SELECT 'step', '{"most": 1}', 2 FROM generate_series(1, 20)`)
+	do(`INSERT INTO tidemill.river_job (kind, args, priority, max_attempts) VALUES ('step', ` + huge + `, 1, 1)`)
+	do(`INSERT INTO tidemill.river_job (kind, args, priority) SELECT 'step', '{"most": 1}', 2 FROM generate_series(1, 20)`)
 	b.until(t, 20, time.Minute, `SELECT count(*) FROM public.ended`)
 	b.until(t, 1, time.Minute, `SELECT count(*) FROM tidemill.river_job WHERE state = 'discarded' AND errors[1]->>'error' LIKE '%too long: max_args is 1048576; store them and pass their key'`)
 	refused := peaks()
@@ -83,7 +95,7 @@ func TestLargeJobs(t *testing.T) {
 	}
 
 	// Half of them compress, so that they are short in the table; a third is made due by the leader.
-	exec(`INSERT INTO tidemill.river_job (kind, args, state, scheduled_at)
+	do(`INSERT INTO tidemill.river_job (kind, args, state, scheduled_at)
 		SELECT 'step', jsonb_build_object('most', 200, 'x', CASE i % 2 WHEN 0 THEN repeat('x', 1048000) ELSE x END),
 		       (CASE i % 3 WHEN 0 THEN 'scheduled' ELSE 'available' END)::tidemill.river_job_state, now()
 		  FROM generate_series(1, $1::int) i, (SELECT string_agg(md5(k::text), '') AS x FROM generate_series(1, 32750) k) r`, *largeJobs)
