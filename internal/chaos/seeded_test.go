@@ -205,6 +205,9 @@ func (s *seeded) hold(t *testing.T, step step) {
 		"prepared transaction": {`UPDATE tidemill.river_job SET priority = priority WHERE id = ` + running, `PREPARE TRANSACTION '` + name + `'`},
 		"vacuum full":          {`SELECT FROM tidemill.river_job LIMIT 1`},
 	}[step.what]
+	if step.what == "prepared transaction" { // whether or not the answer comes
+		s.later(step.length, func() { s.load.retry(func(ctx context.Context) error { return s.forget(ctx, name) }) })
+	}
 	for _, sql := range append([]string{"BEGIN"}, statements...) {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			t.Logf("%s: %v", step, err)
@@ -215,7 +218,6 @@ func (s *seeded) hold(t *testing.T, step step) {
 	switch step.what {
 	case "prepared transaction":
 		_ = conn.Close(ctx)
-		s.later(step.length, func() { s.load.retry(func(ctx context.Context) error { return s.forget(ctx, name) }) })
 		return
 	case "vacuum full":
 		// Longer holders of rows are in its way, too, and everybody waits behind it; it is not given their time.
