@@ -132,7 +132,10 @@ func (t jobSchedule) shape() shape {
 func cronText() text { return text{words: "cron expression", check: checkCron} }
 
 func checkCron(s string) (problem, hint string) {
-	if _, ok := parseDuration(s); ok {
+	if every, ok := parseDuration(s); ok {
+		if every < cron.MinEvery || every > cron.MaxEvery || every%time.Second != 0 {
+			return "is a duration, not a cron expression", "write every: with whole seconds, from 1s to 366d"
+		}
 		return "is a duration, not a cron expression", "write every: " + s
 	}
 	if s == "" {
