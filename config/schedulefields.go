@@ -26,7 +26,7 @@ func tickFields() object[Schedule] {
 			func(s *Schedule) *time.Duration { return &s.Every }),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Time zone of `cron`.",
 			func(s *Schedule) *string { return &s.Timezone }).from("the top-level `timezone`"),
-		row("catch_up", choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that came due while no worker ran, or more than a minute ago for another reason: one run for the newest of them, one for each of the newest 1,000, or none.",
+		row("catch_up", choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that are late, by a minute or, if no worker ran when they came due, by one interval where that is shorter: one run for the newest of them, one for each of the newest 1,000, or none.",
 			func(s *Schedule) *string { return &s.CatchUp }),
 		row("catch_up_window", duration{time.Minute, year}, "24h", "Ticks that are older than this are not caught up.",
 			func(s *Schedule) *time.Duration { return &s.CatchUpWindow }),
