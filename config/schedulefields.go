@@ -26,7 +26,7 @@ func tickFields() object[Schedule] {
 			func(s *Schedule) *time.Duration { return &s.Every }),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Time zone of `cron`.",
 			func(s *Schedule) *string { return &s.Timezone }).from("the top-level `timezone`"),
-		row("catch_up", choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that came due while no worker ran, or more than a minute ago for another reason: one run for the newest of them, one for each of the newest 1,000, or none.",
+		row("catch_up", choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that are late, by a minute or, if no worker ran when they came due, by one interval where that is shorter: one run for the newest of them, one for each of the newest 1,000, or none.",
 			func(s *Schedule) *string { return &s.CatchUp }),
 		row("catch_up_window", duration{time.Minute, year}, "24h", "Ticks that are older than this are not caught up.",
 			func(s *Schedule) *time.Duration { return &s.CatchUpWindow }),
@@ -132,7 +132,10 @@ func (t jobSchedule) shape() shape {
 func cronText() text { return text{words: "cron expression", check: checkCron} }
 
 func checkCron(s string) (problem, hint string) {
-	if _, ok := parseDuration(s); ok {
+	if every, ok := parseDuration(s); ok {
+		if every < cron.MinEvery || every > cron.MaxEvery || every%time.Second != 0 {
+			return "is a duration, not a cron expression", "write every: with whole seconds, from 1s to 366d"
+		}
 		return "is a duration, not a cron expression", "write every: " + s
 	}
 	if s == "" {

@@ -17,6 +17,18 @@ const (
 // onTime is how late a tick may be and still be one that was not missed: a restart or a busy database is no outage.
 const onTime = time.Minute
 
+// allowance is how late a tick of the schedule may be. Where nobody was there when it came due it is no more than one interval:
+// what is due again by then was missed.
+func allowance(schedule *Schedule, tick, since time.Time) time.Duration {
+	if !tick.Before(since) {
+		return onTime
+	}
+	if next := schedule.Next(tick); !next.IsZero() {
+		return min(onTime, next.Sub(tick))
+	}
+	return onTime
+}
+
 // listed is how many ticks of one schedule are dealt with one by one when there are very many; older ones share a row, and
 // are missed.
 const listed = 1000
@@ -44,9 +56,9 @@ type work struct {
 	CaughtUp     bool       `json:"caught_up,omitempty"`
 }
 
-// decide says what to do with the ticks of a schedule that are due at now, of which row.NextAt is the first. Nothing but
-// its arguments plays a part.
-func decide(now time.Time, row dueRow, schedule *Schedule) item {
+// decide says what to do with the ticks of a schedule that are due at now, of which row.NextAt is the first; since is from
+// when on a process was there without a break. Nothing but its arguments plays a part.
+func decide(now, since time.Time, row dueRow, schedule *Schedule) item {
 	out := item{Schedule: row.Name, Spec: row.Spec, Was: row.NextAt}
 	if next := schedule.Next(now); !next.IsZero() {
 		out.Next = &next
@@ -73,7 +85,7 @@ func decide(now time.Time, row dueRow, schedule *Schedule) item {
 		if previous := schedule.Prev(t); !previous.IsZero() {
 			tick.Work.Previous = &previous
 		}
-		if late := now.Sub(t); late > onTime {
+		if late := now.Sub(t); late > allowance(schedule, t, since) {
 			tick.Reason = whyMissed(row.CatchUp, late, window, i == len(due)-1)
 			tick.Missed = tick.Reason != ""
 			tick.Work.CaughtUp = !tick.Missed

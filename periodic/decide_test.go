@@ -51,20 +51,28 @@ func TestDecide(t *testing.T) {
 		window   time.Duration
 		was, now string
 		want     string
+		since    string // empty: all along
 	}{
-		{"on the second", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "09:00:00", "+09:00:00 next 10:00:00"},
-		{"a little late", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "09:01:00", "+09:00:00 next 10:00:00"},
-		{"too late for none", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "09:01:01", "-09:00:00 next 10:00:00"},
-		{"late", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "09:01:01", "*09:00:00 next 10:00:00"},
-		{"three hours, latest", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "12:10:00", "-09:00:00 -10:00:00 -11:00:00 *12:00:00 next 13:00:00"},
-		{"three hours, all", hourly, CatchUpAll, 24 * time.Hour, "09:00:00", "12:10:00", "*09:00:00 *10:00:00 *11:00:00 *12:00:00 next 13:00:00"},
-		{"three hours, none", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "12:10:00", "-09:00:00 -10:00:00 -11:00:00 -12:00:00 next 13:00:00"},
-		{"three hours, the newest on time", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "12:00:30", "-09:00:00 -10:00:00 -11:00:00 +12:00:00 next 13:00:00"},
-		{"none, the newest on time", hourly, CatchUpNone, 24 * time.Hour, "11:00:00", "12:00:30", "-11:00:00 +12:00:00 next 13:00:00"},
-		{"all, within the window", halfHourly, CatchUpAll, time.Hour, "09:00:00", "10:40:00", "-09:00:00 -09:30:00 *10:00:00 *10:30:00 next 11:00:00"},
-		{"latest, outside the window", hourly, CatchUpLatest, 30 * time.Minute, "09:00:00", "09:40:00", "-09:00:00 next 10:00:00"},
-		{"a pause of seconds loses nothing", often, CatchUpNone, time.Hour, "09:00:00", "09:00:25", "+09:00:00 +09:00:10 +09:00:20 next 09:00:30"},
-		{"a tick that is none of the schedule's is not lost", hourly, CatchUpLatest, time.Hour, "09:59:30", "10:00:00", "+09:59:30 +10:00:00 next 11:00:00"},
+		{"on the second", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "09:00:00", "+09:00:00 next 10:00:00", ""},
+		{"a little late", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "09:01:00", "+09:00:00 next 10:00:00", ""},
+		{"too late for none", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "09:01:01", "-09:00:00 next 10:00:00", ""},
+		{"late", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "09:01:01", "*09:00:00 next 10:00:00", ""},
+		{"three hours, latest", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "12:10:00", "-09:00:00 -10:00:00 -11:00:00 *12:00:00 next 13:00:00", ""},
+		{"three hours, all", hourly, CatchUpAll, 24 * time.Hour, "09:00:00", "12:10:00", "*09:00:00 *10:00:00 *11:00:00 *12:00:00 next 13:00:00", ""},
+		{"three hours, none", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "12:10:00", "-09:00:00 -10:00:00 -11:00:00 -12:00:00 next 13:00:00", ""},
+		{"three hours, the newest on time", hourly, CatchUpLatest, 24 * time.Hour, "09:00:00", "12:00:30", "-09:00:00 -10:00:00 -11:00:00 +12:00:00 next 13:00:00", ""},
+		{"none, the newest on time", hourly, CatchUpNone, 24 * time.Hour, "11:00:00", "12:00:30", "-11:00:00 +12:00:00 next 13:00:00", ""},
+		{"all, within the window", halfHourly, CatchUpAll, time.Hour, "09:00:00", "10:40:00", "-09:00:00 -09:30:00 *10:00:00 *10:30:00 next 11:00:00", ""},
+		{"latest, outside the window", hourly, CatchUpLatest, 30 * time.Minute, "09:00:00", "09:40:00", "-09:00:00 next 10:00:00", ""},
+		{"a pause of seconds loses nothing", often, CatchUpNone, time.Hour, "09:00:00", "09:00:25", "+09:00:00 +09:00:10 +09:00:20 next 09:00:30", ""},
+		{"a tick that is none of the schedule's is not lost", hourly, CatchUpLatest, time.Hour, "09:59:30", "10:00:00", "+09:59:30 +10:00:00 next 11:00:00", ""},
+		{"short interval, nobody there", often, CatchUpNone, time.Hour, "09:00:00", "09:00:25", "-09:00:00 -09:00:10 +09:00:20 next 09:00:30", "09:00:25"},
+		{"short interval, nobody there, latest", often, CatchUpLatest, time.Hour, "09:00:00", "09:00:25", "-09:00:00 -09:00:10 +09:00:20 next 09:00:30", "09:00:25"},
+		{"short interval, nobody there, all", often, CatchUpAll, time.Hour, "09:00:00", "09:00:25", "*09:00:00 *09:00:10 +09:00:20 next 09:00:30", "09:00:25"},
+		{"short interval, there in the middle", often, CatchUpNone, time.Hour, "09:00:00", "09:00:35", "-09:00:00 -09:00:10 +09:00:20 +09:00:30 next 09:00:40", "09:00:15"},
+		{"exactly one interval", often, CatchUpNone, time.Hour, "09:00:00", "09:00:10", "+09:00:00 +09:00:10 next 09:00:20", "09:00:10"},
+		{"half a minute, nobody there", Spec{Cron: "* * * * *"}, CatchUpLatest, time.Hour, "09:00:00", "09:00:30", "+09:00:00 next 09:01:00", "09:00:30"},
+		{"long interval, nobody there", hourly, CatchUpNone, 24 * time.Hour, "09:00:00", "09:01:00", "+09:00:00 next 10:00:00", "09:01:00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +81,11 @@ func TestDecide(t *testing.T) {
 				t.Fatal(err)
 			}
 			row := dueRow{Name: "s", CatchUp: tt.catchUp, Window: tt.window.Seconds(), NextAt: at(tt.was)}
-			if diff := cmp.Diff(tt.want, brief(decide(at(tt.now), row, schedule))); diff != "" {
+			since := time.Time{}
+			if tt.since != "" {
+				since = at(tt.since)
+			}
+			if diff := cmp.Diff(tt.want, brief(decide(at(tt.now), since, row, schedule))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -89,7 +101,7 @@ func TestDecideBoundsTheList(t *testing.T) {
 	}
 	was := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now := was.Add(3 * time.Hour)
-	it := decide(now, dueRow{CatchUp: CatchUpAll, Window: (24 * time.Hour).Seconds(), NextAt: was}, schedule)
+	it := decide(now, time.Time{}, dueRow{CatchUp: CatchUpAll, Window: (24 * time.Hour).Seconds(), NextAt: was}, schedule)
 	total := 0
 	for _, tick := range it.Ticks {
 		total += max(1, tick.Ticks)
@@ -107,7 +119,7 @@ func TestWorkIsInTheZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	it := decide(was.Add(time.Second), dueRow{CatchUp: CatchUpLatest, NextAt: was}, schedule)
+	it := decide(was.Add(time.Second), time.Time{}, dueRow{CatchUp: CatchUpLatest, NextAt: was}, schedule)
 	got := it.Ticks[0].Work
 	if got.ScheduledFor.Format(time.RFC3339) != "2026-03-01T09:00:00+09:00" || got.Previous.Format(time.RFC3339) != "2026-02-28T09:00:00+09:00" {
 		t.Errorf("%+v", got)

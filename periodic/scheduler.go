@@ -46,8 +46,8 @@ type Tick struct {
 
 // The outcomes of a tick.
 const (
-	Enqueued = "enqueued"  // on time
-	CaughtUp = "caught_up" // enqueued more than a minute late
+	Enqueued = "enqueued"  // on time: a minute late at most, or an interval if no process was there
+	CaughtUp = "caught_up" // enqueued later than that
 	Waiting  = "waiting"   // for a live run of the job to end
 	Overlap  = "overlap"   // left out: a run of the job was live
 	Paused   = "paused"    // left out: the schedule was paused
@@ -64,6 +64,7 @@ type Scheduler struct {
 	// failing are the schedules that could not be fired, and when to try them again. They hold up no other.
 	failing map[string]*failure
 	counted time.Time // when this process last counted children
+	since   time.Time // of the first look, by the database's clock
 }
 
 type failure struct {
@@ -135,6 +136,9 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	if s.since.IsZero() {
+		s.since = due.Now
+	}
 	if due.Waiting {
 		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.release_ticks()`); err != nil {
 			return 0, fmt.Errorf("start what waited: %w", err)
@@ -155,7 +159,7 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 				s.fail(ctx, row.Name, err.Error())
 				continue
 			}
-			items = append(items, decide(due.Now, row, schedule))
+			items = append(items, decide(due.Now, due.since(s.since), row, schedule))
 		}
 		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.fire($1)`, items); err != nil {
 			return 0, fmt.Errorf("fire: %w", err)
@@ -182,7 +186,16 @@ type dueNow struct {
 	Ended   bool       // whether runs have ended that something follows
 	Counts  bool       // whether children have ended that are not counted yet
 	Cancels bool       // whether children are to be cancelled
+	Alive   *time.Time // when the oldest process began that lives
 	Rows    []dueRow
+}
+
+// since is from when on a process was there: own, or another that has not left since.
+func (d *dueNow) since(own time.Time) time.Time {
+	if d.Alive != nil && d.Alive.Before(own) {
+		return *d.Alive
+	}
+	return own
 }
 
 // dueRow is a schedule that is due.
@@ -208,10 +221,12 @@ func (s *Scheduler) due(ctx context.Context) (*dueNow, error) {
 		       EXISTS (SELECT FROM {tidemill}.event WHERE next_at <= clock_timestamp()),
 		       EXISTS (SELECT FROM {tidemill}.child_delta),
 		       EXISTS (SELECT FROM {tidemill}.child_cancel WHERE next_at <= clock_timestamp()),
+		       (SELECT min(started_at) FROM {tidemill}.process
+		         WHERE fenced_at IS NULL AND NOT draining AND beat_at > clock_timestamp() - interval '4500 milliseconds'),
 		       (SELECT coalesce(jsonb_agg(d), '[]') FROM (
 				SELECT name, spec, catch_up, extract(epoch FROM catch_up_for) AS window, next_tick_at FROM {tidemill}.schedule
 				 WHERE next_tick_at <= now AND name <> ALL ($2) ORDER BY next_tick_at LIMIT 1000) d)
-		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Counts, &d.Cancels, &d.Rows)
+		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Counts, &d.Cancels, &d.Alive, &d.Rows)
 	if err != nil {
 		return nil, fmt.Errorf("look for what is due: %w", err)
 	}

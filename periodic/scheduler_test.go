@@ -160,6 +160,33 @@ func TestCatchUp(t *testing.T) {
 	b.until("3", `SELECT count(*)::text FROM tidemill.tick WHERE outcome = 'enqueued'`)
 }
 
+// Down for 25 seconds, with ticks every ten: what was due again meanwhile was missed, unless a process was there all along.
+func TestCatchUpOfShortIntervals(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, began, want string
+	}{
+		{"nobody", "", "missed missed enqueued"},
+		{"a process that began later", "2026-03-01T12:00:12Z", "missed missed enqueued"},
+		{"a process all along", "2026-03-01T11:00:00Z", "enqueued enqueued enqueued"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.apply(periodic.Definition{
+				Name: "often", Kind: "report", Job: "often", Spec: periodic.Spec{Every: 10 * time.Second}, CatchUp: periodic.CatchUpNone, Overlap: periodic.OverlapAllow,
+			})
+			if tt.began != "" {
+				b.exec(`INSERT INTO tidemill.process (id, host, pid, version, started_at, beat_at) VALUES ('a', 'h', 1, 'v', $1::text::timestamptz, now() + interval '1 hour')`, tt.began)
+			}
+			b.dueAt(noon)
+			b.now.Store(noon.Add(25 * time.Second).UnixNano())
+			b.run(periodic.Opts{})
+			b.until(tt.want, `SELECT coalesce(string_agg(outcome, ' ' ORDER BY due_at), '') FROM tidemill.tick`)
+		})
+	}
+}
+
 func TestOverlap(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

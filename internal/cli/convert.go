@@ -59,7 +59,7 @@ Exit codes:
 	flags.StringVar(&from, "from", "", "`format` of the file ("+formatNames()+"); otherwise found by its content")
 	flags.StringVar(&opts.Timezone, "timezone", "", "IANA `name` of the zone in which the old program read times; not for vercel.json (default UTC)")
 	flags.StringVar(&opts.Environment, "environment", "production", "`section` of sidekiq.yml that counts")
-	flags.BoolVar(&system, "system", false, "the lines of the crontab name a user, as those of /etc/crontab do; otherwise found by name and content")
+	flags.BoolVar(&system, "system", false, "the lines of the crontab name a user, as those of /etc/crontab do; =false: they do not; otherwise found by name and content, if that is certain")
 	return cmd
 }
 

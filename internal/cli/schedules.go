@@ -41,7 +41,7 @@ func (m *Main) schedulesCmd() *cobra.Command {
 		Use: "trigger SCHEDULE", Short: "Start the job of a schedule now", Args: args(1, 1),
 		Long: `Starts the job of a schedule now, beside its ticks, also while it is paused, and prints the run's id.
 
-Asked again within a minute it prints the same id.`,
+Asked again within a minute it prints the same id, unless that run has failed or was cancelled: then it starts another.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			app, err := m.open(cmd.Context())
 			if err != nil {

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,9 +21,17 @@ type tab struct {
 }
 
 func (c *converter) crontab(text string) error {
-	t := &tab{converter: c, shell: "/bin/sh", system: isSystem(c.file, text), places: map[string]int{}, reported: map[string]bool{}}
+	if line := graphile(text); line > 0 {
+		return c.fail(line, "a task of graphile-worker, not a command: write each of them as a job of kind http that the app answers, with the payload as params, and its times as cron:")
+	}
+	t := &tab{converter: c, shell: "/bin/sh", places: map[string]int{}, reported: map[string]bool{}}
 	if c.opts.System != nil {
 		t.system = *c.opts.System
+	} else {
+		var err error
+		if t.system, err = isSystem(c.file, text); err != nil {
+			return err
+		}
 	}
 	number := 0
 	for line := range strings.Lines(text) {
@@ -51,32 +58,6 @@ func (c *converter) crontab(text string) error {
 	}, "cron reads times in the zone of its machine")...)
 	c.top = append(c.top, field{name: "retry", value: "{max_attempts: 1}", note: []string{"cron does not retry. Where a command may run twice for the same tick, let it be more."}})
 	return nil
-}
-
-// systemUsers are those that no one takes for a command.
-func systemUsers() []string {
-	return []string{"root", "daemon", "nobody", "www-data", "deploy", "ubuntu", "ec2-user", "debian", "admin"}
-}
-
-// isSystem tells whether the lines name a user: by where the file is, or because each has the name of one there.
-func isSystem(name, text string) bool {
-	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
-	if name == "/etc/crontab" || strings.HasSuffix(path.Dir(name), "cron.d") {
-		return true
-	}
-	seen := false
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(strings.TrimSpace(line), "#") || !cronLineRE.MatchString(line) {
-			continue
-		}
-		_, rest := splitTime(strings.TrimSpace(line))
-		words := strings.Fields(rest)
-		if len(words) < 2 || !slices.Contains(systemUsers(), words[0]) {
-			return false
-		}
-		seen = true
-	}
-	return seen
 }
 
 func (t *tab) line(number int, line string) {
@@ -184,6 +165,10 @@ func (t *tab) entry(number int, line string) {
 	if t.system {
 		end := strings.IndexAny(command+" ", " \t")
 		user, command = command[:end], strings.TrimSpace(command[end:])
+		if !userRE.MatchString(user) || slices.Contains(programs(), user) {
+			t.problem(number, line, "write the user before the command", "%q is not a user, which the lines of this file name", user)
+			return
+		}
 	}
 	if command == "" {
 		t.problem(number, line, "", "not a line of a crontab: it has no command")

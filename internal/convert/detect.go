@@ -50,6 +50,9 @@ func detect(name, text string) (Format, error) {
 	if rubyLineRE.MatchString(text) {
 		return "", errors.New("this is Whenever's schedule in Ruby; give what it makes of it: whenever | tidemill convert -")
 	}
+	if path.Ext(base) == ".rb" {
+		return "", errors.New("this is a program in Ruby; write its schedule as sidekiq-cron has it in YAML, or by hand: docs/MOVING.md")
+	}
 	switch path.Ext(base) {
 	case ".ts", ".js", ".mjs":
 		return "", errors.New("this is a program; write its crons as JSON, as vercel.json has them")
@@ -76,8 +79,23 @@ func detect(name, text string) (Format, error) {
 
 var settingRE = regexp.MustCompile(`(?m)^\s*:?(?:concurrency|queues|scheduler|schedule|max_retries|capsules):(?:\s|$)`)
 
+// Files of others that would pass for one of ours.
+var (
+	kubernetesRE = regexp.MustCompile(`(?m)^(?:apiVersion|kind):\s*\S`)
+	workflowRE   = regexp.MustCompile(`(?m)^["']?on["']?:`)
+	workflowJobs = regexp.MustCompile(`(?m)^jobs:\s*$`)
+	solidRE      = regexp.MustCompile(`(?m)^[ \t]+schedule:[ \t]*[^\s#{\[]`)
+	solidQueueRE = regexp.MustCompile(`(?m)^\s*-?\s*(?:dispatchers|batch_size|concurrency_maintenance_interval|recurring_tasks):`)
+)
+
 func detectYAML(base, text string) (Format, error) {
 	switch {
+	case len(kubernetesRE.FindAllString(text, 2)) == 2:
+		return "", errors.New("this is of Kubernetes; write the command of each CronJob as argv: of a job of kind command, its schedule as cron:, its timeZone as timezone:")
+	case workflowRE.MatchString(text) && workflowJobs.MatchString(text):
+		return "", errors.New("this is a workflow of GitHub; write what its steps run as argv: of a job of kind command, and its cron: there, which is in UTC")
+	case solidRE.MatchString(text), solidQueueRE.MatchString(text):
+		return "", errors.New("this is of Solid Queue; write each class as a job of kind http, or of kind command with bin/rails runner, and its schedule as cron:")
 	case settingRE.MatchString(text):
 		return Sidekiq, nil
 	case timeRE.MatchString(text):

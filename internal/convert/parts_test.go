@@ -159,13 +159,19 @@ func TestSystemCrontab(t *testing.T) {
 		opts Opts
 		want []string // argv
 	}{
-		{"crontab", text, Opts{}, []string{"/bin/sh", "-c", "alice /bin/a b"}},
+		{"crontab", text, Opts{System: &no}, []string{"/bin/sh", "-c", "alice /bin/a b"}},
+		{"copy/etc/crontab", text, Opts{}, []string{"/bin/a", "b"}},
+		{"crontab", "# m h dom mon dow user\tcommand\n" + text, Opts{}, []string{"/bin/a", "b"}},
+		{"crontab", "# *  *  *  *  * user-name command to be executed\n" + text, Opts{}, []string{"/bin/a", "b"}},
+		{"crontab", "# m h  dom mon dow   command\n" + text, Opts{}, []string{"/bin/sh", "-c", "alice /bin/a b"}},
+		{"crontab", "0 0 * * * root cd / && a\n" + "0 1 * * * root test -x /b\n" + text, Opts{}, []string{"/bin/a", "b"}},
+		{"crontab", "0 0 * * * php /srv/a b\n" + text, Opts{}, []string{"/bin/sh", "-c", "php /srv/a b"}},
+		{"crontab", "0 0 * * * backup --all\n", Opts{}, []string{"/bin/sh", "-c", "backup --all"}},
 		{"crontab", text, Opts{System: &yes}, []string{"/bin/a", "b"}},
 		{"/etc/crontab", text, Opts{}, []string{"/bin/a", "b"}},
 		{"/etc/cron.d/a", text, Opts{}, []string{"/bin/a", "b"}},
 		{"/etc/cron.d/a", text, Opts{System: &no}, []string{"/bin/sh", "-c", "alice /bin/a b"}},
 		{"crontab", "0 0 * * *\troot\t/bin/a\tb\n", Opts{}, []string{"/bin/a", "b"}},
-		{"crontab", "0 0 * * * root /bin/a\n1 0 * * * /bin/b\n", Opts{}, []string{"/bin/sh", "-c", "root /bin/a"}},
 	} {
 		_, cfg := convertText(t, test.name, test.text, test.opts)
 		found := false

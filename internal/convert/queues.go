@@ -72,12 +72,12 @@ func (f *sidekiqFile) readQueue(queues []*queue, item *node) []*queue {
 	name, weight := item, 0
 	if item.kind == listNode && len(item.items) == 2 && item.items[0].kind == scalarNode {
 		name = item.items[0]
-		n, err := strconv.Atoi(item.items[1].text)
-		if err != nil || n < 1 || n > 10_000 {
+		n, ok := item.items[1].integer()
+		if !ok || n < 1 || n > 10_000 {
 			f.problem(item.line, name.text+": "+item.items[1].what(), "write a number from 1 on", "not a weight; 1 is taken")
 			n = 1
 		}
-		weight = n
+		weight = int(n)
 	}
 	if name.kind != scalarNode || name.text == "" {
 		f.problem(max(1, item.line), item.what(), "write a name, or [name, weight]", "not a queue")

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -206,7 +205,14 @@ func (f *sidekiqFile) jobOf(k call, line int) *job {
 	if j, ok := f.calls[k]; ok {
 		return j
 	}
-	path := plainName(k.class)
+	path, known := f.paths[k.class]
+	if !known {
+		path = f.takenPaths.take([]string{k.class})
+		f.paths[k.class] = path
+		if plain := plainName(k.class); path != plain {
+			f.note(line, k.class, "its URL is /jobs/"+path+", as another class has the plain one or its name makes none")
+		}
+	}
 	fields := []field{
 		{name: "kind", value: "http"},
 		{name: "queue", value: value(f.ensureQueue(line, k.queue)).scalar()},
@@ -248,6 +254,9 @@ func (f *sidekiqFile) args(n *node) (string, bool) {
 		return "", true
 	case n.kind == listNode:
 		return f.yaml(n)
+	case n.kind == scalarNode && n.quoted && isJSON(n.text):
+		f.problem(max(1, n.line), "args: "+n.text, "write the list itself: args: [1, two]", "JSON in a text is read by sidekiq-cron and left as it is by sidekiq-scheduler")
+		return "", false
 	}
 	text, ok := f.yaml(n)
 	return "[" + text + "]", ok
@@ -279,6 +288,10 @@ func (f *sidekiqFile) yaml(n *node) (string, bool) {
 			if !ok || f.erb.in(e.key) || strings.Contains(e.key, "\x00") {
 				return "", false
 			}
+			if doubtfulKey(e.key) {
+				f.problem(e.line, "args: "+e.key, "name it otherwise", "Ruby makes another name of it unless it is in quotes")
+				return "", false
+			}
 			parts = append(parts, quote(e.key)+": "+text)
 		}
 		return "{" + strings.Join(parts, ", ") + "}", true
@@ -290,8 +303,12 @@ func (f *sidekiqFile) scalar(n *node) (string, bool) {
 	if is, ok := n.truth(); ok {
 		return strconv.FormatBool(is), true
 	}
-	if !n.quoted && isNumber(n.text) {
-		return n.text, true
+	if number, ok := n.jsonNumber(); ok {
+		return number, true
+	}
+	if n.inexact() {
+		f.problem(max(1, n.line), "args: "+n.text, "put it in quotes if it is text, or write the plain number", "Ruby reads it as a number, date or time, which JSON does not have like that")
+		return "", false
 	}
 	if strings.Contains(n.text, "\x00") {
 		f.problem(n.line, "args", "remove it", "a NUL character, which no JSON in PostgreSQL can hold")
@@ -299,18 +316,4 @@ func (f *sidekiqFile) scalar(n *node) (string, bool) {
 	}
 	v, ok := f.erb.value(n.symbol())
 	return quote(string(v)), ok
-}
-
-// isNumber tells whether the text is a number in JSON and in every YAML.
-func isNumber(text string) bool {
-	digits := strings.TrimPrefix(text, "-")
-	if digits == "" || strings.Trim(digits, "0123456789.") != "" || len(digits) > 17 {
-		return false
-	}
-	whole, fraction, isFloat := strings.Cut(digits, ".")
-	if whole == "" || whole[0] == '0' && len(whole) > 1 || isFloat && (fraction == "" || strings.Contains(fraction, ".")) {
-		return false
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	return err == nil && !math.IsInf(f, 0)
 }

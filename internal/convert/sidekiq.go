@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // sidekiqFile is a sidekiq.yml or a schedule, between its template and its conversion.
@@ -15,6 +14,9 @@ type sidekiqFile struct {
 	byName map[string]*queue // by the name that Sidekiq has
 	here   map[string]*queue // by the name that Tidemill has
 	calls  map[call]*job
+	paths  map[string]string // of classes; each has a URL of its own
+
+	takenPaths names
 }
 
 func (c *converter) sidekiqTree(text string) (*sidekiqFile, *node, error) {
@@ -23,7 +25,8 @@ func (c *converter) sidekiqTree(text string) (*sidekiqFile, *node, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &sidekiqFile{converter: c, erb: tags, byName: map[string]*queue{}, here: map[string]*queue{}, calls: map[call]*job{}}, root, nil
+	return &sidekiqFile{converter: c, erb: tags, byName: map[string]*queue{}, here: map[string]*queue{}, calls: map[call]*job{},
+		paths: map[string]string{}, takenPaths: names{}}, root, nil
 }
 
 // Sidekiq's own defaults.
@@ -150,23 +153,24 @@ func needless(key string) string {
 
 // number reads a whole number. A variable is not one: what it decides is computed here, with its default.
 func (f *sidekiqFile) number(e entry, least, most int) (int, bool) {
-	text := e.value.text
+	text, given := e.value.text, e.value
 	if v, ok := f.erb.only(text); ok {
 		if v.fallback == nil {
 			f.problem(e.line, e.key, "write the number", "the variable %s decides it and has no default", v.name)
 			return 0, false
 		}
 		text = *v.fallback
+		given = &node{kind: scalarNode, text: text, quoted: true}
 		f.problem(e.line, e.key, "write another number where it is not "+text, "the variable %s decides it; its default is taken", v.name)
 	} else if f.erb.in(text) {
 		return 0, false // reported
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(text))
-	if e.value.kind != scalarNode || err != nil || n < least || n > most {
+	n, ok := given.integer()
+	if !ok || n < int64(least) || n > int64(most) {
 		f.problem(e.line, e.key+": "+e.value.what(), "write a number", "not a whole number from %d to %d", least, most)
 		return 0, false
 	}
-	return n, true
+	return int(n), true
 }
 
 func (f *sidekiqFile) retries(n int, why string) {

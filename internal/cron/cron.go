@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -44,20 +45,16 @@ func parseCron(text string) (*cron, error) {
 	if first := strings.ToLower(words[0].text); strings.HasPrefix(first, "@") {
 		full, ok := shortcut(first)
 		if !ok || len(words) > 1 {
-			return nil, badShortcut(first, words)
+			return nil, badShortcut(text, first, words)
 		}
 		return parseCron(full)
 	}
 	if name, _, ok := strings.Cut(words[0].text, "="); ok && (name == "TZ" || name == "CRON_TZ") {
-		return nil, &SpecError{Field: "cron", Column: words[0].column, Message: name + "= does not belong here", Hint: "give the time zone as timezone"}
+		return nil, zoneBefore(words[0], name)
 	}
 	kinds := fieldKinds()
 	if len(words) != len(kinds) {
-		problem := &SpecError{Field: "cron", Message: fmt.Sprintf("it has %d fields instead of 5", len(words)), Hint: "write minute, hour, day of the month, month, day of the week"}
-		if len(words) == len(kinds)+1 {
-			problem.Hint += "; there are no seconds and no years"
-		}
-		return nil, problem
+		return nil, fieldCount(text, words)
 	}
 	c := &cron{}
 	for i, into := range []*field{&c.minute, &c.hour, &c.dom, &c.month, &c.dow} {
@@ -73,13 +70,15 @@ func parseCron(text string) (*cron, error) {
 	return c, nil
 }
 
-func badShortcut(name string, words []word) error {
+func badShortcut(text, name string, words []word) error {
 	problem := &SpecError{Field: "cron", Column: words[0].column, Message: fmt.Sprintf("%s is not known", name)}
 	switch _, known := shortcut(name); {
+	case known && len(words) == 2 && isZoneName(words[1].text):
+		return zoneBehind(words[1])
 	case known:
 		problem.Column, problem.Message = words[1].column, fmt.Sprintf("something follows %s, which stands alone", name)
 	case name == "@every":
-		problem.Message, problem.Hint = "@every does not belong here", "write every: 1h in place of cron"
+		problem.Message, problem.Hint = "@every does not belong here", cmp.Or(intervalHint(text), "write every: 1h in place of cron")
 	case name == "@reboot":
 		problem.Message = "@reboot is no time"
 	default:

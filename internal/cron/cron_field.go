@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -13,7 +14,7 @@ import (
 type field struct {
 	text string
 	set  uint64 // bit n is value n
-	star bool   // a * is in it, with or without a step
+	star bool   // it begins with *, with or without a step, which is what Vixie's cron looks at
 }
 
 func (f field) has(n int) bool { return f.set>>n&1 == 1 }
@@ -61,7 +62,7 @@ func fieldKinds() []fieldKind {
 }
 
 func (k fieldKind) parse(w word) (field, error) {
-	f := field{text: w.text}
+	f := field{text: w.text, star: strings.HasPrefix(w.text, "*")}
 	column := w.column
 	for item := range strings.SplitSeq(w.text, ",") {
 		if err := k.parseItem(&f, item); err != nil {
@@ -86,7 +87,7 @@ func (k fieldKind) parseItem(f *field, item string) *SpecError {
 	case item == "":
 		return k.fail("has an empty place in its list")
 	case span == "*":
-		low, high, f.star = k.min, k.last, true
+		low, high = k.min, k.last
 	default:
 		if low, err = k.value(item, lowText); err != nil {
 			return err
@@ -105,12 +106,7 @@ func (k fieldKind) parseItem(f *field, item string) *SpecError {
 		high = k.max // fri-sun: a week ends as well as begins with Sunday
 	}
 	if low > high {
-		err := k.fail("%s runs backwards", span)
-		err.Hint = fmt.Sprintf("write two ranges, %s-%d,%d-%s", lowText, k.last, k.min, highText)
-		if !ranged {
-			err.Hint = ""
-		}
-		return err
+		return k.backwards(item, lowText, highText, low, high)
 	}
 	step := 1
 	if stepped {
@@ -162,7 +158,13 @@ func (k fieldKind) value(item, text string) (int, *SpecError) {
 	case strings.HasPrefix(item, "H"):
 		return 0, k.fail("%q: H (a time that is chosen for you) is not supported", item)
 	}
-	return 0, k.fail("%q is not in %s", text, k.allowed())
+	problem := k.fail("%q is not in %s", written(item, text), k.allowed())
+	if hint := missingHint(item); hint != "" {
+		if _, err := k.parse(word{text: hint}); err == nil {
+			problem.Hint = "write " + hint
+		}
+	}
+	return 0, problem
 }
 
 func (k fieldKind) step(text string) (int, *SpecError) {
@@ -173,8 +175,10 @@ func (k fieldKind) step(text string) (int, *SpecError) {
 		return 0, k.fail("has the step %q, which is not a number from 1 on", text)
 	case n > most:
 		problem := k.fail("has the step %d, which is not in 1-%d", n, most)
-		if k.name == "minute" || k.name == "hour" {
-			problem.Hint = "for longer intervals write every: 90m in place of cron"
+		if unit, ok := unitOf(k.name); ok && unit < 24*time.Hour {
+			if hint := everyHint(n, unit); hint != "" {
+				problem.Hint = "for longer intervals " + hint
+			}
 		}
 		return 0, problem
 	}

@@ -10,16 +10,16 @@
 // everything (*/15), and steps from a value on (5/15). @hourly, @daily or @midnight, @weekly, @monthly and @yearly or
 // @annually stand for what they say.
 //
-// As in Vixie's cron a day is due if either of the two day fields has it, unless one of them has a *: then both must.
+// As in Vixie's cron a day is due if either of the two day fields has it, unless one of them begins with *: then both must.
 //
 // # Changes of the clock
 //
-// A schedule without a * in its minute and hour fields names times of day. Each comes exactly once on each day of the
+// A schedule whose minute and hour fields do not begin with * names times of day. Each comes exactly once on each day of the
 // calendar that it is due on: one that the clock skips comes at the first instant after the gap, one that the clock
 // repeats comes the first time only. Several skipped times are one tick, at that instant. A date that a zone left out
 // altogether, as 2011-12-30 in Pacific/Apia, has none.
 //
-// A schedule with a * there follows elapsed time: it is due whenever the clock reads a matching minute, so not while the
+// A schedule of which one does follows elapsed time: it is due whenever the clock reads a matching minute, so not while the
 // clock skips them, and twice while it repeats them.
 //
 // An interval does not look at the clock: its ticks are the multiples of the interval since 1970-01-01T00:00:00Z, so no

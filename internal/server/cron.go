@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/tidemill/tidemill/batch"
@@ -23,7 +25,7 @@ type triggered struct {
 }
 
 // cron starts the job of a schedule: 202 with the run, or with ?wait=30s 200 when it has succeeded and 500 when it has
-// failed by then. Asked again within a minute it answers with the same run.
+// failed by then. Asked again within a minute it answers with the same run, unless that has failed or was cancelled.
 func (s *server) cron(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case len(s.secrets) == 0:
@@ -39,6 +41,9 @@ func (s *server) cron(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	wait, err := waitOf(r)
+	if err == nil {
+		err = noBody(r)
+	}
 	if err != nil {
 		s.problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -71,8 +76,22 @@ func (s *server) cron(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, code, "application/json", answer)
 }
 
+// waitOf reads the only parameter that there is. What would be ignored is refused: whoever sends it relies on it.
 func waitOf(r *http.Request) (time.Duration, error) {
-	text := r.URL.Query().Get("wait")
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, errors.New("the query of the URL cannot be read; the only parameter is wait, like ?wait=30s")
+	}
+	for name := range query {
+		if name != "wait" {
+			return 0, fmt.Errorf("%.50q is no parameter of this; the only one is wait. The params of a job stand in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE", name)
+		}
+	}
+	texts := query["wait"]
+	if len(texts) > 1 {
+		return 0, fmt.Errorf("wait is there %d times; give it once", len(texts))
+	}
+	text := query.Get("wait")
 	if text == "" {
 		return 0, nil
 	}
@@ -83,6 +102,18 @@ func waitOf(r *http.Request) (time.Duration, error) {
 	return wait, nil
 }
 
+// noBody refuses a body, of which nothing would be used.
+func noBody(r *http.Request) error {
+	n, err := r.Body.Read(make([]byte, 1))
+	if n == 0 && (err == nil || errors.Is(err, io.EOF)) {
+		return nil
+	}
+	if n == 0 {
+		return errors.New("the body of the request cannot be read; a trigger has none")
+	}
+	return errors.New("a trigger takes no body, and this one has one. The params of a job stand in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE")
+}
+
 // outcome returns the run as it is when it has ended, or when the wait is over; nil if it cannot be read.
 func (s *server) outcome(w http.ResponseWriter, r *http.Request, id int64, wait time.Duration) *batch.Info {
 	if wait > 0 {
@@ -91,19 +122,34 @@ func (s *server) outcome(w http.ResponseWriter, r *http.Request, id int64, wait 
 		_ = http.NewResponseController(w).SetWriteDeadline(deadline)
 		_ = http.NewResponseController(w).SetReadDeadline(deadline)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), max(wait, 5*time.Second))
+	var last *batch.Info
+	if wait > 0 {
+		last = s.watch(r.Context(), id, wait)
+	}
+	if last != nil {
+		return last
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	info, err := s.opts.Ledger.Get(ctx, id)
+	if err != nil {
+		s.opts.Logger.WarnContext(r.Context(), "look at a triggered run", "run", id, "error", err)
+		return nil
+	}
+	return info
+}
+
+// watch returns the run as it was last seen until it ended or the wait was over; nil if that was too short to see it.
+func (s *server) watch(ctx context.Context, id int64, wait time.Duration) *batch.Info {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var last *batch.Info
-	enough := errors.New("enough")
 	err := s.opts.Ledger.Watch(ctx, id, 100*time.Millisecond, func(info *batch.Info) error {
 		last = info
-		if wait == 0 {
-			return enough
-		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, enough) && !errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
-		s.opts.Logger.WarnContext(r.Context(), "watch a triggered run", "run", id, "error", err)
+	if err != nil && ctx.Err() == nil {
+		s.opts.Logger.WarnContext(ctx, "watch a triggered run", "run", id, "error", err)
 	}
 	return last
 }

@@ -103,6 +103,10 @@ func TestCronDoor(t *testing.T) {
 		{"another method", "DELETE", "/api/cron/nightly", "Bearer " + secret, 405},
 		{"wait is no duration", "GET", "/api/cron/nightly?wait=soon", "Bearer " + secret, 400},
 		{"wait is too long", "GET", "/api/cron/nightly?wait=11m", "Bearer " + secret, 400},
+		{"an unknown parameter", "GET", "/api/cron/nightly?day=2026-01-31", "Bearer " + secret, 400},
+		{"a slip", "GET", "/api/cron/nightly?wiat=2s", "Bearer " + secret, 400},
+		{"two waits", "GET", "/api/cron/nightly?wait=0s&wait=1s", "Bearer " + secret, 400},
+		{"a query that is none", "GET", "/api/cron/nightly?wait=%zz", "Bearer " + secret, 400},
 		{"elsewhere", "GET", "/", "", 404},
 		{"alive", "GET", "/livez", "", 200},
 		{"ready", "GET", "/readyz", "", 200},
@@ -122,6 +126,80 @@ func TestCronDoor(t *testing.T) {
 	}
 	if strings.Contains(b.log.String(), secret) {
 		t.Errorf("the log holds the secret: %s", b.log)
+	}
+}
+
+// A body would be ignored, so it is refused, and nothing starts.
+func TestATriggerTakesNoBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for _, tt := range []struct {
+		body string
+		code int
+	}{{`{"params": {"day": "2026-01-31"}}`, 400}, {"day=1", 400}, {"{}", 400}, {"", 202}} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", b.url+"/api/cron/nightly", io.NopCloser(strings.NewReader(tt.body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+secret)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var runs int
+		if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM tidemill.run`).Scan(&runs); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[int]int{202: 1}[tt.code]; res.StatusCode != tt.code || runs != want {
+			t.Errorf("body %q: %d and %d runs, want %d and %d", tt.body, res.StatusCode, runs, tt.code, want)
+		}
+	}
+}
+
+// Who waits for a moment gets an answer after it: 202 with the run as it is.
+func TestShortWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for _, tt := range []struct {
+		wait        string
+		least, most time.Duration
+	}{{"1ms", 0, 2 * time.Second}, {"2s", 2 * time.Second, 4 * time.Second}, {"", 0, 2 * time.Second}} {
+		begin := time.Now()
+		code, body := b.ask("GET", "/api/cron/nightly?wait="+tt.wait, "Bearer "+secret)
+		took := time.Since(begin)
+		if code != 202 || !strings.Contains(body, `"status":"enqueued"`) || took < tt.least || took > tt.most {
+			t.Errorf("wait=%s: %d %s after %s, want 202 after %s to %s", tt.wait, code, body, took, tt.least, tt.most)
+		}
+	}
+}
+
+// A trigger after a run that has failed or was cancelled starts another; after one that has not, within a minute, it does not.
+func TestTriggerAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		state string
+		again bool
+	}{{"discarded", true}, {"cancelled", true}, {"completed", false}, {"running", false}} {
+		t.Run(tt.state, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, nil)
+			run := func() int64 {
+				code, body := b.ask("POST", "/api/cron/nightly", "Bearer "+secret)
+				var answer struct{ Run int64 }
+				if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 202 || answer.Run == 0 {
+					t.Fatalf("%d %s: %v", code, body, err)
+				}
+				return answer.Run
+			}
+			first := run()
+			if err := b.endWhenThere(tt.state); err != nil {
+				t.Fatal(err)
+			}
+			if second := run(); (second != first) != tt.again {
+				t.Errorf("run %d, then %d", first, second)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,36 @@
+-- What comes after a run that has failed.
+CREATE OR REPLACE FUNCTION {tidemill}.trigger_schedule(name text, by text, scheduled_for text)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    s {tidemill}.schedule%ROWTYPE;
+    work jsonb := jsonb_build_object('scheduled_for', trigger_schedule.scheduled_for);
+    full_args jsonb;
+    id bigint;
+BEGIN
+    -- The row is locked so that two calls at once start one run. One that has failed is no answer to who asks again.
+    SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = trigger_schedule.name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE 'there is no schedule %', quote_literal(name) USING ERRCODE = '22023', HINT = 'tidemill schedules list';
+    END IF;
+    SELECT r.id INTO id FROM {tidemill}.run r
+     WHERE r.job = s.job AND r.trigger = by AND r.metadata->>'schedule' = s.name AND r.metadata ? 'triggered'
+       AND r.enqueued_at > clock_timestamp() - interval '1 minute' AND r.status NOT IN ('failed', 'cancelled') ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN id;
+    END IF;
+    IF s.alone THEN
+        SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = s.job AND r.alone AND r.finished_at IS NULL;
+        IF FOUND THEN
+            RETURN id;
+        END IF;
+    END IF;
+    full_args := s.args || work;
+    IF s.declared IS NOT NULL THEN
+        full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, trigger_schedule.scheduled_for::timestamptz, s.spec->>'timezone') || work;
+    END IF;
+    id := {tidemill}.insert_job(s.kind, full_args, s.queue, s.priority, s.max_attempts, NULL,
+        jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
+    VALUES (id, s.job, s.kind, by, full_args, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
+    RETURN id;
+END $$;
