@@ -17,11 +17,12 @@ type importPlan struct {
 	spec    bulk.Spec
 	width   int // fields of a record
 	columns []planColumn
+	unused  []string // fields that go nowhere
 }
 
 type planColumn struct {
 	name  string
-	field int
+	field int              // -1: the file does not have it
 	rule  *valuefmt.Column // nil: values go as they are
 }
 
@@ -43,6 +44,11 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 		}
 		plan.columns = append(plan.columns, planColumn{column.Target, field, rule})
 		plan.spec.Columns = append(plan.spec.Columns, column.Target)
+	}
+	for i, name := range head {
+		if name != "" && !slices.ContainsFunc(plan.columns, func(c planColumn) bool { return c.field == i }) {
+			plan.unused = append(plan.unused, name)
+		}
 	}
 	return plan, nil
 }
@@ -67,14 +73,20 @@ func implied(def *config.Import, table *bulk.Table, head []string) []config.Colu
 
 func fieldOf(def *config.Import, column config.Column, head []string) (int, error) {
 	if !def.Header {
+		if column.Number > len(head) && column.Optional {
+			return -1, nil
+		}
 		if column.Number < 1 || column.Number > len(head) {
 			return 0, fmt.Errorf("column %s reads field %d, but the file's first record has %d fields", column.Target, column.Number, len(head))
 		}
 		return column.Number - 1, nil
 	}
 	at := slices.Index(head, column.Field)
+	if at < 0 && column.Optional {
+		return -1, nil
+	}
 	if at < 0 {
-		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s", column.Field, column.Target, shorten(head))
+		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s; if files may lack it: `%[2]s: {field: %[1]q, optional: true}`", column.Field, column.Target, shorten(head))
 	}
 	if slices.Contains(head[at+1:], column.Field) {
 		return 0, fmt.Errorf("the file's header has the field %q twice; rename one of them", column.Field)

@@ -20,10 +20,14 @@ type rowValues struct {
 // read picks and converts the values of a record. An empty field without quotes is NULL, an empty one in quotes is an
 // empty text, as in PostgreSQL's own CSV. It returns the first value that is not written as its column says.
 func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError {
+	missing := rowio.Field{Kind: rowio.KindMissing}
 	r.values, r.text = r.values[:0], r.text[:0]
 	for i := range plan.columns {
 		column := &plan.columns[i]
-		field := &fields[column.field]
+		field := &missing
+		if column.field >= 0 {
+			field = &fields[column.field]
+		}
 		if column.rule != nil {
 			if bad := r.convert(column, field); bad != nil {
 				return bad

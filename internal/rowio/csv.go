@@ -102,6 +102,9 @@ type Record struct {
 	// NextLine is the physical line at End.
 	NextLine int64
 
+	// Others are the names of the members of an NDJSON object that are no fields, in their order.
+	Others [][]byte
+
 	// Err says why the record is malformed; nil for a good one.
 	Err *RecordError
 }
