@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,6 +128,10 @@ func (s *importSource) lookAtCSV() error {
 		return s.fail("the header cannot be read: %v", record.Err)
 	}
 	s.names = make([]string, len(record.Fields))
+	if len(s.names) == 1 && record.Err == nil && s.form == nil && bytes.Contains(s.head.Text, []byte("\r\r\n")) && bytes.IndexByte(s.head.Text, s.dialect.Quote) < 0 {
+		return s.fail("its lines end with CR CR LF, so that it is not certain which of its blank lines are rows: with one field a blank line is one; " +
+			"convert the line ends: sed 's/\\r*$//'")
+	}
 	if !s.def.Header {
 		return nil
 	}

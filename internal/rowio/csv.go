@@ -49,7 +49,8 @@ type CSVOpts struct {
 	// default [RaggedReject].
 	Ragged Ragged
 
-	// Width is how many fields a record has; default: any number is good.
+	// Width is how many fields a record has; default: any number is good. With 1 a blank line is
+	// a record, whose field is empty: PostgreSQL writes NULL so.
 	Width int
 }
 
@@ -156,6 +157,7 @@ func newCSV(r io.Reader, opts *CSVOpts, buffer int) *CSV {
 	}
 	c := &CSV{
 		scanner: scanner{
+			blank:   opts.Width == 1,
 			comment: opts.Comment,
 			fresh:   opts.Offset == 0,
 			invalid: opts.Invalid,
