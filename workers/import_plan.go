@@ -24,12 +24,17 @@ type planColumn struct {
 	name  string
 	field int              // -1: the file does not have it
 	rule  *valuefmt.Column // nil: values go as they are
+	array *valuefmt.Column // of a column without rule that is an array: takes arrays of JSON; nil: it is none
 }
 
 // planImport maps the head of a file (the header's names, or as many empty names as there are fields) to the table.
 func planImport(def *config.Import, table *bulk.Table, head []string) (*importPlan, error) {
 	plan := &importPlan{width: len(head), spec: importSpec(def)}
 	columns := def.Columns
+	if at := slices.Index(head, ""); at >= 0 && len(columns) == 0 && def.Header && def.Format != config.NDJSON {
+		return nil, fmt.Errorf("field %d of the header has no name; give it one, or name under columns the fields that you want; the header is: %s",
+			at+1, shorten(head))
+	}
 	if len(columns) == 0 {
 		columns = implied(def, table, head)
 	}
@@ -42,7 +47,11 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 		if err != nil {
 			return nil, err
 		}
-		plan.columns = append(plan.columns, planColumn{column.Target, field, rule})
+		array, err := arrayRule(table.Column(column.Target))
+		if err != nil {
+			return nil, err
+		}
+		plan.columns = append(plan.columns, planColumn{column.Target, field, rule, array})
 		plan.spec.Columns = append(plan.spec.Columns, column.Target)
 	}
 	for i, name := range head {

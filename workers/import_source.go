@@ -79,6 +79,9 @@ func (s *importSource) look() (err error) {
 	if err != nil {
 		return s.damaged(err)
 	}
+	if message, bad := rowio.ExplainFormat(s.head.Raw); bad && s.form == nil {
+		return s.fail("%s (%s)", message, rowio.CodeBinary) // no encoding makes it text
+	}
 	if doubt := s.head.Doubt(); doubt != "" && s.form == nil {
 		return s.fail("%s", doubt)
 	}

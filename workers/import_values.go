@@ -28,8 +28,12 @@ func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError 
 		if column.field >= 0 {
 			field = &fields[column.field]
 		}
-		if column.rule != nil {
-			if bad := r.convert(column, field); bad != nil {
+		rule := column.rule
+		if rule == nil && field.Kind == rowio.KindJSON && field.Value[0] == '[' {
+			rule = column.array
+		}
+		if rule != nil {
+			if bad := r.convert(column, rule, field); bad != nil {
 				return bad
 			}
 			continue
@@ -46,11 +50,11 @@ func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError 
 	return nil
 }
 
-func (r *rowValues) convert(column *planColumn, field *rowio.Field) *bulk.RowError {
+func (r *rowValues) convert(column *planColumn, rule *valuefmt.Column, field *rowio.Field) *bulk.RowError {
 	from := len(r.text)
-	text, null, err := column.rule.Append(r.text, field.Value, stateOf(field))
+	text, null, err := rule.Append(r.text, field.Value, stateOf(field))
 	if err != nil {
-		return &bulk.RowError{Code: column.rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
+		return &bulk.RowError{Code: rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
 	}
 	r.text = text
 	if null {
@@ -77,6 +81,18 @@ func stateOf(field *rowio.Field) valuefmt.State {
 		return valuefmt.Quoted
 	}
 	return valuefmt.Bare
+}
+
+// arrayRule takes arrays of JSON into a column that is an array, where the definition says nothing else.
+func arrayRule(column *bulk.Column) (*valuefmt.Column, error) {
+	if column == nil || !strings.HasSuffix(column.TypeName, "[]") {
+		return nil, nil
+	}
+	element := valuefmt.Format{}
+	if strings.HasPrefix(column.TypeName, "json") {
+		element.Type = valuefmt.JSON
+	}
+	return valuefmt.Rule{Format: valuefmt.Format{Type: valuefmt.Array, Element: &element}}.Compile()
 }
 
 // ruleOf is what happens to the values of a column; nil if nothing does.
