@@ -124,6 +124,8 @@ type Column struct {
 	NullIf []string // texts that become NULL, or the default
 	// Default is for fields that are empty or missing, as PostgreSQL reads it; nil: NULL.
 	Default *string `json:",omitempty"`
+	// Optional: a file need not have the field.
+	Optional bool `json:",omitempty"`
 	ValueFormat
 }
 

@@ -108,7 +108,9 @@ func columnFields() object[Column] {
 			func(c *Column) *bool { return &c.Trim }),
 		row("null_if", texts{"texts"}, "", "Texts that stand for nothing: they become NULL, or the `default`.",
 			func(c *Column) *[]string { return &c.NullIf }),
-		row("default", literal{}, "", "What the column gets, written as PostgreSQL reads it, where the file has nothing: an empty field without quotes, a text of `null_if`, a field that `ragged: pad` adds, a member that an NDJSON object lacks, and with a `type` other than `text` also an empty field in quotes. A `null` of NDJSON stays NULL. A field that the whole file lacks is an error all the same.",
+		row("default", literal{}, "", "What the column gets, written as PostgreSQL reads it, where the file has nothing: an empty field without quotes, a text of `null_if`, a field that `ragged: pad` adds, a member that an NDJSON object lacks, and with a `type` other than `text` also an empty field in quotes. A `null` of NDJSON stays NULL. A field that the whole file lacks is an error all the same, unless it is `optional`.",
 			func(c *Column) **string { return &c.Default }),
+		row("optional", boolean{}, "false", "A file may lack the field: the column is NULL then, or the `default`, in each row. Without this a field that the header does not have, and a member that no line of NDJSON has, fails the run before it writes anything.",
+			func(c *Column) *bool { return &c.Optional }),
 	}, formatFields(func(c *Column) *ValueFormat { return &c.ValueFormat }, valueTypes()), arrayFields())
 }

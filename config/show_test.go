@@ -90,12 +90,14 @@ columns:
     field: 2
     trim: false
     null_if: ["", "$$x"]
+    optional: false
 `,
 		"n": `columns:
   id:
   b:
     field: B
     trim: false
+    optional: false
 on_conflict: error
 reject_limit:
   rows: 1000

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/textin"
@@ -30,6 +31,8 @@ type importChunk struct {
 	kept    int          // bytes of rejects
 	end     importCursor // behind the last record
 	before  *fileDigest  // at a place before the first record
+	source  *importSource
+	unused  unusedMembers // before the first record
 	last    bool
 	// consumed is how far the file, as it is stored, had been read.
 	consumed int64
@@ -73,6 +76,7 @@ type importParser struct {
 	maxBytes   int
 	maxRejects int64
 	values     rowValues
+	unused     unusedMembers // of the rows so far
 }
 
 // fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
@@ -81,7 +85,7 @@ func (p *importParser) fill(c *importChunk) error {
 	if p.broken != nil {
 		return p.broken
 	}
-	c.before = p.digest
+	c.before, c.source, c.unused = p.digest, p.source, p.unused.clone()
 	if err := p.read(c); err != nil {
 		return err
 	}
@@ -90,7 +94,7 @@ func (p *importParser) fill(c *importChunk) error {
 	}
 	var err error
 	p.digest, err = p.file.upTo(c.end.Offset, p.digest)
-	c.end.Digest = p.digest
+	c.end.Digest, c.end.Unused = p.digest, p.unused.clone()
 	return err
 }
 
@@ -132,6 +136,7 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 		p.reject(c, record, bad.Code, bad.Column, bad.Message)
 		return
 	}
+	p.unused.add(p.source, record.Others)
 	c.raw = append(c.raw, record.Raw...)
 	c.rows = append(c.rows, importRow{ordinal: p.ordinal, offset: record.Offset, line: record.Line, raw: len(c.raw)})
 }
@@ -170,7 +175,7 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 	switch {
 	case !part.end:
 		next := c.rows[result.Next]
-		part.cursor = importCursor{Offset: next.offset, Line: next.line, Ordinal: next.ordinal - 1, Digest: c.before}
+		part.cursor = importCursor{Offset: next.offset, Line: next.line, Ordinal: next.ordinal - 1, Digest: c.before, Unused: c.unusedBefore(result.Next)}
 		for part.nextReject = reject; part.nextReject < len(c.rejects) && c.rejects[part.nextReject].Ordinal < next.ordinal; {
 			part.nextReject++
 		}
@@ -196,6 +201,20 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 // isStop reports whether err is how Chunk says that it committed and that the run should end here.
 func isStop(err error) bool {
 	return errors.Is(err, batch.ErrPaused) || errors.Is(err, batch.ErrCancelled) || errors.Is(err, batch.ErrDraining)
+}
+
+// unusedBefore counts the members up to a row in the middle of the chunk.
+func (c *importChunk) unusedBefore(row int) unusedMembers {
+	unused := c.unused.clone()
+	if c.source == nil || c.source.def.Format != config.NDJSON {
+		return unused
+	}
+	for i := range row {
+		if record, err := c.source.records(bytes.NewReader(c.rowRaw(i)), importCursor{}, 0).Next(); err == nil {
+			unused.add(c.source, record.Others)
+		}
+	}
+	return unused
 }
 
 // configError keeps a table that changed under a run from being tried again and again.

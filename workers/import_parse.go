@@ -31,6 +31,7 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 	parser := &importParser{
 		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
 		file: im.reader, digest: im.cursor.Digest, plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
+		unused: im.cursor.Unused.clone(),
 	}
 	group.Go(func() error {
 		return line.fill(ctx, parser)

@@ -17,18 +17,24 @@ type importPlan struct {
 	spec    bulk.Spec
 	width   int // fields of a record
 	columns []planColumn
+	unused  []string // fields that go nowhere
 }
 
 type planColumn struct {
 	name  string
-	field int
+	field int              // -1: the file does not have it
 	rule  *valuefmt.Column // nil: values go as they are
+	array *valuefmt.Column // of a column without rule that is an array: takes arrays of JSON; nil: it is none
 }
 
 // planImport maps the head of a file (the header's names, or as many empty names as there are fields) to the table.
 func planImport(def *config.Import, table *bulk.Table, head []string) (*importPlan, error) {
 	plan := &importPlan{width: len(head), spec: importSpec(def)}
 	columns := def.Columns
+	if at := slices.Index(head, ""); at >= 0 && len(columns) == 0 && def.Header && def.Format != config.NDJSON {
+		return nil, fmt.Errorf("field %d of the header has no name; give it one, or name under columns the fields that you want; the header is: %s",
+			at+1, shorten(head))
+	}
 	if len(columns) == 0 {
 		columns = implied(def, table, head)
 	}
@@ -41,8 +47,17 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 		if err != nil {
 			return nil, err
 		}
-		plan.columns = append(plan.columns, planColumn{column.Target, field, rule})
+		array, err := arrayRule(table.Column(column.Target))
+		if err != nil {
+			return nil, err
+		}
+		plan.columns = append(plan.columns, planColumn{column.Target, field, rule, array})
 		plan.spec.Columns = append(plan.spec.Columns, column.Target)
+	}
+	for i, name := range head {
+		if name != "" && !slices.ContainsFunc(plan.columns, func(c planColumn) bool { return c.field == i }) {
+			plan.unused = append(plan.unused, name)
+		}
 	}
 	return plan, nil
 }
@@ -67,14 +82,20 @@ func implied(def *config.Import, table *bulk.Table, head []string) []config.Colu
 
 func fieldOf(def *config.Import, column config.Column, head []string) (int, error) {
 	if !def.Header {
+		if column.Number > len(head) && column.Optional {
+			return -1, nil
+		}
 		if column.Number < 1 || column.Number > len(head) {
 			return 0, fmt.Errorf("column %s reads field %d, but the file's first record has %d fields", column.Target, column.Number, len(head))
 		}
 		return column.Number - 1, nil
 	}
 	at := slices.Index(head, column.Field)
+	if at < 0 && column.Optional {
+		return -1, nil
+	}
 	if at < 0 {
-		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s", column.Field, column.Target, shorten(head))
+		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s; if files may lack it: `%[2]s: {field: %[1]q, optional: true}`", column.Field, column.Target, shorten(head))
 	}
 	if slices.Contains(head[at+1:], column.Field) {
 		return 0, fmt.Errorf("the file's header has the field %q twice; rename one of them", column.Field)

@@ -1,10 +1,13 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -63,7 +66,7 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	if err != nil {
 		return nil, err
 	}
-	source, err := lookAt(opts.Name, def, textin.Source(opts.Open), nil)
+	source, err := lookAt(ctx, importSource{name: opts.Name, def: def, open: textin.Source(opts.Open)}, table, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +96,7 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	if err := p.read(parser, chunk, opts); err != nil {
 		return nil, source.damaged(err)
 	}
+	p.Unused = append(p.Unused, slices.Sorted(maps.Keys(parser.unused.Names))...)
 	return p, p.try(ctx, pool, writer, chunk, source.first)
 }
 
@@ -132,7 +136,9 @@ func (p *ImportPreview) show(plan *importPlan, record *rowio.Record) {
 	var row rowValues
 	_ = row.read(plan, record.Fields) // told as a reject
 	for i, column := range plan.columns {
-		p.Fields[i].First = string(record.Fields[column.field].Value)
+		if column.field >= 0 {
+			p.Fields[i].First = string(record.Fields[column.field].Value)
+		}
 		if i < len(row.values) && row.values[i] != nil {
 			value := string(row.values[i])
 			p.Fields[i].Value = &value
@@ -141,23 +147,17 @@ func (p *ImportPreview) show(plan *importPlan, record *rowio.Record) {
 }
 
 func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *importSource) {
-	used := map[int]bool{}
 	for i, column := range plan.columns {
-		field := PreviewField{Field: source.names[column.field], Column: plan.spec.Columns[i]}
-		if field.Field == "" {
-			field.Field = fmt.Sprint(column.field + 1)
+		field := PreviewField{Column: plan.spec.Columns[i]}
+		if column.field >= 0 {
+			field.Field = cmp.Or(source.names[column.field], fmt.Sprint(column.field+1))
 		}
 		if column := table.Column(field.Column); column != nil {
 			field.Type = column.TypeName
 		}
-		used[column.field] = true
 		p.Fields = append(p.Fields, field)
 	}
-	for i, name := range source.names {
-		if !used[i] && name != "" {
-			p.Unused = append(p.Unused, name)
-		}
-	}
+	p.Unused = append(p.Unused, plan.unused...)
 }
 
 // try writes the rows and takes it back.

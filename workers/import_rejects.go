@@ -125,6 +125,9 @@ func (w *rejectWriter) object(r batch.Reject, why string) {
 
 // split returns the fields of a record that has no more than the file; those that it lacks are empty.
 func (w *rejectWriter) split(raw []byte) ([]rowio.Field, bool) {
+	if len(raw) == 0 && len(w.file.Fields) == 1 {
+		return make([]rowio.Field, 1), true // of one field a blank line is a record
+	}
 	csv := rowio.NewCSV(bytes.NewReader(raw), &rowio.CSVOpts{Comma: w.file.Delimiter[0], Quote: w.file.Quote[0], MaxRecord: w.file.MaxRecord})
 	record, err := csv.Next()
 	if err != nil || record.Err != nil || len(record.Fields) > len(w.file.Fields) {

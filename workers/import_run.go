@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
@@ -41,6 +42,8 @@ type importCursor struct {
 	Form    *importForm `json:"form,omitempty"`
 	Version string      `json:"version,omitempty"` // of the file
 	Digest  *fileDigest `json:"digest,omitempty"`  // only where Offset is one of the file itself
+	// Unused are the members of the rows before Offset that no column takes.
+	Unused unusedMembers `json:"unused,omitzero"`
 }
 
 func (im *importRun) work(ctx context.Context) error {
@@ -89,7 +92,9 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 			return importCursor{}, err
 		}
 	}
-	im.source, err = lookAt(im.args.Name, im.def, im.sourceOf(ctx), im.cursor.Form)
+	im.source, err = lookAt(ctx, importSource{
+		name: im.args.Name, def: im.def, open: im.sourceOf(ctx), form: im.cursor.Form, rejects: im.args.RejectsOf != 0,
+	}, table, func(ctx context.Context) error { return im.run.Progress(ctx, im.run.Done()) })
 	if err != nil {
 		return importCursor{}, err
 	}
@@ -131,11 +136,34 @@ func (im *importRun) headNames() ([]string, error) {
 }
 
 // importResult is what a run that ended well says besides its counters.
-func importResult(total batch.Counters) any {
+type importResult struct {
+	Note string `json:"note"`
+	// UnusedMembers says how often a member came that no column takes, by its name; of NDJSON.
+	UnusedMembers *unusedMembers `json:"unused_members,omitempty"`
+	// UnusedFields are the fields of the header that no column takes.
+	UnusedFields []string `json:"unused_fields,omitempty"`
+}
+
+// result is nil where there is nothing to say.
+func (im *importRun) result(total batch.Counters, unused unusedMembers) any {
+	var r importResult
+	var notes []string
 	if total.Read == 0 {
-		return map[string]string{"note": "the file has a header but no rows"}
+		notes = append(notes, "the file has a header but no rows")
 	}
-	return nil
+	if !unused.empty() {
+		r.UnusedMembers = &unused
+		notes = append(notes, "members that no column takes: "+unused.String())
+	}
+	if len(im.plan.unused) > 0 {
+		r.UnusedFields = im.plan.unused
+		notes = append(notes, "fields that no column takes: "+shorten(im.plan.unused))
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	r.Note = strings.Join(notes, "; ")
+	return r
 }
 
 // progress is how many bytes of the file are done: up to the cursor, or, where offsets are those of another text, up to what

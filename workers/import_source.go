@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/textin"
 	"github.com/tidemill/tidemill/retry"
@@ -25,6 +27,8 @@ type importSource struct {
 	names []string
 	first importCursor // of the first record
 	form  *importForm  // by which the run goes on; nil: at its beginning
+	// rejects: the file holds mended rejects, with the field _error in each record.
+	rejects bool
 }
 
 // scanner reads records of either format.
@@ -39,7 +43,7 @@ type importForm struct {
 	Encoding    textin.Encoding    `json:"encoding"`
 	Delimiter   string             `json:"delimiter,omitempty"` // of CSV
 	Quote       string             `json:"quote,omitempty"`
-	Names       []string           `json:"names,omitempty"` // of NDJSON whose definition names no columns
+	Names       []string           `json:"names,omitempty"` // of NDJSON
 }
 
 // valid tells whether a run can go on by it.
@@ -49,18 +53,19 @@ func (f *importForm) valid(format string) bool {
 
 // lookAt finds out what the definition leaves open, and reads the header. What no row can be got from is a permanent error.
 // With a form, that of a run that goes on, nothing is left open, and nothing is asked that was answered at its beginning.
-func lookAt(name string, def *config.Import, open textin.Source, form *importForm) (*importSource, error) {
-	s := &importSource{name: name, def: def, open: open, first: importCursor{Line: 1}}
-	if form.valid(def.Format) {
-		s.form = form
+// Looking through a large file takes time; alive is called in between.
+func lookAt(ctx context.Context, s importSource, table *bulk.Table, alive func(context.Context) error) (*importSource, error) {
+	s.first = importCursor{Line: 1}
+	if !s.form.valid(s.def.Format) {
+		s.form = nil
 	}
 	if err := s.look(); err != nil {
 		return nil, err
 	}
-	if def.Format == config.NDJSON {
-		return s, s.lookAtJSON()
+	if s.def.Format == config.NDJSON {
+		return &s, s.lookAtJSON(ctx, table, alive)
 	}
-	return s, s.lookAtCSV()
+	return &s, s.lookAtCSV()
 }
 
 func (s *importSource) look() (err error) {
@@ -74,31 +79,24 @@ func (s *importSource) look() (err error) {
 	if err != nil {
 		return s.damaged(err)
 	}
+	if message, bad := rowio.ExplainFormat(s.head.Raw); bad && s.form == nil {
+		return s.fail("%s (%s)", message, rowio.CodeBinary) // no encoding makes it text
+	}
 	if doubt := s.head.Doubt(); doubt != "" && s.form == nil {
 		return s.fail("%s", doubt)
 	}
 	return nil
 }
 
-func (s *importSource) lookAtJSON() error {
+func (s *importSource) lookAtJSON(ctx context.Context, table *bulk.Table, alive func(context.Context) error) error {
 	if s.form == nil {
 		if code, message, bad := rowio.ExplainNDJSON(s.head.Text); bad {
 			return s.fail("%s (%s)", message, code)
 		}
-	} else {
-		s.names = slices.Clone(s.form.Names)
+		return s.memberNames(ctx, table, alive)
 	}
-	for _, column := range s.def.Columns {
-		if !slices.Contains(s.names, column.Field) { // one may fill several columns
-			s.names = append(s.names, column.Field)
-		}
-	}
-	if s.names == nil {
-		s.names = rowio.MemberNames(s.head.Text)
-	}
-	if len(s.names) == 0 {
-		return s.fail("its first lines have no members; name them under columns")
-	}
+	s.names = slices.Clone(s.form.Names)
+	s.addMapped()
 	return nil
 }
 
@@ -133,6 +131,10 @@ func (s *importSource) lookAtCSV() error {
 		return s.fail("the header cannot be read: %v", record.Err)
 	}
 	s.names = make([]string, len(record.Fields))
+	if len(s.names) == 1 && record.Err == nil && s.form == nil && bytes.Contains(s.head.Text, []byte("\r\r\n")) && bytes.IndexByte(s.head.Text, s.dialect.Quote) < 0 {
+		return s.fail("its lines end with CR CR LF, so that it is not certain which of its blank lines are rows: with one field a blank line is one; " +
+			"convert the line ends: sed 's/\\r*$//'")
+	}
 	if !s.def.Header {
 		return nil
 	}
@@ -225,7 +227,7 @@ func (s *importSource) pin() *importForm {
 	form := &importForm{Compression: s.head.Compression, Encoding: s.head.Encoding}
 	if s.def.Format != config.NDJSON {
 		form.Delimiter, form.Quote = string(s.dialect.Delimiter), string(s.dialect.Quote)
-	} else if len(s.def.Columns) == 0 {
+	} else {
 		form.Names = s.names
 	}
 	return form

@@ -20,12 +20,20 @@ type rowValues struct {
 // read picks and converts the values of a record. An empty field without quotes is NULL, an empty one in quotes is an
 // empty text, as in PostgreSQL's own CSV. It returns the first value that is not written as its column says.
 func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError {
+	missing := rowio.Field{Kind: rowio.KindMissing}
 	r.values, r.text = r.values[:0], r.text[:0]
 	for i := range plan.columns {
 		column := &plan.columns[i]
-		field := &fields[column.field]
-		if column.rule != nil {
-			if bad := r.convert(column, field); bad != nil {
+		field := &missing
+		if column.field >= 0 {
+			field = &fields[column.field]
+		}
+		rule := column.rule
+		if rule == nil && field.Kind == rowio.KindJSON && field.Value[0] == '[' {
+			rule = column.array
+		}
+		if rule != nil {
+			if bad := r.convert(column, rule, field); bad != nil {
 				return bad
 			}
 			continue
@@ -42,11 +50,11 @@ func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError 
 	return nil
 }
 
-func (r *rowValues) convert(column *planColumn, field *rowio.Field) *bulk.RowError {
+func (r *rowValues) convert(column *planColumn, rule *valuefmt.Column, field *rowio.Field) *bulk.RowError {
 	from := len(r.text)
-	text, null, err := column.rule.Append(r.text, field.Value, stateOf(field))
+	text, null, err := rule.Append(r.text, field.Value, stateOf(field))
 	if err != nil {
-		return &bulk.RowError{Code: column.rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
+		return &bulk.RowError{Code: rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
 	}
 	r.text = text
 	if null {
@@ -73,6 +81,18 @@ func stateOf(field *rowio.Field) valuefmt.State {
 		return valuefmt.Quoted
 	}
 	return valuefmt.Bare
+}
+
+// arrayRule takes arrays of JSON into a column that is an array, where the definition says nothing else.
+func arrayRule(column *bulk.Column) (*valuefmt.Column, error) {
+	if column == nil || !strings.HasSuffix(column.TypeName, "[]") {
+		return nil, nil
+	}
+	element := valuefmt.Format{}
+	if strings.HasPrefix(column.TypeName, "json") {
+		element.Type = valuefmt.JSON
+	}
+	return valuefmt.Rule{Format: valuefmt.Format{Type: valuefmt.Array, Element: &element}}.Compile()
 }
 
 // ruleOf is what happens to the values of a column; nil if nothing does.

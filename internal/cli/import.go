@@ -32,7 +32,7 @@ the source of the job for files that are new, and shows the runs that this start
 A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
 The same content is imported once: if the job's definition has not changed either, the earlier run is shown.
 
-Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected.`,
+Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected, or with --dry-run would be.`,
 		Example: `  tidemill import import-users users.csv
   zcat users.csv.gz | tidemill import import-users -
   tidemill import import-users users.csv --dry-run

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,8 +15,14 @@ import (
 
 // previewImport shows what an import would do.
 func (m *Main) previewImport(ctx context.Context, job, path string) error {
+	name := filepath.Base(path)
 	if path == "-" {
-		return &usageError{err: fmt.Errorf("--dry-run reads the file more than once; give it a file, not standard input")}
+		copied, err := m.keepStdin()
+		if err != nil {
+			return err
+		}
+		defer os.Remove(copied)
+		path, name = copied, "stdin"
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -34,7 +41,7 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 		return withHint(fmt.Errorf("job %s is of kind %s, not import", job, def.Kind), startHint(def))
 	}
 	preview, err := workers.PreviewImport(ctx, app.Pool, def.Import, workers.PreviewOpts{
-		Name: filepath.Base(path), Size: info.Size(),
+		Name: name, Size: info.Size(),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			file, err := os.Open(path)
 			if err != nil {
@@ -50,10 +57,30 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	if err != nil {
 		return err
 	}
+	show := m.showPreview
 	if m.json {
-		return m.printJSON(preview)
+		show = func(p *workers.ImportPreview) error { return m.printJSON(p) }
 	}
-	return m.showPreview(preview)
+	if err := show(preview); err != nil {
+		return err
+	}
+	if len(preview.Rejects) > 0 {
+		return &exitError{code: exitRejects}
+	}
+	return nil
+}
+
+// keepStdin copies standard input to a file, because a dry run reads more than once.
+func (m *Main) keepStdin() (path string, err error) {
+	file, err := os.CreateTemp("", "tidemill-*")
+	if err != nil {
+		return "", fmt.Errorf("keep standard input for the dry run: %w", err)
+	}
+	_, err = io.Copy(file, m.Stdin)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("keep standard input for the dry run: %w", err), os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }
 
 func (m *Main) showPreview(p *workers.ImportPreview) error {
@@ -87,9 +114,12 @@ func (m *Main) showPreview(p *workers.ImportPreview) error {
 	if len(p.Unused) > 0 {
 		fmt.Fprintf(m.Stdout, "not imported: %s\n", printable(strings.Join(p.Unused, ", ")))
 	}
-	c := p.Counters
-	fmt.Fprintf(m.Stdout, "\nof the first %s: %s inserted, %s updated, %s unchanged, %s duplicates, %s rejected; nothing was written\n",
-		count(c.Read, "row", "rows"), grouped(c.Inserted), grouped(c.Updated), grouped(c.Unchanged), grouped(c.Duplicate), grouped(c.Rejected))
+	c, swallowed := p.Counters, ""
+	if c.Filtered > 0 {
+		swallowed = ", " + grouped(c.Filtered) + " swallowed by a trigger"
+	}
+	fmt.Fprintf(m.Stdout, "\nof the first %s: %s inserted, %s updated, %s unchanged, %s duplicates%s, %s rejected; nothing was written\n",
+		count(c.Read, "row", "rows"), grouped(c.Inserted), grouped(c.Updated), grouped(c.Unchanged), grouped(c.Duplicate), swallowed, grouped(c.Rejected))
 	if len(p.Rejects) == 0 {
 		return nil
 	}

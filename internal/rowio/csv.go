@@ -49,7 +49,8 @@ type CSVOpts struct {
 	// default [RaggedReject].
 	Ragged Ragged
 
-	// Width is how many fields a record has; default: any number is good.
+	// Width is how many fields a record has; default: any number is good. With 1 a blank line is
+	// a record, whose field is empty: PostgreSQL writes NULL so.
 	Width int
 }
 
@@ -102,6 +103,9 @@ type Record struct {
 	// NextLine is the physical line at End.
 	NextLine int64
 
+	// Others are the names of the members of an NDJSON object that are no fields, in their order.
+	Others [][]byte
+
 	// Err says why the record is malformed; nil for a good one.
 	Err *RecordError
 }
@@ -153,6 +157,7 @@ func newCSV(r io.Reader, opts *CSVOpts, buffer int) *CSV {
 	}
 	c := &CSV{
 		scanner: scanner{
+			blank:   opts.Width == 1,
 			comment: opts.Comment,
 			fresh:   opts.Offset == 0,
 			invalid: opts.Invalid,

@@ -25,7 +25,8 @@
 //     old Macs and "\r\r\n" files are understood. encoding/csv keeps a lone CR
 //     outside of quotes as data; here it ends the record.
 //   - Inside of quotes every byte is data: CRLF stays CRLF, where encoding/csv makes it LF.
-//   - Lines of no bytes at all are skipped but counted. A line of spaces, or of "", is a record.
+//   - Lines of no bytes at all are skipped but counted, unless a record has one field: then such a
+//     line is a record, as PostgreSQL has it. A line of spaces, or of "", is a record.
 //   - The last record needs no line end. A UTF-8 byte order mark at offset 0 is skipped.
 //   - Nothing is trimmed. The number of fields is checked, and bytes are validated, when
 //     [CSVOpts] asks for it; NUL is for the caller to judge.

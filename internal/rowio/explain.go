@@ -12,6 +12,7 @@ const (
 	CodeEmpty     = "empty"     // no row at all
 	CodeBinary    = "binary"    // not text, or compressed
 	CodeEncoding  = "encoding"  // text, but not in an encoding that keeps ASCII
+	CodeJSON      = "json"      // JSON where CSV is expected
 	CodeDelimiter = "delimiter" // fields are separated by another byte than CSVOpts.Comma
 )
 
@@ -44,6 +45,14 @@ var formats = [...]signature{
 	{"PGCOPY\n\xff\r\n\x00", "binary COPY output", "use COPY ... (FORMAT csv)"},
 	{"PGDMP", "a pg_dump archive", "restore it with pg_restore"},
 	{"%PDF-", "PDF", "export the table as CSV"},
+	{"{\\rtf", "RTF", "save it as plain text"},
+	{"PAR1", "Parquet", "convert it to CSV or NDJSON"},
+	{"Obj\x01", "Avro", "convert it to CSV or NDJSON"},
+	{"ARROW1\x00\x00", "Arrow", "convert it to CSV or NDJSON"},
+	{"<?xml", "XML", "convert it to CSV or NDJSON"},
+	{"<!DOCTYPE html", "a page of HTML", "look at it: it may say why there is no file"},
+	{"<!doctype html", "a page of HTML", "look at it: it may say why there is no file"},
+	{"<html", "a page of HTML", "look at it: it may say why there is no file"},
 	{"\x89PNG\r\n\x1a\n", "a PNG image", "choose the CSV file"},
 	{"\xff\xd8\xff", "a JPEG image", "choose the CSV file"},
 }
@@ -51,7 +60,7 @@ var formats = [...]signature{
 // Explain looks at the first bytes of a file (some KiB will do; all of it, when
 // it is shorter) and says whether reading rows is hopeless with these options:
 // nil are the defaults. When bad, code is one of CodeEmpty, CodeBinary,
-// CodeEncoding and CodeDelimiter, and message says what the file looks like and
+// CodeEncoding, CodeJSON and CodeDelimiter, and message says what the file looks like and
 // what to do. A sample that is not bad may still hold malformed records.
 func Explain(sample []byte, o *CSVOpts) (code, message string, bad bool) {
 	if code, message, bad = explainBytes(sample); bad {
@@ -61,11 +70,44 @@ func Explain(sample []byte, o *CSVOpts) (code, message string, bad bool) {
 	if len(bytes.Trim(text, "\r\n")) == 0 {
 		return CodeEmpty, "the file has blank lines only", true
 	}
+	if message, json := explainJSON(text); json {
+		return CodeJSON, message, true
+	}
 	if other, n := betterComma(text, o); n > 1 {
 		return CodeDelimiter, fmt.Sprintf("the header has 1 column with delimiter %s and %d with %s; set `delimiter: %[3]s`",
 			strconv.Quote(string(rune(comma(o)))), n, strconv.Quote(string(rune(other)))), true
 	}
 	return "", "", false
+}
+
+// ExplainFormat says what a file is that is no text in any encoding, by its first bytes as they are before anything is
+// decoded.
+func ExplainFormat(raw []byte) (message string, bad bool) {
+	const tar = 257
+	switch {
+	case len(raw) > tar && bytes.HasPrefix(raw[tar:], []byte("ustar")):
+		return "looks like a tar archive; unpack it first", true
+	case bytes.HasPrefix(raw, []byte("PK\x03\x04")) && (bytes.Contains(raw, []byte("xl/")) || zipEntry(raw) == "[Content_Types].xml"):
+		return "looks like an Excel workbook (.xlsx); save the sheet as CSV", true
+	case bytes.HasPrefix(raw, []byte("PK\x03\x04")) && bytes.Contains(raw, []byte("opendocument.spreadsheet")):
+		return "looks like an OpenDocument spreadsheet (.ods); save the sheet as CSV", true
+	case bytes.HasPrefix(raw, []byte("PK\x03\x04")) && zipEntry(raw) != "":
+		return fmt.Sprintf("looks like a zip archive (with %q in it); unpack it first", zipEntry(raw)), true
+	}
+	return match(formats[:], bytes.TrimPrefix(raw, bom))
+}
+
+// zipEntry is the name of the first file in an archive.
+func zipEntry(raw []byte) string {
+	const length, name = 26, 30
+	if len(raw) < name {
+		return ""
+	}
+	end := name + (int(raw[length]) | int(raw[length+1])<<8)
+	if end > len(raw) {
+		return ""
+	}
+	return string(raw[name:end])
 }
 
 // explainBytes judges what any text must be.
@@ -116,6 +158,33 @@ func explainNUL(sample []byte) (code, message string, bad bool) {
 		return CodeEncoding, "looks like UTF-16 without a byte order mark; convert it to UTF-8", true
 	}
 	return CodeBinary, fmt.Sprintf("looks like binary data: NUL at byte %d; CSV is text", first), true
+}
+
+// explainJSON knows what no header of CSV begins with.
+func explainJSON(text []byte) (message string, json bool) {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if len(text) == 0 {
+		return "", false
+	}
+	open := text[0]
+	inside := bytes.TrimLeft(text[1:], " \t\r\n")
+	switch {
+	case open == '{' && (bytes.HasPrefix(inside, []byte(`"`)) || bytes.HasPrefix(inside, []byte(`}`))):
+		if _, err := scanJSONValue(text[:firstLineEnd(text)], 0, 0); err != nil {
+			return "looks like JSON over several lines; convert it with jq -c . and set `format: ndjson`", true
+		}
+		return "looks like JSON, an object on each line; set `format: ndjson`", true
+	case open == '[' && bytes.HasPrefix(inside, []byte(`{`)):
+		return "looks like one JSON array; convert it with jq -c '.[]' and set `format: ndjson`", true
+	}
+	return "", false
+}
+
+func firstLineEnd(text []byte) int {
+	if i := indexLineEnd(text); i >= 0 {
+		return i
+	}
+	return len(text)
 }
 
 // betterComma finds the delimiter that gives the first record the most fields

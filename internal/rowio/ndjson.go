@@ -1,7 +1,6 @@
 package rowio
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ type NDJSONOpts struct {
 	MaxRecord int
 
 	// Names are the members of the objects that become the fields of the records,
-	// in this order. Other members are checked and left out.
+	// in this order. Other members are checked, and only their names are given ([Record.Others]).
 	Names []string
 
 	// Offset is where the reader stands in the decoded stream, as in [CSVOpts].
@@ -37,7 +36,8 @@ type NDJSON struct {
 	scanner
 	names   map[string]int // index of the field
 	width   int
-	scratch []byte // strings with escapes, resolved
+	scratch []byte   // strings with escapes, resolved
+	others  [][]byte // of the record
 }
 
 // NewNDJSON returns a scanner of r; nil options are the defaults. Options that
@@ -110,7 +110,7 @@ func (n *NDJSON) parse() {
 	for i := range n.rec.Fields {
 		n.rec.Fields[i] = Field{Kind: KindMissing}
 	}
-	n.scratch = n.scratch[:0]
+	n.scratch, n.others = n.scratch[:0], n.others[:0]
 	raw := n.rec.Raw
 	start := skipSpace(raw, 0)
 	if raw[start] != '{' {
@@ -125,7 +125,9 @@ func (n *NDJSON) parse() {
 	}
 	if err != nil {
 		n.fail(CodeInvalidJSON, err.message, err.at)
+		return
 	}
+	n.rec.Others = n.others
 }
 
 // object takes the members of the object at raw[i] and returns the place behind it.
@@ -137,6 +139,8 @@ func (n *NDJSON) object(raw []byte, i int) (end int, err *jsonError) {
 		}
 		if field, wanted := n.names[string(name)]; wanted {
 			n.rec.Fields[field] = n.field(raw[value:end:end])
+		} else {
+			n.others = append(n.others, name)
 		}
 		return nil
 	})
@@ -180,36 +184,4 @@ func invalidUTF8(text []byte) (at int, why string) {
 		at += size
 	}
 	return at, fmt.Sprintf("byte 0x%02X is not valid UTF-8", text[at])
-}
-
-// MemberNames are the names of the members in the first objects of a sample, in
-// the order in which they first come: what a file without a header has to offer.
-// Malformed lines are passed over, and so is a last one that is not complete.
-func MemberNames(sample []byte) []string {
-	const enough = 100
-	var names []string
-	seen := map[string]bool{}
-	n := NewNDJSON(bytes.NewReader(sample), nil)
-	for range enough {
-		rec, err := n.Next()
-		if err != nil {
-			break
-		}
-		if rec.Err != nil {
-			continue
-		}
-		raw := rec.Raw
-		_, _ = members(raw, skipSpace(raw, 0), 0, func(key jsonString, _, _ int) *jsonError {
-			name := string(key.inner(raw))
-			if key.escaped {
-				name = string(appendUnescaped(nil, key.inner(raw)))
-			}
-			if !seen[name] {
-				seen[name] = true
-				names = append(names, name)
-			}
-			return nil
-		})
-	}
-	return names
 }

@@ -83,8 +83,28 @@ func TestNDJSON(t *testing.T) {
 	if diff := cmp.Diff(want, fields); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"id", "name", "other", "ok"}, MemberNames([]byte(in))); diff != "" {
-		t.Errorf("names: -want +got\n%s", diff)
+}
+
+// Members that are no fields are named, each line its own.
+func TestNDJSONOthers(t *testing.T) {
+	t.Parallel()
+
+	const in = `{"id":1,"x":{"y":1},"\u006eame":2}` + "\n" + `{"id":2}` + "\n" + `{"x":1,"bad":}` + "\n" + `{"é":1,"":2,"x":3,"x":4}`
+	n := NewNDJSON(strings.NewReader(in), &NDJSONOpts{Names: []string{"id"}})
+	var got [][]string
+	for {
+		rec, err := n.Next()
+		if err != nil {
+			break
+		}
+		names := []string{}
+		for _, name := range rec.Others {
+			names = append(names, string(name))
+		}
+		got = append(got, names)
+	}
+	if diff := cmp.Diff([][]string{{"x", "name"}, {}, {}, {"é", "", "x", "x"}}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 

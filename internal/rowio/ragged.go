@@ -27,12 +27,16 @@ func (c *CSV) fit() {
 			clear(c.rec.Fields[got:])
 			return
 		}
-		if !slices.ContainsFunc(c.rec.Fields[c.width:], func(f Field) bool { return len(f.Value) > 0 }) {
+		if emptyFrom(c.rec.Fields[c.width:]) {
 			c.rec.Fields = c.rec.Fields[:c.width]
 			return
 		}
 	}
 	c.fail(CodeFieldCount, c.misfit(got), len(c.rec.Raw))
+}
+
+func emptyFrom(fields []Field) bool {
+	return !slices.ContainsFunc(fields, func(f Field) bool { return len(f.Value) > 0 })
 }
 
 func (c *CSV) misfit(got int) string {
@@ -41,6 +45,9 @@ func (c *CSV) misfit(got int) string {
 		fields = "field"
 	}
 	message := fmt.Sprintf("%d %s where %d are expected", got, fields, c.width)
+	if got > c.width && c.ragged == RaggedReject && emptyFrom(c.rec.Fields[c.width:]) {
+		return message + "; set `ragged: pad` to leave out empty ones at the end"
+	}
 	if got > c.width {
 		return fmt.Sprintf("%s; enclose a field that has %q in it in %c", message, string(rune(c.comma)), c.quote)
 	}

@@ -9,6 +9,7 @@ import (
 // scanner is what the formats have in common: a window that goes over the
 // stream line by line, whatever the lines mean.
 type scanner struct {
+	blank   bool  // blank lines are records
 	comment byte  // lines that begin with it are skipped; 0: none
 	err     error // final: bad options, or what Next ended with
 	fresh   bool  // a byte order mark may come
@@ -82,7 +83,7 @@ func (s *scanner) skipToRecord() error {
 			}
 			continue
 		}
-		if b != '\n' && b != '\r' {
+		if s.blank || b != '\n' && b != '\r' {
 			return nil
 		}
 		if err := s.skipLineEnd(); err != nil {

@@ -204,6 +204,11 @@ func wide(text []byte) (e Encoding, zeros int) {
 	if (broken+control)*50 > zeros {
 		return "", zeros
 	}
+	// A few NULs in other text make pairs that are characters, too, but do not pair with its line ends.
+	lineEnds := bytes.Count(decoded, []byte("\n")) + bytes.Count(decoded, []byte("\r"))
+	if raw := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte("\r")); zeros*4 < len(text) && lineEnds*4 < raw {
+		return "", zeros
+	}
 	return e, zeros
 }
 

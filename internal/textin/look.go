@@ -14,6 +14,7 @@ const SampleSize = 256 << 10
 // Head is the beginning of a file and what it says about the rest.
 type Head struct {
 	Detected
+	Raw   []byte // decompressed, but not decoded
 	Text  []byte // decoded, about [SampleSize] at most
 	Whole bool   // Text is all of the file
 }
@@ -39,7 +40,7 @@ func Look(open Source, want Format) (*Head, error) {
 		return nil, err
 	}
 	head := &Head{Detected: detect(text, want, whole), Whole: whole}
-	head.Text = text
+	head.Raw, head.Text = text, text
 	if d := newDecoder(head.Encoding); d != nil {
 		head.Text, _ = d.decode(nil, text, whole)
 	} else if !whole {
