@@ -248,6 +248,25 @@ func TestImportRejectsSayWhy(t *testing.T) {
 	}
 }
 
+func TestImportPutsAsideWhatTriggersRefuse(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, name text);
+		CREATE FUNCTION no_eve() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name = 'Eve' THEN RAISE '% is not welcome', NEW.name; END IF; RETURN NEW; END $$;
+		CREATE TRIGGER no_eve BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION no_eve()`, "table: people\nmatch: [id]")
+	info := b.load(t, "id,name\n1,Ada\n2,Eve\n3,Joan\n")
+	if info.Status != batch.SucceededWithRejects {
+		t.Fatalf("%s: %v", info.Status, info.Error)
+	}
+	rejects, err := b.Ledger.Rejects(context.Background(), info.ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rejects) != 1 || rejects[0].Line != 3 || rejects[0].Code != "P0001" || rejects[0].Reason != "Eve is not welcome" {
+		t.Errorf("%+v", rejects)
+	}
+}
+
 func TestImportRejectLimit(t *testing.T) {
 	t.Parallel()
 
