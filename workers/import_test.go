@@ -248,6 +248,38 @@ func TestImportRejectsSayWhy(t *testing.T) {
 	}
 }
 
+func TestImportOfUnclearDates(t *testing.T) {
+	t.Parallel()
+
+	const file = "id,born\n1,2025-01-02\n2,01/02/2025\n3,2 Jan 2025\n4,01-Feb-03\n"
+	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, born date)`, "table: people")
+	info := b.load(t, file)
+	if diff := cmp.Diff([]string{"1|2025-01-02", "3|2025-01-02"}, b.rows(t, "SELECT id, born::text FROM people ORDER BY id")); diff != "" {
+		t.Errorf("%s: %s", info.Status, diff)
+	}
+	rejects, err := b.Ledger.Rejects(context.Background(), info.ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rejects {
+		got = append(got, r.Code+" "+r.Reason)
+	}
+	want := []string{
+		`22007 column "born": "01/02/2025" may be 2025-01-02 (layout: MM/dd/yyyy) or 2025-02-01 (layout: dd/MM/yyyy); say how the column is written: type: date, and its layout`,
+		`22007 column "born": "01-Feb-03" may be 2003-02-01 (layout: dd-MMM-yy) or 2001-02-03 (layout: yy-MMM-dd); say how the column is written: type: date, and its layout`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	// The layout that the reject says is one.
+	b = setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, born date)`, "table: people\ncolumns: {id: id, born: {field: born, type: date, layout: [MM/dd/yyyy, dd-MMM-yy, iso, d MMM yyyy]}}")
+	b.load(t, file)
+	if diff := cmp.Diff([]string{"1|2025-01-02", "2|2025-01-02", "3|2025-01-02", "4|2003-02-01"}, b.rows(t, "SELECT id, born::text FROM people ORDER BY id")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestImportPutsAsideWhatTriggersRefuse(t *testing.T) {
 	t.Parallel()
 

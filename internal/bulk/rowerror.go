@@ -45,6 +45,10 @@ func refusal(code string, c *Column, v []byte) string {
 			return fmt.Sprintf("column %q: %s contains a NUL byte, which text cannot hold", c.Name, show(v))
 		}
 		return fmt.Sprintf("column %q: %s is not valid UTF-8", c.Name, show(v))
+	case codeBadDatetime:
+		if u := unclearDate(v); u != nil && hasDates(c.BaseOID) {
+			return u.why(c)
+		}
 	case codeOutOfRange:
 		return fmt.Sprintf("column %q: %s is out of range for type %s", c.Name, show(v), c.TypeName)
 	case codeDatetimeOver:
