@@ -62,7 +62,7 @@ func looksForFiles(t *testing.T, b *sourceBundle) {
 	}
 	b.put(t, "a.csv", "name,file\nann,a\n")
 	b.put(t, "b.csv", "name,file\nbob,b\n")
-	b.put(t, "copy of a.csv", "name,file\nann,a\n")
+	b.put(t, "a2.csv", "name,file\nann,a\n")
 	b.put(t, "c.csv.part", "name,file\nhalf")
 	b.put(t, "c.txt", "name,file\nnone,c\n")
 	first := b.look(t)

@@ -116,8 +116,9 @@ type ImportOpts struct {
 	RejectsOf int64
 }
 
-// ImportFile stores r under name and starts an import job for it. If the same content was imported by the same
-// definition before, the stored copy is removed again and that run is returned, unless Force is set. After an error that leaves
+// ImportFile stores r under name and starts an import job for it. If the job's last import had the same content and the same
+// definition, and the table is not empty, the stored copy is removed again and that run is returned, unless Force or the
+// job's again say otherwise. After an error that leaves
 // open whether the run was started, the copy stays; the same call again finds the run or starts it. If the job is unique
 // and a run of it imports other content, the copy is removed, too, and the error is a [batch.LiveError].
 func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (*batch.Started, error) {
@@ -144,7 +145,7 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 		RejectsOf: opts.RejectsOf,
 	}
 	start := importStart(def, args)
-	start.Trigger, start.Once = opts.Trigger, !opts.Force
+	start.Trigger, start.Once = opts.Trigger, start.Once && !opts.Force
 	started, err := a.Ledger.Start(ctx, args, start)
 	if refused(err) || err == nil && started.Existing {
 		if cleanup := bucket.Delete(context.WithoutCancel(ctx), object.Key); cleanup != nil {
@@ -161,8 +162,9 @@ func importStart(def *config.Job, args workers.ImportArgs) batch.StartOpts {
 		params["rejects_of"] = args.RejectsOf
 	}
 	return batch.StartOpts{
-		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: workers.ImportIdentity(def, args.SHA256), Once: true,
-		Alone: def.Unique, Insert: insertOpts(def),
+		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: workers.ImportIdentity(def, args.SHA256),
+		Once: def.Import.Again == config.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
+		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) { return workers.HasRows(ctx, tx, def.Import.Table) },
 	}
 }
 

@@ -16,7 +16,7 @@ type Class int
 const (
 	Other     Class = iota // a bug or the worker's own error: the attempt fails
 	Transient              // the database was busy, away or restarted: the chunk is repeated
-	Row                    // one row is at fault: it can be found and put aside
+	Row                    // one row is at fault, what it holds or what a trigger says of it: it can be found and put aside
 	Config                 // the definition, the rights or the schema are wrong: no repetition mends it
 )
 
@@ -48,12 +48,27 @@ func classifyCode(code string) Class {
 	switch {
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P0"), strings.HasPrefix(code, "53"):
 		return Transient
-	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"):
+	case rowCode(code):
 		return Row
 	case strings.HasPrefix(code, "42"), strings.HasPrefix(code, "28"), strings.HasPrefix(code, "3D"), strings.HasPrefix(code, "3F"):
 		return Config
 	}
 	return Other
+}
+
+// rowCode says which codes are about one row: its values (22), constraints (23), a view's CHECK OPTION (44), an exception of
+// PL/pgSQL, as RAISE makes it (P0), of a trigger (09, 27) or of a query in one (21), and what is too large for an index, a
+// page (54000) or the server's stack (54001). internal/bulk and the clean-up in workers go by the same list.
+func rowCode(code string) bool {
+	if code == "54000" || code == "54001" {
+		return true
+	}
+	for _, class := range []string{"09", "21", "22", "23", "27", "44", "P0"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
 }
 
 // What ends a run's attempt without being a failure of it. A chunk's function never sees these; Run.Chunk returns them,

@@ -25,9 +25,10 @@ func TestClassify(t *testing.T) {
 	}{
 		{pg("40001"), Transient, false}, {pg("40P01"), Transient, false}, {pg("55P03"), Transient, false},
 		{pg("57P01"), Transient, true}, {pg("57P05"), Transient, true}, {pg("53300"), Transient, true}, {pg("08006"), Transient, true}, {pg("25P03"), Transient, true},
-		{pg("22P02"), Row, false}, {pg("23505"), Row, false},
+		{pg("22P02"), Row, false}, {pg("23505"), Row, false}, {pg("P0001"), Row, false}, {pg("P0003"), Row, false}, {pg("44000"), Row, false},
+		{pg("54000"), Row, false}, {pg("54001"), Row, false}, {pg("09000"), Row, false}, {pg("27000"), Row, false}, {pg("21000"), Row, false}, {pg("54011"), Other, false},
 		{pg("42703"), Config, false}, {pg("28P01"), Config, false}, {pg("3D000"), Config, false},
-		{pg("57014"), Other, false}, {pg("TM001"), Other, false}, {pg("P0001"), Other, false}, {pg("XX000"), Other, false},
+		{pg("57014"), Other, false}, {pg("TM001"), Other, false}, {pg("XX000"), Other, false},
 		{fmt.Errorf("read: %w", io.ErrUnexpectedEOF), Transient, true},
 		// With connect_timeout, or a dead network, the end of the time is the connection's own.
 		{fmt.Errorf("connect: %w", dialError(t)), Transient, true},

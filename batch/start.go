@@ -23,6 +23,11 @@ type StartOpts struct {
 	Identity []byte
 	// Once extends that to runs that succeeded: the work is done, whoever asks again.
 	Once bool
+	// InOrder is for work of which each run changes what the one before left, like imports into one table: only the newest
+	// run of the job stands in for a new one, for any other in between has undone what it did.
+	InOrder bool
+	// Stands, if set, is asked with InOrder before a run that succeeded stands in for a new one: is what it did still there?
+	Stands func(ctx context.Context, tx pgx.Tx) (bool, error)
 	// Alone lets one such run of Job be live at a time, also while it is paused or waits for a retry. While one is, a
 	// start returns it; but a start whose Identity is not that of the live run is refused with a LiveError, because that
 	// run does other work. Live runs that were started without Alone do not count.
@@ -85,23 +90,28 @@ func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opt
 	if opts.Identity == nil && !opts.Alone {
 		return l.insert(ctx, tx, args, opts)
 	}
-	for range 5 {
-		existing, err := l.findExisting(ctx, tx, opts)
-		if err != nil || existing != nil {
-			return existing, err
-		}
-		// Somebody may start the same at this moment; the unique indexes let one through. The savepoint keeps the
-		// caller's transaction usable for the other, who then finds the winner.
-		var started *Started
-		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) (err error) {
+	if opts.InOrder && opts.Identity == nil {
+		return nil, fmt.Errorf("start %s: %w", opts.Job, errInOrder)
+	}
+	// Somebody may start the same at this moment; the unique indexes let one through. The savepoint keeps the caller's
+	// transaction usable for the other, who then finds the winner.
+	insert := func(opts StartOpts) (started *Started, err error) {
+		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 			started, err = l.insert(ctx, tx, args, opts)
 			return err
 		})
-		if err == nil {
-			return started, nil
+		return started, err
+	}
+	for range 5 {
+		var started *Started
+		var err error
+		if opts.InOrder {
+			started, err = l.startInOrder(ctx, &inOrder{ledger: l, tx: tx, kind: args.Kind(), opts: opts}, insert)
+		} else if started, err = l.findExisting(ctx, tx, opts); err == nil && started == nil {
+			started, err = insert(opts)
 		}
 		if sqlState(err) != "23505" {
-			return nil, err
+			return started, err
 		}
 	}
 	return nil, fmt.Errorf("start %s: runs of the same work come and go; try again", opts.Job)

@@ -148,7 +148,7 @@ schedules:
 					},
 					Set:        []SetRule{{Column: "made", Value: "now", When: OnInsert}, {Column: "seen", Value: "now", When: OnChange}},
 					Match:      []string{"id"},
-					OnConflict: Update, RejectLimit: RejectLimit{Rows: 0, Ratio: 0.025}, MaxRecord: 1536, Mode: Chunked, Writers: 1,
+					OnConflict: Update, RejectLimit: RejectLimit{Rows: 0, Ratio: 0.025}, MaxRecord: 1536, Mode: Chunked, Writers: 1, Again: AgainChanged,
 				},
 			},
 			"invoice": {
@@ -198,7 +198,7 @@ func TestDefaults(t *testing.T) {
 	wantJob := map[string]*Job{
 		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Import: &Import{
 			Table: Table{Name: "t"}, Format: "csv", Header: true, Ragged: RaggedReject, OnConflict: Reject,
-			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: Chunked, Writers: 1,
+			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: Chunked, Writers: 1, Again: AgainChanged,
 		}},
 		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Args: []byte(`{}`)},
 	}

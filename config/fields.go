@@ -126,7 +126,7 @@ func retentionFields() object[Retention] {
 			func(r *Retention) *time.Duration { return &r.Failed }),
 		row("cancelled", period{}, "7d", "Jobs that were cancelled.",
 			func(r *Retention) *time.Duration { return &r.Cancelled }),
-		row("runs", period{}, "90d", "Runs in the ledger, counted from their end. A run stays at least as long as its job. While it is there, the same file is not imported again.",
+		row("runs", period{}, "90d", "Runs in the ledger, counted from their end. A run stays at least as long as its job. While that of a job's last import is there, the same file is not imported again (`again`).",
 			func(r *Retention) *time.Duration { return &r.Runs }),
 		row("rejects", period{}, "", "Rejected rows, counted from the end of their run; at most as long as the run.",
 			func(r *Retention) *time.Duration { return &r.Rejects }).from("as `runs`"),

@@ -17,6 +17,7 @@ func TestHashHoldsDefaults(t *testing.T) {
 		"RejectLimit": "when to give up",
 		"MaxRecord":   "when to give a record up",
 		"Writers":     "the outcome is that of one",
+		"Again":       "whether content is imported once more, not what becomes of it",
 	}
 	base := "jobs: {j: {kind: import, table: app.t, columns: {a: {field: A, type: number}}}}"
 	want := mustParse(t, base).Jobs["j"].Hash()

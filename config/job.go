@@ -72,6 +72,12 @@ const (
 	Atomic  = "atomic"  // all in one transaction
 )
 
+// What an import does with the content that it imported last.
+const (
+	AgainChanged = "changed" // nothing, unless the table has been emptied
+	AgainAlways  = "always"
+)
+
 // Import is what a job of kind import does.
 type Import struct {
 	Source      Source
@@ -91,6 +97,7 @@ type Import struct {
 	RejectLimit RejectLimit
 	MaxRecord   int    // bytes
 	Mode        string // Chunked or Atomic
+	Again       string // AgainChanged or AgainAlways
 	Writers     int    // chunks that are written at once
 }
 

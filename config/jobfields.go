@@ -83,6 +83,8 @@ func importFields() object[Import] {
 			func(i *Import) *RejectLimit { return &i.RejectLimit }),
 		row("max_record", size{1 << 10, 64 << 20}, "8MiB", "Longest record; a longer one is rejected.",
 			func(i *Import) *int { return &i.MaxRecord }),
+		row("again", choice{AgainChanged, AgainAlways}, AgainChanged, "What to do with a file of the same content and definition as this job's last import: `changed` imports it only if the table has been emptied since; `always` imports it each time. A file that was imported before the last one is imported in any case.",
+			func(i *Import) *string { return &i.Again }),
 		row("mode", choice{Chunked, Atomic}, Chunked, "`chunked` commits as it goes: an import that is interrupted goes on where it was, and one that fails keeps what it has imported. `atomic` commits all rows at its end or none: others see all of them at once, an import that is interrupted begins anew, and its transaction is as long as the import.",
 			func(i *Import) *string { return &i.Mode }),
 		row("writers", integer[int]{1, 8}, "1", "Chunks that are written at the same time, each over a connection of its own; they are committed in the order of the file, so that no row depends on it but the values of sequences. Of `mode: chunked`.",

@@ -35,7 +35,7 @@ func formatFields[T any](target func(*T) *ValueFormat, types choice) object[T] {
 		row("layout", textOrTexts{words: "layout, or list of layouts"}, "", layoutDoc,
 			func(t *T) *[]string { return &target(t).Layouts }).from("`iso`"),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Of `timestamp`: where the clock stood whose time has no offset. A time that was skipped there is rejected; one that came twice is the first.",
-			func(t *T) *string { return &target(t).Timezone }).from("none: it goes to PostgreSQL without an offset"),
+			func(t *T) *string { return &target(t).Timezone }).from("none: it goes to PostgreSQL without an offset, which reads it as UTC where the column has one"),
 		row("true_if", textOrTexts{words: "text, or list of texts"}, "", "Of `boolean`: the texts that are true, in any case.",
 			func(t *T) *[]string { return &target(t).TrueIf }).from("`true`, `t`, `yes`, `y`, `on`, `1`"),
 		row("false_if", textOrTexts{words: "text, or list of texts"}, "", "Of `boolean`: the texts that are false, in any case.",

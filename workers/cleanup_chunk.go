@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
@@ -226,19 +227,18 @@ func (d *cleanupDelete) remove(ctx context.Context, tx pgx.Tx, tids []string) (n
 
 const lockNotAvailable = "55P03"
 
-// isRefusal tells whether the server refuses single rows: by a constraint (23), a trigger (P0, 09, 27), a value that a
-// trigger cannot handle (22), or because of a lock on what refers to them.
+// isRefusal says whether the server refuses single rows, by a constraint, a trigger or a value that a trigger cannot handle,
+// or because of a lock on what refers to them. What a trigger raises under a code of its own is about the row, too, but
+// for the codes that ask for another try.
 func isRefusal(err error) bool {
-	code := sqlCode(err)
-	if code == lockNotAvailable {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	if pg.Code == lockNotAvailable || batch.Classify(err) == batch.Row {
 		return true
 	}
-	for _, class := range []string{"22", "23", "P0", "09", "27"} {
-		if strings.HasPrefix(code, class) {
-			return true
-		}
-	}
-	return false
+	return pg.Routine == "exec_stmt_raise" && batch.Classify(err) != batch.Transient
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

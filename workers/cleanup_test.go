@@ -395,6 +395,22 @@ func TestCleanupKeepsWhatTheTableRefuses(t *testing.T) {
 				CREATE TRIGGER no BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION no()`, 495, 5, "is evidence",
 		},
 		{
+			"a trigger that refuses with a code of its own", `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					IF OLD.id % 100 = 7 THEN RAISE 'log % is evidence', OLD.id USING ERRCODE = 'UE042'; END IF; RETURN OLD; END $$;
+				CREATE TRIGGER no BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION no()`, 495, 5, "is evidence",
+		},
+		{
+			"a trigger that keeps what no index takes", `CREATE TABLE old (text text); CREATE INDEX ON old (text);
+				CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					INSERT INTO old SELECT string_agg(md5((OLD.id * i)::text), '') FROM generate_series(1, CASE OLD.id % 100 WHEN 7 THEN 300 ELSE 3 END) i; RETURN OLD; END $$;
+				CREATE TRIGGER no BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION no()`, 495, 5, "54000",
+		},
+		{
+			"a view's check option", `CREATE TABLE old (id int); CREATE VIEW kept AS SELECT id FROM old WHERE id % 100 <> 7 WITH CHECK OPTION;
+				CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO kept VALUES (OLD.id); RETURN OLD; END $$;
+				CREATE TRIGGER no BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION no()`, 495, 5, "44000",
+		},
+		{
 			"a trigger that swallows", `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 					IF OLD.id % 100 = 7 THEN RETURN NULL; END IF; RETURN OLD; END $$;
 				CREATE TRIGGER no BEFORE DELETE ON logs FOR EACH ROW EXECUTE FUNCTION no()`, 495, 5, "",

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
@@ -55,7 +57,8 @@ type ImportOpts struct {
 //
 // It commits in chunks of 50,000 rows or some 3 MiB, and goes on from the byte behind the last committed row whatever killed
 // it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
-// reject_limit fail the run, and what is committed stays. Two starts with the same content and definition are one run.
+// reject_limit fail the run, and what is committed stays. A start with the content and definition of the job's last import is
+// that run.
 type ImportWorker struct {
 	river.WorkerDefaults[ImportArgs]
 	batch.Chunked
@@ -111,10 +114,28 @@ func RetryPolicy(r config.Retry) retry.Policy {
 	return p
 }
 
-// ImportIdentity is what makes two imports the same work: what is done, and to which content. Neither the file's name
-// nor the job's plays a part.
+// ImportIdentity is what makes two imports the same work: the job, what it does, and to which content. The file's name plays
+// no part.
 func ImportIdentity(def *config.Job, sha256 string) []byte {
-	return batch.Identity(KindImport, def.Hash(), sha256)
+	return batch.Identity(KindImport, def.Name, def.Hash(), sha256)
+}
+
+// HasRows says whether there is a row in the table. Of one that the role may not read it is taken for granted.
+func HasRows(ctx context.Context, tx pgx.Tx, table config.Table) (has bool, err error) {
+	name := pgx.Identifier{table.Name}
+	if table.Schema != "" {
+		name = pgx.Identifier{table.Schema, table.Name}
+	}
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
+		return tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+name.Sanitize()+")").Scan(&has)
+	})
+	switch code := sqlCode(err); {
+	case code == "42501": // insufficient privilege
+		return true, nil
+	case strings.HasPrefix(code, "42"), strings.HasPrefix(code, "3F"):
+		return false, nil // the run says what is wrong
+	}
+	return has, err
 }
 
 // permanentStorage marks errors of the storage that another try cannot mend.

@@ -248,6 +248,57 @@ func TestImportRejectsSayWhy(t *testing.T) {
 	}
 }
 
+func TestImportOfUnclearDates(t *testing.T) {
+	t.Parallel()
+
+	const file = "id,born\n1,2025-01-02\n2,01/02/2025\n3,2 Jan 2025\n4,01-Feb-03\n"
+	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, born date)`, "table: people")
+	info := b.load(t, file)
+	if diff := cmp.Diff([]string{"1|2025-01-02", "3|2025-01-02"}, b.rows(t, "SELECT id, born::text FROM people ORDER BY id")); diff != "" {
+		t.Errorf("%s: %s", info.Status, diff)
+	}
+	rejects, err := b.Ledger.Rejects(context.Background(), info.ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rejects {
+		got = append(got, r.Code+" "+r.Reason)
+	}
+	want := []string{
+		`22007 column "born": "01/02/2025" may be 2025-01-02 (layout: MM/dd/yyyy) or 2025-02-01 (layout: dd/MM/yyyy); say how the column is written: type: date, and its layout`,
+		`22007 column "born": "01-Feb-03" may be 2003-02-01 (layout: dd-MMM-yy) or 2001-02-03 (layout: yy-MMM-dd); say how the column is written: type: date, and its layout`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	// The layout that the reject says is one.
+	b = setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, born date)`, "table: people\ncolumns: {id: id, born: {field: born, type: date, layout: [MM/dd/yyyy, dd-MMM-yy, iso, d MMM yyyy]}}")
+	b.load(t, file)
+	if diff := cmp.Diff([]string{"1|2025-01-02", "2|2025-01-02", "3|2025-01-02", "4|2003-02-01"}, b.rows(t, "SELECT id, born::text FROM people ORDER BY id")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestImportPutsAsideWhatTriggersRefuse(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, name text);
+		CREATE FUNCTION no_eve() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name = 'Eve' THEN RAISE '% is not welcome', NEW.name; END IF; RETURN NEW; END $$;
+		CREATE TRIGGER no_eve BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION no_eve()`, "table: people\nmatch: [id]")
+	info := b.load(t, "id,name\n1,Ada\n2,Eve\n3,Joan\n")
+	if info.Status != batch.SucceededWithRejects {
+		t.Fatalf("%s: %v", info.Status, info.Error)
+	}
+	rejects, err := b.Ledger.Rejects(context.Background(), info.ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rejects) != 1 || rejects[0].Line != 3 || rejects[0].Code != "P0001" || rejects[0].Reason != "Eve is not welcome" {
+		t.Errorf("%+v", rejects)
+	}
+}
+
 func TestImportRejectLimit(t *testing.T) {
 	t.Parallel()
 

@@ -29,7 +29,7 @@ var errOutOfTurn = errors.New("the rows cannot be written before those in front 
 func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch, follows bool) (*Ahead, error) {
 	r := &run{w: w, b: b, conn: tx.Conn().PgConn(), budget: maxSavepoints, end: b.Len()}
 	a := &Ahead{run: r}
-	if err := r.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+	if err := r.exec(ctx, prepare); err != nil {
 		return nil, err
 	}
 	suspects := b.suspectsIn(0, r.end)

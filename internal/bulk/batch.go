@@ -39,6 +39,7 @@ type check struct {
 	kind    kind
 	limit   int
 	notNull bool
+	dates   bool // values hold dates
 }
 
 // NewBatch returns an empty batch for rows of this writer. All batches of a writer are to be filled by one goroutine,
@@ -90,6 +91,9 @@ func (b *Batch) Append(values [][]byte) *RowError {
 			continue
 		}
 		code := refuse(c.kind, c.limit, v)
+		if code == "" && c.dates && unclearDate(v) != nil {
+			code = codeBadDatetime
+		}
 		if code == "" {
 			buf, code = escape(buf, v)
 		}

@@ -25,8 +25,9 @@
 // Several Writers can write batches of one input at the same time: [Writer.Begin] does what does not depend on the batches
 // in front, [Writer.Complete] the rest when those are committed.
 //
-// Errors of class 22 (data) and 23 (constraints) are blamed on rows. All others are returned, with the *pgconn.PgError
-// in the chain: the caller decides whether to try the transaction again (40001, 40P01, lost connections) or to stop.
+// Errors of data, of constraints and of triggers, and what is too large for an index or a page, are blamed on rows. All
+// others are returned, with the *pgconn.PgError in the chain: the caller decides whether to try the transaction again
+// (40001, 40P01, lost connections) or to stop.
 //
 // The role needs INSERT and SELECT on the table, UPDATE for mode [Update], and TEMP on the database.
 package bulk

@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,7 +13,7 @@ import (
 type RowError struct {
 	// Row is the index into the batch. From [Batch.Append] it is the index that the row would have got.
 	Row int
-	// Code is the SQLSTATE, of class 22 or 23.
+	// Code is the SQLSTATE.
 	Code string
 	// Constraint and Column are empty if unknown.
 	Constraint, Column string
@@ -44,6 +45,10 @@ func refusal(code string, c *Column, v []byte) string {
 			return fmt.Sprintf("column %q: %s contains a NUL byte, which text cannot hold", c.Name, show(v))
 		}
 		return fmt.Sprintf("column %q: %s is not valid UTF-8", c.Name, show(v))
+	case codeBadDatetime:
+		if u := unclearDate(v); u != nil && hasDates(c.BaseOID) {
+			return u.why(c)
+		}
 	case codeOutOfRange:
 		return fmt.Sprintf("column %q: %s is out of range for type %s", c.Name, show(v), c.TypeName)
 	case codeDatetimeOver:
@@ -74,8 +79,23 @@ func (w *Writer) fromServer(row int, e *pgconn.PgError) RowError {
 	return out
 }
 
-// rowFault returns the server's error if it is to be blamed on a row: class 22 or 23. 22P04 is the exception, it says
-// that the stream itself is not as announced.
+// rowFault says whether the server's error is to be blamed on a row: its values (22), constraints (23), a view's CHECK OPTION
+// (44), an exception of PL/pgSQL (P0), of a trigger (09, 27) or of a query in one (21), and what is too large for an index, a
+// page (54000) or the server's stack (54001). 22P04 is the exception, it says that the stream itself is not as announced.
+// What a trigger raises under a code of its own is about the row, too, but for the codes that ask for another try.
 func rowFault(e *pgconn.PgError) bool {
-	return e.Code != "22P04" && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23"))
+	switch e.Code {
+	case "22P04":
+		return false
+	case "54000", "54001":
+		return true
+	}
+	return hasClass(e.Code, "09", "21", "22", "23", "27", "44", "P0") || e.Routine == raised && !hasClass(e.Code, "08", "40", "53", "55", "57")
+}
+
+// raised is the place in the server where RAISE reports.
+const raised = "exec_stmt_raise"
+
+func hasClass(code string, classes ...string) bool {
+	return slices.ContainsFunc(classes, func(class string) bool { return strings.HasPrefix(code, class) })
 }

@@ -49,6 +49,7 @@ func NewWriter(t *Table, s Spec) (*Writer, error) {
 			limit: maxLength(c),
 			// A trigger may fill what is NULL, but not what the match key is.
 			notNull: match || c.NotNull && !t.HasInsertTriggers,
+			dates:   hasDates(c.BaseOID),
 		})
 	}
 	for _, x := range t.matchIndexes(s.Match) {
@@ -92,7 +93,7 @@ func (r *Result) add(o Result) {
 }
 
 // Write writes the rows of b from index from on. tx must be READ COMMITTED and is not committed. All constraints become
-// immediate in it.
+// immediate in it, and until its end it reads dates, times and intervals as exports write them, whatever the session's settings.
 //
 // After an error the transaction is of no use: roll back. The batch is untouched and can be written again from the same
 // row, which is what to do after 40001 and 40P01.
@@ -137,7 +138,7 @@ func (r *run) write(ctx context.Context) error {
 	if r.from == r.end {
 		return nil
 	}
-	if err := r.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+	if err := r.exec(ctx, prepare); err != nil {
 		return err
 	}
 	if r.w.mustStage() {

@@ -30,7 +30,8 @@ func (m *Main) importCmd() *cobra.Command {
 the source of the job for files that are new, and shows the runs that this starts.
 
 A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
-The same content is imported once: if the job's definition has not changed either, the earlier run is shown.
+Content that is that of the job's last import is not imported again, unless its definition has changed or the table is empty: the
+last run is shown. A file that was imported before the last one is imported. See --force, and again: always of the job.
 
 Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected, or with --dry-run would be.`,
 		Example: `  tidemill import import-users users.csv
@@ -84,7 +85,7 @@ func (m *Main) importFile(ctx context.Context, job, path string, opts ImportOpts
 		return m.explainImport(app, job, err)
 	}
 	if existing {
-		fmt.Fprintf(m.Stderr, "run %d has this content already; --force imports it again\n", id)
+		fmt.Fprintf(m.Stderr, "run %d has this content already and is the last import of this job, so nothing is imported; --force imports it again, again: always in the job each time\n", id)
 	}
 	if detach {
 		if m.json {
