@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 func (a *App) poolConfig() (*pgxpool.Config, error) {
@@ -26,6 +27,7 @@ func (a *App) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.url: %w", unreadable(err))
 	}
+	session.Greet(c.ConnConfig, a.pooled)
 	return c, nil
 }
 
