@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/dbclock"
 	"github.com/tidemill/tidemill/internal/riverpg"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
@@ -49,6 +50,10 @@ type App struct {
 	storage   *storage.Bucket
 	// process is the id under which this program's sessions run; nil unless Run was called.
 	process atomic.Pointer[string]
+	// working says that sessions are this program's own from their beginning to their end, which only Run needs.
+	working atomic.Bool
+	// pooled says that what is between refuses parameters of connections.
+	pooled bool
 }
 
 // Opts configures New. The zero value is ready.
@@ -81,26 +86,13 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		logger:   cmp.Or(opts.Logger, slog.Default()),
 		schema:   migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
 	}
-	poolConfig, err := app.poolConfig()
+	err := app.connect(ctx, opts)
+	if session.IsUnknownParameter(err) {
+		app.pooled = true
+		err = app.connect(ctx, opts)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if opts.anyPool && poolConfig.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	}
-	poolConfig.BeforeConnect = app.nameSession
-	workers := 0
-	for _, queue := range cfg.Queues {
-		workers += queue.Workers
-	}
-	app.sizePool(poolConfig, workers)
-	app.sessions.watch(poolConfig, func() bool { return app.processID() != "" })
-	if app.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if _, err := app.clock.Ask(ctx, app.Pool); err != nil {
-		app.Pool.Close()
-		return nil, fmt.Errorf("database: %w", withoutPassword(err))
 	}
 	app.Client, err = river.NewClient(app.driver(app.Pool), &river.Config{
 		// It also bounds how often an inserting client wakes the workers; at River's 100 ms most inserts wait for a poll.
@@ -118,8 +110,45 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	return app, nil
 }
 
-// nameSession makes the sessions of a worker that died findable, so that what they lock can be freed.
-func (a *App) nameSession(_ context.Context, c *pgx.ConnConfig) error {
+// connect opens the pool and asks the database what time it is.
+func (a *App) connect(ctx context.Context, opts *Opts) error {
+	poolConfig, err := a.poolConfig()
+	if err != nil {
+		return err
+	}
+	if opts.anyPool && poolConfig.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	poolConfig.BeforeConnect = a.ownSession
+	workers := 0
+	for _, queue := range a.Config.Queues {
+		workers += queue.Workers
+	}
+	a.sizePool(poolConfig, workers)
+	a.sessions.watch(poolConfig, func() bool { return a.processID() != "" })
+	if a.Pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if _, err := a.clock.Ask(ctx, a.Pool); err != nil {
+		a.Pool.Close()
+		return fmt.Errorf("database: %w", withoutPassword(err))
+	}
+	return nil
+}
+
+// ownSessions has all sessions from now on pinned, once Check has found that they are this program's own.
+func (a *App) ownSessions() {
+	if !a.working.Swap(true) {
+		a.Pool.Reset()
+	}
+}
+
+// ownSession pins what a worker's sessions depend on, and makes those of one that died findable, so that what they lock can be
+// freed.
+func (a *App) ownSession(_ context.Context, c *pgx.ConnConfig) error {
+	if a.working.Load() {
+		session.Pin(c)
+	}
 	if id := a.processID(); id != "" {
 		rescue.TagSessions(c, id)
 	}
@@ -147,6 +176,7 @@ func (a *App) Migrate(ctx context.Context) ([]migrations.Step, error) {
 	if err != nil {
 		return steps, err
 	}
+	a.ownSessions()
 	_, err = a.Apply(ctx)
 	return steps, err
 }

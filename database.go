@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 func (a *App) poolConfig() (*pgxpool.Config, error) {
@@ -31,6 +32,7 @@ func (a *App) poolConfig() (*pgxpool.Config, error) {
 	// pgx asks a silent network only every five minutes whether the other end is still there.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}}
 	c.ConnConfig.DialFunc = dialer.DialContext
+	session.Greet(c.ConnConfig, a.pooled)
 	return c, nil
 }
 

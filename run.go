@@ -49,6 +49,7 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	if err := session.Check(ctx, a.Pool.Config().ConnConfig); err != nil {
 		return fmt.Errorf("database: %w", withoutPassword(err))
 	}
+	a.ownSessions()
 	if err := migrations.Check(ctx, a.Pool, a.schema); err != nil {
 		return fmt.Errorf("%w; run: tidemill migrate up", err)
 	}
@@ -123,6 +124,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	if err != nil {
 		return false, err
 	}
+	session.Pin(poolConfig.ConnConfig)
 	alive, end := context.WithCancel(ctx)
 	defer end()
 	pools := lifePools{sessions: newSessions()}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/retention"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/rescue"
@@ -55,6 +56,7 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
+	session.Pin(poolConfig.ConnConfig)
 	probes, err := a.probePool(ctx)
 	if err != nil {
 		return nil, err
@@ -183,6 +185,6 @@ func (a *App) probePool(ctx context.Context) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	config.MaxConns = 2
-	config.BeforeConnect = a.nameSession
+	config.BeforeConnect = a.ownSession
 	return pgxpool.NewWithConfig(ctx, config)
 }

@@ -182,7 +182,7 @@ func (r *Run) record(ctx context.Context, tx pgx.Tx, step Step) (*update, error)
 		}
 		outcome = &name
 		if step.Finish.Result != nil {
-			if result, err = storableJSON(step.Finish.Result); err != nil {
+			if result, err = r.engine.shown(ctx, tx, step.Finish.Result); err != nil {
 				return nil, fmt.Errorf("run %d: encode result: %w", r.ID(), err)
 			}
 		}

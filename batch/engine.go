@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -42,7 +43,8 @@ type Engine struct {
 	draining chan struct{}
 	// ahead is taken by each transaction that waits for its turn. They may hold half of the pool: whoever has the turn must
 	// be able to get a connection.
-	ahead chan struct{}
+	ahead    chan struct{}
+	encoding dbtext.Known
 }
 
 var (
@@ -73,7 +75,7 @@ type engineKey struct{}
 
 // Work puts the engine into the context of each job; River calls it.
 func (e *Engine) Work(ctx context.Context, _ *rivertype.JobRow, doInner func(context.Context) error) error {
-	return storableError(doInner(context.WithValue(ctx, engineKey{}, e)))
+	return e.storableError(ctx, doInner(context.WithValue(ctx, engineKey{}, e)))
 }
 
 // textError has a text that the database takes.
@@ -87,11 +89,11 @@ func (e *textError) Unwrap() error { return e.error }
 
 // storableError keeps a text that PostgreSQL refuses, such as one that quotes a NUL of a file, from River: it stores the ends
 // of many jobs in one statement, which would fail again and again, and none of them would ever end.
-func storableError(err error) error {
+func (e *Engine) storableError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if text := storable(err.Error()); text != err.Error() {
+	if text := dbtext.Fit(e.encoding.Of(ctx, e.opts.Pool), storable(err.Error())); text != err.Error() {
 		return &textError{err, text}
 	}
 	return err

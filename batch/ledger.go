@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -19,6 +20,8 @@ type Ledger struct {
 	pool   *pgxpool.Pool
 	schema migrations.Schema
 	client *river.Client[pgx.Tx]
+
+	encoding dbtext.Known
 }
 
 // NewLedger returns a ledger. client is any River client of the same schema, insert-only will do.

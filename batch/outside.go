@@ -34,7 +34,7 @@ func (l *Ledger) Begin(ctx context.Context, name string, opts OutsideOpts) (*Out
 	metadata := []byte("{}")
 	if opts.Metadata != nil {
 		var err error
-		if metadata, err = storableJSON(opts.Metadata); err != nil {
+		if metadata, err = l.storableJSON(ctx, opts.Metadata); err != nil {
 			return nil, fmt.Errorf("begin run %s: metadata: %w", name, err)
 		}
 	}
@@ -48,7 +48,7 @@ func (l *Ledger) Begin(ctx context.Context, name string, opts OutsideOpts) (*Out
 
 // Finish says that the run has succeeded; result is kept for people to see, nil for none. Saying it again does nothing.
 func (o *Outside) Finish(ctx context.Context, result any) error {
-	encoded, err := optionalJSON(result)
+	encoded, err := o.ledger.optionalJSON(ctx, result)
 	if err != nil {
 		return fmt.Errorf("finish run %d: result: %w", o.ID, err)
 	}
@@ -63,20 +63,20 @@ func (o *Outside) Fail(ctx context.Context, reason error, result any) error {
 	if reason == nil {
 		reason = errors.New("no reason was given")
 	}
-	encoded, err := optionalJSON(result)
+	encoded, err := o.ledger.optionalJSON(ctx, result)
 	if err != nil {
 		return fmt.Errorf("fail run %d: result: %w", o.ID, err)
 	}
-	_, err = o.ledger.pool.Exec(ctx, o.ledger.schema.SQL(`SELECT {tidemill}.run_fail($1, $2, $3)`), o.ID, storable(reason.Error()), encoded)
+	_, err = o.ledger.pool.Exec(ctx, o.ledger.schema.SQL(`SELECT {tidemill}.run_fail($1, $2, $3)`), o.ID, o.ledger.storable(ctx, reason.Error()), encoded)
 	if err != nil {
 		return fmt.Errorf("fail run %d: %w", o.ID, err)
 	}
 	return nil
 }
 
-func optionalJSON(value any) (any, error) {
+func (l *Ledger) optionalJSON(ctx context.Context, value any) (any, error) {
 	if value == nil {
 		return nil, nil
 	}
-	return storableJSON(value)
+	return l.storableJSON(ctx, value)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/internal/dbtext"
 )
 
 // Reject is an input row put aside.
@@ -25,6 +27,7 @@ func (r *Run) Reject(ctx context.Context, tx pgx.Tx, rejects []Reject) error {
 	}
 	table := pgx.Identifier{r.engine.opts.Schema.Name, "run_reject"}
 	columns := []string{"run", "ordinal", "line", "byte_offset", "raw", "code", "column_name", "reason"}
+	encoding := r.engine.encoding.Of(ctx, tx)
 	_, err := tx.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(rejects), func(i int) ([]any, error) {
 		x := rejects[i]
 		var column *string
@@ -32,7 +35,7 @@ func (r *Run) Reject(ctx context.Context, tx pgx.Tx, rejects []Reject) error {
 			column = &x.Column
 		}
 		// A message may quote bytes of the row that are no text.
-		reason := storable(x.Reason)
+		reason := dbtext.Fit(encoding, storable(x.Reason))
 		return []any{r.ID(), x.Ordinal, x.Line, x.Offset, x.Raw, x.Code, column, reason}, nil
 	}))
 	if err != nil {

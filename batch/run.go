@@ -139,7 +139,7 @@ func (r *Run) SetTotal(ctx context.Context, total int64, unit string) error {
 
 // Note adds fields to the run's metadata, for people and for what comes after the run to read.
 func (r *Run) Note(ctx context.Context, fields map[string]any) error {
-	encoded, err := storableJSON(fields)
+	encoded, err := r.engine.shown(ctx, r.engine.opts.Pool, fields)
 	if err != nil {
 		return fmt.Errorf("run %d: note: %w", r.ID(), err)
 	}

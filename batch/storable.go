@@ -2,8 +2,11 @@ package batch
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
+
+	"github.com/tidemill/tidemill/internal/dbtext"
 )
 
 // storable makes text of any origin fit for a column of type text.
@@ -32,4 +35,26 @@ func storableJSON(value any) (json.RawMessage, error) {
 		i++ // what is escaped begins no escape itself
 	}
 	return encoded, nil
+}
+
+// shown encodes what is kept for people to see. A cursor is not: it must come back as it was.
+func (e *Engine) shown(ctx context.Context, db dbtext.Querier, value any) (json.RawMessage, error) {
+	encoded, err := storableJSON(value)
+	if err != nil {
+		return nil, err
+	}
+	return dbtext.FitJSON(e.encoding.Of(ctx, db), encoded), nil
+}
+
+// storable is the text of a run outside as the ledger's database takes it.
+func (l *Ledger) storable(ctx context.Context, text string) string {
+	return dbtext.Fit(l.encoding.Of(ctx, l.pool), storable(text))
+}
+
+func (l *Ledger) storableJSON(ctx context.Context, value any) (json.RawMessage, error) {
+	encoded, err := storableJSON(value)
+	if err != nil {
+		return nil, err
+	}
+	return dbtext.FitJSON(l.encoding.Of(ctx, l.pool), encoded), nil
 }

@@ -13,7 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
+
+// ownPool is a pool like that one, whose sessions depend on no setting of the role or the database.
+func ownPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	config := pool.Config()
+	config.MinConns, config.MinIdleConns, config.MaxConns = 0, 0, 3
+	session.Pin(config.ConnConfig)
+	own, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return own, nil
+}
 
 // prepare makes the schemas and the table that says what was applied.
 func (m *migrator) prepare(ctx context.Context) error {

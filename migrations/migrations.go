@@ -64,6 +64,11 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema Schema, logger *slog.Log
 	if err := session.Check(ctx, pool.Config().ConnConfig); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	pool, err := ownPool(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
 	m := &migrator{pool: pool, schema: schema.Defaults(), logger: logger}
 	status, err := Get(ctx, pool, schema)
 	if err != nil || status.Current() {
@@ -101,6 +106,11 @@ func Down(ctx context.Context, pool *pgxpool.Pool, schema Schema, steps int) ([]
 	if err := session.Check(ctx, pool.Config().ConnConfig); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	pool, err := ownPool(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
 	m := &migrator{pool: pool, schema: schema.Defaults()}
 	var undone []Step
 	status, err := Get(ctx, pool, schema)

@@ -3,10 +3,13 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -131,5 +134,25 @@ func TestLocksOf(t *testing.T) {
 	got := fmt.Sprint(locksOf("-- locks: {river}.river_job, {tidemill}.run\nALTER …"), locksOf("-- A table.\n-- locks: {tidemill}.run"))
 	if diff := cmp.Diff("[{{river}.river_job ACCESS EXCLUSIVE} {{tidemill}.run ACCESS EXCLUSIVE}] []", got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A database need not be UTF-8, and takes no character that it cannot hold, not even in the comment of a function.
+func TestStepsAreASCII(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("sql/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for number, line := range strings.Split(string(text), "\n") {
+			if strings.ContainsFunc(line, func(r rune) bool { return r > unicode.MaxASCII }) {
+				t.Errorf("%s:%d: %s", file, number+1, line)
+			}
+		}
 	}
 }

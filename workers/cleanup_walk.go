@@ -126,6 +126,14 @@ func (w *cleanupWalk) byBlocks() bool { return w.index == "" }
 // alias is the table's own name, so that conditions of a rule may use it, also in partitions.
 func (w *cleanupWalk) alias() string { return pgx.Identifier{w.rule.table.Name}.Sanitize() }
 
+// unused is name, made longer until neither the table is called so nor the rule's condition can mean a table of that name.
+func (w *cleanupWalk) unused(name string) string {
+	for w.rule.table.Name == name || strings.Contains(strings.ToLower(w.rule.Where), name) {
+		name += "_"
+	}
+	return name
+}
+
 func (w *cleanupWalk) from() string { return "FROM ONLY " + w.part.ident + " AS " + w.alias() }
 
 func (w *cleanupWalk) column() string {
@@ -159,6 +167,7 @@ func (w *cleanupWalk) state() string {
 	if w.rule.Where != "" && !w.inside {
 		fmt.Fprintf(&b, " WHEN (\n%s\n) IS NOT TRUE THEN %d", w.rule.Where, rowNotDue)
 	}
+	refers := w.unused("tidemill_ref")
 	for _, ref := range w.part.references {
 		// Within one table what refers to a row may be deleted with it.
 		if !ref.keeps || !ref.readable || ref.itself {
@@ -166,9 +175,9 @@ func (w *cleanupWalk) state() string {
 		}
 		terms := make([]string, len(ref.columns))
 		for i := range ref.columns {
-			terms[i] = w.alias() + "." + ref.toColumns[i] + " " + ref.equal[i] + " tidemill_ref." + ref.columns[i]
+			terms[i] = w.alias() + "." + ref.toColumns[i] + " " + ref.equal[i] + " " + refers + "." + ref.columns[i]
 		}
-		fmt.Fprintf(&b, " WHEN EXISTS (SELECT FROM %s AS tidemill_ref WHERE %s) THEN %d", ref.table, strings.Join(terms, " AND "), rowKept)
+		fmt.Fprintf(&b, " WHEN EXISTS (SELECT FROM %s AS %s WHERE %s) THEN %d", ref.table, refers, strings.Join(terms, " AND "), rowKept)
 	}
 	fmt.Fprintf(&b, " ELSE %d END", rowDue)
 	return b.String()
@@ -196,22 +205,23 @@ func (w *cleanupWalk) query(until *cleanupPlace) string {
 		}
 		search += " LIMIT $3"
 	}
+	walked, locked, last := w.unused("tidemill_walked"), w.unused("tidemill_locked"), w.unused("tidemill_last")
 	return `
-WITH tidemill_walked AS MATERIALIZED (
+WITH ` + walked + ` AS MATERIALIZED (
 	SELECT ` + w.alias() + `.ctid AS tid, ` + w.column() + ` AS at, ` + w.state() + ` AS state
 	` + w.from() + ` WHERE ` + search + `
-), tidemill_locked AS MATERIALIZED (
+), ` + locked + ` AS MATERIALIZED (
 	SELECT ` + w.alias() + `.ctid AS tid ` + w.from() + `
-	WHERE ` + w.alias() + `.ctid = ANY (ARRAY(SELECT tid FROM tidemill_walked WHERE state = ` + strconv.Itoa(rowDue) + `))
+	WHERE ` + w.alias() + `.ctid = ANY (ARRAY(SELECT tid FROM ` + walked + ` WHERE state = ` + strconv.Itoa(rowDue) + `))
 		AND ` + w.before() + w.condition(true) + `
 	FOR UPDATE SKIP LOCKED
-), tidemill_last AS (
-	SELECT at::text AS at, tid::text AS tid FROM (SELECT at, tid FROM tidemill_walked ORDER BY at DESC, tid DESC LIMIT 1) w
+), ` + last + ` AS (
+	SELECT at::text AS at, tid::text AS tid FROM (SELECT at, tid FROM ` + walked + ` ORDER BY at DESC, tid DESC LIMIT 1) w
 )
 SELECT count(*), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowKept) + `), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowDue) + `),
-	(SELECT at FROM tidemill_last), (SELECT tid FROM tidemill_last),
-	(SELECT coalesce(array_agg(tid::text ORDER BY tid), '{}') FROM tidemill_locked)
-FROM tidemill_walked`
+	(SELECT at FROM ` + last + `), (SELECT tid FROM ` + last + `),
+	(SELECT coalesce(array_agg(tid::text ORDER BY tid), '{}') FROM ` + locked + `)
+FROM ` + walked
 }
 
 // cleanupFound is what a walk has met.

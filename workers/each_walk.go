@@ -167,7 +167,7 @@ func (w *eachWalk) enqueue(ctx context.Context, tx pgx.Tx, cursor eachCursor) (e
 	order := w.keyList("tidemill_row", "")
 	query := `
 WITH walked AS MATERIALIZED (
-	SELECT row_number() OVER w AS n, to_jsonb(r) AS doc, ARRAY[` + w.keyList("r", "::text") + `] AS key,
+	SELECT row_number() OVER w AS n, to_jsonb(r.*) AS doc, ARRAY[` + w.keyList("r", "::text") + `] AS key,
 	       ` + strings.Join(repeated, " AND ") + ` AS repeated
 	  FROM (SELECT * FROM ` + w.rows() + ` WHERE ` + where + ` ORDER BY ` + order + ` LIMIT ` + strconv.Itoa(size+1) + `) r
 	WINDOW w AS (ORDER BY ` + w.keyList("r", "") + `)),

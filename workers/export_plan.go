@@ -276,9 +276,9 @@ func (p *exportPlan) copySQL(limit int, conditions ...string) string {
 		names[i] = "q." + quoteName(c.Name)
 	}
 	if p.ex.Format == config.NDJSON {
-		object := "row_to_json(q)"
+		object := "row_to_json(q.*)" // q alone would be a column of that name
 		if p.hidden > 0 {
-			object = "(SELECT row_to_json(r) FROM (SELECT " + strings.Join(names[p.hidden:], ", ") + ") r)"
+			object = "(SELECT row_to_json(r.*) FROM (SELECT " + strings.Join(names[p.hidden:], ", ") + ") r)"
 		}
 		var list strings.Builder
 		for _, name := range p.keyNames() {

@@ -30,6 +30,7 @@ func openSession(ctx context.Context, from *pgxpool.Pool, settings map[string]st
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: sqlGrace}
 	}
+	session.Pin(c)
 	session.Set(c, settings)
 	change(c)
 	conn, err := pgx.ConnectConfig(ctx, c)

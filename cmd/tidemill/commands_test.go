@@ -20,6 +20,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/tidemill/tidemill/internal/devdb"
+	"github.com/tidemill/tidemill/internal/testdb"
 )
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
@@ -28,6 +29,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func scriptCommands() map[string]command {
 	return map[string]command{
 		"answer":     plain(cmdAnswer),
+		"encoding":   plain(cmdEncoding),
 		"eventually": plain(cmdEventually),
 		"exits":      plain(cmdExits),
 		"gate":       plain(cmdGate),
@@ -210,6 +212,12 @@ func cmdServer(ts *testscript.TestScript, args []string) error {
 	}
 	ts.Setenv("DATABASE_URL", fmt.Sprintf("postgres:///%s?host=%s&port=%d&user=%s", config.Database, link, config.Port, config.User))
 	return os.Symlink(config.Host, link)
+}
+
+// encoding NAME makes an empty database of that encoding the one of DATABASE_URL.
+func cmdEncoding(ts *testscript.TestScript, args []string) error {
+	ts.Setenv("DATABASE_URL", testdb.Encoded(worldOf(ts).tb, args[0]))
+	return nil
 }
 
 // publicdir NAME makes a folder and sets NAME to its path.

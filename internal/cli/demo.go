@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/internal/sampledata"
 )
@@ -106,10 +107,15 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 		return fmt.Errorf("make the demo table: %w", err)
 	}
 
+	var encoding string
+	if err := app.Pool.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&encoding); err != nil {
+		return fmt.Errorf("ask for the database's encoding: %w", err)
+	}
+
 	file := filepath.Join(dir, "people.csv")
 	fmt.Fprintf(m.Stdout, "generating %s of people (Japanese and accented names, quoted newlines, 1 %% repeated e-mails, %d bad rows)\n",
 		count(int64(rows), "row", "rows"), min(demoBad, rows))
-	want, err := writePeople(file, rows)
+	want, err := writePeople(file, rows, encoding)
 	if err != nil {
 		return err
 	}
@@ -160,14 +166,14 @@ func (m *Main) demoDatabase(ctx context.Context, dir string) (*config.Config, fu
 	return cfg, closeDB, nil
 }
 
-func writePeople(path string, rows int) (sampledata.PeopleStats, error) {
+func writePeople(path string, rows int, encoding string) (sampledata.PeopleStats, error) {
 	file, err := os.Create(path)
 	if err != nil {
 		return sampledata.PeopleStats{}, err
 	}
 	defer file.Close()
 	w := bufio.NewWriterSize(file, 1<<20)
-	stats, err := sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: rows, Seed: 1, DuplicateRatio: 0.01, Bad: min(demoBad, rows)})
+	stats, err := sampledata.WritePeople(w, sampledata.PeopleOpts{Rows: rows, Seed: 1, DuplicateRatio: 0.01, Bad: min(demoBad, rows), Holds: func(text string) bool { return dbtext.Holds(encoding, text) }})
 	if err != nil {
 		return stats, err
 	}

@@ -25,7 +25,7 @@ func layers() map[string][]string {
 			"retry", "workers",
 		},
 		"internal/cli": {
-			"batch", "config", "internal/convert", "internal/devdb", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic",
+			"batch", "config", "internal/convert", "internal/dbtext", "internal/devdb", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic",
 			"rescue", "retry", "workers",
 		},
 
@@ -35,7 +35,7 @@ func layers() map[string][]string {
 		"periodic": {"internal/cron", "migrations"},
 		"metrics":  {"batch", "internal/session", "migrations"},
 
-		"batch":  {"migrations", "retry"},
+		"batch":  {"internal/dbtext", "migrations", "retry"},
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
@@ -45,11 +45,12 @@ func layers() map[string][]string {
 		"internal/bulk":          {},
 		"internal/childproc":     {},
 		"internal/dbclock":       {},
+		"internal/dbtext":        {},
 		"internal/devdb":         {},
 		"internal/mail":          {},
 		"internal/observability": {},
 		"internal/retention":     {"internal/session", "migrations"},
-		"internal/riverpg":       {"migrations"},
+		"internal/riverpg":       {"internal/dbtext", "migrations"},
 		"internal/rowio":         {},
 		"internal/rowout":        {},
 		"internal/sampledata":    {},
@@ -184,7 +185,7 @@ func TestLayersAreSeen(t *testing.T) {
 	})
 	want := []string{
 		"odd is in no layer",
-		"batch/a.go:3: batch must not import config (it may import only migrations, retry)",
+		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, migrations, retry)",
 		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams, internal/valuefmt)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",

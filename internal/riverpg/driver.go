@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -34,6 +35,7 @@ type Driver struct {
 	*riverpgxv5.Driver
 	opts     Opts
 	attempts attempts
+	encoding dbtext.Known
 }
 
 // New returns a driver.
@@ -49,7 +51,7 @@ func (d *Driver) SupportsListenNotify() bool { return d.opts.Notify && d.Driver.
 
 // GetExecutor returns what runs River's statements. Those inside somebody's transaction (UnwrapExecutor) are River's, but for times.
 func (d *Driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts}
+	return &executor{Executor: d.Driver.GetExecutor(), driver: d.Driver, opts: d.opts, pool: d.opts.Pool, attempts: &d.attempts, encoding: &d.encoding}
 }
 
 // UnwrapExecutor returns what runs River's statements in the caller's transaction.
@@ -71,6 +73,7 @@ type executor struct {
 	opts                 Opts
 	pool                 *pgxpool.Pool
 	attempts             *attempts
+	encoding             *dbtext.Known
 }
 
 func (e *executor) sql(query string) string { return e.opts.Schema.SQL(query) }

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/tidemill/tidemill/internal/dbtext"
 )
 
 // lockTimeout is how long the ends of jobs wait for a row that somebody holds before they are parked. Meanwhile they hold
@@ -24,7 +26,7 @@ const lockTimeout = 200 * time.Millisecond
 //
 // The rows that it returns have neither arguments nor metadata: thousands of large ones would be read for nothing.
 func (e *executor) JobSetStateIfRunningMany(ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams) ([]*rivertype.JobRow, error) {
-	ends, attempts := newEnds(params), e.attempts.of(params.ID)
+	ends, attempts := newEnds(params, e.encoding.Of(ctx, e.pool)), e.attempts.of(params.ID)
 	jobs, err := e.store(ctx, ends)
 	if err != nil && !refused(err) {
 		return nil, err
@@ -49,7 +51,7 @@ type ends struct {
 	scheduledAt []*time.Time
 }
 
-func newEnds(p *riverdriver.JobSetStateIfRunningManyParams) *ends {
+func newEnds(p *riverdriver.JobSetStateIfRunningManyParams, encoding string) *ends {
 	n := len(p.ID)
 	e := &ends{
 		ids: p.ID, states: make([]string, n), attempts: make([]*int32, n), errors: make([]*string, n), finalizedAt: p.FinalizedAt,
@@ -62,11 +64,11 @@ func newEnds(p *riverdriver.JobSetStateIfRunningManyParams) *ends {
 			e.attempts[i] = &attempt
 		}
 		if p.ErrData[i] != nil {
-			text := storable(bounded(p.ErrData[i]))
+			text := string(dbtext.FitJSON(encoding, []byte(storable(bounded(p.ErrData[i])))))
 			e.errors[i] = &text
 		}
 		if p.MetadataDoMerge[i] {
-			text := storable(p.MetadataUpdates[i])
+			text := string(dbtext.FitJSON(encoding, []byte(storable(p.MetadataUpdates[i]))))
 			e.metadata[i] = &text
 		}
 	}

@@ -65,6 +65,16 @@ func randomName(h uint64) name {
 	}
 }
 
+// held is the name in characters that the database can hold.
+func (n name) held(holds func(text string) bool) name {
+	for _, p := range []*part{&n.given, &n.family} {
+		if holds != nil && !holds(p.display) {
+			p.display = p.slug
+		}
+	}
+	return n
+}
+
 // append writes the name as a CSV field.
 func (n name) append(b []byte) []byte {
 	switch n.style {

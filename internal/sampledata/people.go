@@ -38,6 +38,9 @@ type PeopleOpts struct {
 	// BadValues makes all bad rows such as any reader of CSV reads: an age of "forty" and 30 February take turns.
 	BadValues bool
 
+	// Holds reports whether the database can hold a name. Names that it cannot are written in ASCII; nil: all are held.
+	Holds func(text string) bool
+
 	// Shuffle puts ids and e-mails in random order and gives e-mails several
 	// shapes. Without it both ascend, duplicates and bad rows aside.
 	Shuffle bool
@@ -135,7 +138,8 @@ type people struct {
 	stats   PeopleStats
 	shuffle bool
 	values  bool // BadValues
-	width   int  // digits of the number in an e-mail that must sort
+	holds   func(text string) bool
+	width   int // digits of the number in an e-mail that must sort
 
 	ids     permutation // of all rows
 	persons permutation // of the e-mails of good rows
@@ -148,7 +152,7 @@ type people struct {
 }
 
 func newPeople(o PeopleOpts, stats PeopleStats) *people {
-	p := &people{stats: stats, shuffle: o.Shuffle, values: o.BadValues, seed: o.Seed, width: max(7, digits(o.Rows))}
+	p := &people{stats: stats, shuffle: o.Shuffle, values: o.BadValues, holds: o.Holds, seed: o.Seed, width: max(7, digits(o.Rows))}
 	p.rng.Seed(o.Seed, 0)
 	if o.Shuffle {
 		p.ids = newPermutation(uint64(o.Rows), o.Seed)

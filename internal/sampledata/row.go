@@ -27,7 +27,7 @@ func (p *people) appendRow(b []byte, id int, who person, called name, bad int) [
 		b = p.appendEmail(b, who)
 	}
 	b = append(b, ',')
-	b = appendName(b, called, bad)
+	b = appendName(b, called.held(p.holds), bad)
 	b = append(b, ',')
 	b = append(b, called.country(who.hash>>8)...)
 	b = append(b, ',')

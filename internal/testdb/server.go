@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -180,14 +181,15 @@ func (s *server) cloneFor(tb testing.TB, template string) string {
 	return s.databaseURL(database)
 }
 
-// create makes a database as a copy of template, or an empty one if that is "".
+// create makes a database as a copy of template, or an empty one if that is "". Options may follow the name.
 func (s *server) create(ctx context.Context, template string) (string, error) {
 	database := prefix + s.key + "_" + strconv.FormatInt(s.last.Add(1), 10)
 	sql := "CREATE DATABASE " + pgx.Identifier{database}.Sanitize()
 	if template == "" {
 		template = "template0" // nobody can be connected to it, which would refuse the copy
 	}
-	sql += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
+	name, more, _ := strings.Cut(template, " ")
+	sql += " TEMPLATE " + pgx.Identifier{name}.Sanitize() + " " + more
 	if err := s.exec(ctx, sql); err != nil {
 		return "", fmt.Errorf("create database: %w", err)
 	}

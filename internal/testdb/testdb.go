@@ -51,6 +51,12 @@ func URL(tb testing.TB) string {
 	return mustServer(tb).cloneFor(tb, "")
 }
 
+// Encoded returns the URL of a new, empty database of that encoding, which is dropped at the end of the test.
+func Encoded(tb testing.TB, encoding string) string {
+	tb.Helper()
+	return mustServer(tb).cloneFor(tb, "template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
+}
+
 // Template returns the URL of a new copy of the template called name, which is dropped at the end of the test. The
 // first call with a name makes the template: prepare gets the URL of an empty database and must leave no connection to
 // it open. The others wait for that, and fail as well if prepare failed.

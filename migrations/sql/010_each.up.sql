@@ -1,5 +1,5 @@
 -- locks: {river}.river_job, {tidemill}.run
--- Children of a run: plain River jobs that name it in their metadata, {"tidemill": {"job": …, "parent": …}}.
+-- Children of a run: plain River jobs that name it in their metadata, {"tidemill": {"job": ..., "parent": ...}}.
 -- NULL: the run has none and never had. None of these columns stands in an index, so that counting stays HOT.
 ALTER TABLE {tidemill}.run
     ADD COLUMN children bigint,
