@@ -219,7 +219,7 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 			return jobRow{}, err
 		}
 	}
-	if def.Params != nil || scans(def) { // a look at a source takes none
+	if def.Params != nil || scans(def) || def.Kind == config.KindSQL { // a look at a source takes none, nor does a statement
 		row.Params = paramRows(def)
 	}
 	if len(def.Then.All()) > 0 {

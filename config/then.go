@@ -29,7 +29,7 @@ func thenFields() object[Then] {
 	return object[Then]{
 		row("success", next, "", "Jobs to start when a run has succeeded, with rejects or without.",
 			func(t *Then) *[]Next { return &t.Success }),
-		row("failure", next, "", "Jobs to start when a run has failed for good.",
+		row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they declare none; in a template `{{.error}}`. `params` of the same name come first.",
 			func(t *Then) *[]Next { return &t.Failure }),
 		row("always", next, "", "Jobs to start in both cases. A run that is cancelled starts nothing.",
 			func(t *Then) *[]Next { return &t.Always }),
@@ -94,6 +94,9 @@ func (d *decoder) checkThen() {
 		}{{"success", then.Success}, {"failure", then.Failure}, {"always", then.Always}} {
 			at := path{"jobs", name, "then", group.name}
 			for i, next := range group.nexts {
+				if group.name == "failure" {
+					next.Params = d.withFailure(next)
+				}
 				d.checkNext(next, at, at.join(index(i)))
 			}
 		}
@@ -120,6 +123,30 @@ func (d *decoder) checkNext(next Next, list, at path) {
 			d.problem(at, wrong.Hint, "job %s: %s", next.Job, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
 		}
 	}
+}
+
+// withFailure adds to the params of next what the database gives to a job that follows a failure, where it declares them.
+func (d *decoder) withFailure(next Next) json.RawMessage {
+	job := d.config.Jobs[next.Job]
+	params, problem := decodeObject[json.RawMessage](next.Params)
+	if job == nil || problem != "" {
+		return next.Params
+	}
+	for _, p := range job.Params {
+		example, given := map[string]string{"run": "1", "job": `"job"`, "error": `"error"`}[p.Name]
+		switch {
+		case !given || params[p.Name] != nil:
+		case p.Type == TextParam:
+			params[p.Name] = json.RawMessage(`"text"`)
+		case p.Type == JSONParam, p.Name == "run" && (p.Type == IntegerParam || p.Type == NumberParam):
+			params[p.Name] = json.RawMessage(example)
+		}
+	}
+	merged, err := json.Marshal(params)
+	if err != nil {
+		return next.Params
+	}
+	return merged
 }
 
 // cycle returns the way from the job back to itself, if there is one and the job is the first of it by name.

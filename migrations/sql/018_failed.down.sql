@@ -33,3 +33,38 @@ BEGIN
     VALUES (id, s.job, s.kind, by, full_args, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
     RETURN id;
 END $$;
+
+CREATE OR REPLACE FUNCTION {tidemill}.follow_events()
+RETURNS TABLE (run bigint, problem text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    e {tidemill}.event%ROWTYPE;
+    follows jsonb;
+    n jsonb;
+    started bigint;
+BEGIN
+    FOR e IN SELECT * FROM {tidemill}.event WHERE next_at <= now() ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED LOOP
+        BEGIN
+            SELECT j.follows INTO follows FROM {tidemill}.job j WHERE j.name = e.job;
+            FOR n IN SELECT * FROM jsonb_array_elements(coalesce(follows->e.outcome, '[]') || coalesce(follows->'always', '[]')) LOOP
+                started := {tidemill}.start(n->>'job', coalesce(n->'params', '{}'));
+                -- Not that of a unique job that was live before.
+                UPDATE {tidemill}.run r SET trigger = 'then', metadata = r.metadata || jsonb_build_object('after', e.run)
+                 WHERE r.id = started AND r.enqueued_at = now();
+            END LOOP;
+            DELETE FROM {tidemill}.event x WHERE x.id = e.id;
+        EXCEPTION WHEN OTHERS THEN
+            run := e.run; problem := SQLERRM;
+            IF e.tries >= 19 THEN
+                UPDATE {tidemill}.run r SET metadata = r.metadata || jsonb_build_object('then_failed', SQLERRM) WHERE r.id = e.run;
+                DELETE FROM {tidemill}.event x WHERE x.id = e.id;
+            ELSE
+                UPDATE {tidemill}.event x SET tries = x.tries + 1, problem = follow_events.problem,
+                       next_at = now() + least(interval '1 minute', interval '1 second' * 2 ^ least(e.tries, 10)) WHERE x.id = e.id;
+            END IF;
+            RETURN NEXT;
+        END;
+    END LOOP;
+END $$;
+DROP FUNCTION {tidemill}.failure_params;
