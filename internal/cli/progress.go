@@ -185,7 +185,11 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)
 	}
-	if export, err := workers.ReadExportResult(info.Result); err == nil && info.Kind == workers.KindExport && m.output == "" && m.now().Before(export.ExpiresAt) {
+	export, err := workers.ReadExportResult(info.Result)
+	if err == nil && info.Kind == workers.KindExport && export.Defused > 0 {
+		fmt.Fprintf(w, "note: %s texts that a spreadsheet would run got a ' in front; to leave them as they are: formulas: keep\n", grouped(export.Defused))
+	}
+	if err == nil && info.Kind == workers.KindExport && m.output == "" && m.now().Before(export.ExpiresAt) {
 		fmt.Fprintf(w, "hint: tidemill runs download %d -o FILE\n", info.ID)
 	}
 }

@@ -97,6 +97,29 @@ var formula = func() (t [256]bool) {
 	return t
 }()
 
+// runs says whether a spreadsheet would run a text. Numbers and phone numbers it shows: digits behind one sign, with what stands
+// between groups of them. Two numbers with an operator between are a sum already.
+func runs(text []byte) bool {
+	if len(text) == 0 || !formula[text[0]] {
+		return false
+	}
+	if text[0] != '+' && text[0] != '-' {
+		return true
+	}
+	digits := false
+	for i, c := range text[1:] {
+		switch {
+		case c >= '0' && c <= '9':
+			digits = true
+		case c == '.' || c == ',' || c == ' ':
+		case text[0] == '+' && (c == '(' || c == ')') && i > 0: // +49 (0) 30 12345; a hyphen would be a difference
+		default:
+			return true
+		}
+	}
+	return !digits
+}
+
 // null is NULL in text format. A text that looks like it has its backslash escaped.
 const null = `\N`
 
@@ -135,13 +158,13 @@ func (c *CSV) Append(dst, message []byte) ([]byte, bool, int, error) {
 			field := line[at:end]
 			defuse := column < len(c.opts.Defuse) && c.opts.Defuse[column]
 			switch {
-			case found == plain && len(field) > 0 && (!defuse || !formula[field[0]]) && string(field) != c.opts.Null:
+			case found == plain && len(field) > 0 && (!defuse || !runs(field)) && string(field) != c.opts.Null:
 				dst = append(dst, field...)
 			case string(field) == null:
 				dst = append(dst, c.opts.Null...)
 			default:
 				text := c.unescape(field)
-				if defuse = defuse && len(text) > 0 && formula[text[0]]; defuse {
+				if defuse = defuse && runs(text); defuse {
 					defused++
 				}
 				dst = c.appendText(dst, text, defuse)
