@@ -2,7 +2,8 @@ package config
 
 import "strings"
 
-// suggest finds the name that was probably meant; "" when none is near.
+// suggest finds the name that was probably meant; "" when none is near. Names with different numbers, such as windows-1251
+// and windows-1252, are no slips of one another.
 func suggest(got string, known []string) string {
 	plain := func(s string) string {
 		return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s))
@@ -14,6 +15,9 @@ func suggest(got string, known []string) string {
 	best, bestDistance := "", 0
 	for _, name := range known {
 		d := distance(got, plain(name))
+		if a, b := digits(got), digits(name); a != "" && b != "" && a != b {
+			continue
+		}
 		if d > max(1, min(len(got), len(name))/3) {
 			continue
 		}
@@ -22,6 +26,15 @@ func suggest(got string, known []string) string {
 		}
 	}
 	return best
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // didYouMean words a hint from suggest and falls back to the list of known names.
