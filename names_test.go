@@ -11,7 +11,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,12 +35,19 @@ func sqlWords(t *testing.T) []string {
 	everyTable := []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "id", "at"}
 	found := map[string]bool{}
 	for _, folder := range []string{"workers", "internal/bulk", "batch"} {
-		packages, err := parser.ParseDir(token.NewFileSet(), folder, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
-		if err != nil {
-			t.Fatal(err)
+		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
 		}
-		for _, pkg := range packages {
-			ast.Inspect(pkg, func(n ast.Node) bool {
+		for _, path := range files {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
 				text, ok := n.(*ast.BasicLit)
 				if !ok || text.Kind != token.STRING {
 					return true

@@ -91,11 +91,11 @@ var (
 func detectYAML(base, text string) (Format, error) {
 	switch {
 	case len(kubernetesRE.FindAllString(text, 2)) == 2:
-		return "", errors.New("this is of Kubernetes; write the command of each CronJob as argv: of a job of kind command, its schedule as cron:, its timeZone as timezone:")
+		return "", errors.New("this is of Kubernetes; write the command of each CronJob as argv: of a job of kind command, its schedule and timeZone as those of a schedule, cron: and timezone: there")
 	case workflowRE.MatchString(text) && workflowJobs.MatchString(text):
 		return "", errors.New("this is a workflow of GitHub; write what its steps run as argv: of a job of kind command, and its cron: there, which is in UTC")
 	case solidRE.MatchString(text), solidQueueRE.MatchString(text):
-		return "", errors.New("this is of Solid Queue; write each class as a job of kind http, or of kind command with bin/rails runner, and its schedule as cron:")
+		return "", errors.New("this is of Solid Queue; write each class as a job of kind http, or of kind command with bin/rails runner, and its schedule as the cron: of a schedule")
 	case settingRE.MatchString(text):
 		return Sidekiq, nil
 	case timeRE.MatchString(text):
