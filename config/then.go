@@ -29,7 +29,7 @@ func thenFields() object[Then] {
 	return object[Then]{
 		row("success", next, "", "Jobs to start when a run has succeeded, with rejects or without.",
 			func(t *Then) *[]Next { return &t.Success }),
-		row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they declare none; in a template `{{.error}}`. `params` of the same name come first.",
+		row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they are of a built-in kind and declare none; in a template `{{.error}}`. `params` of the same name come first.",
 			func(t *Then) *[]Next { return &t.Failure }),
 		row("always", next, "", "Jobs to start in both cases. A run that is cancelled starts nothing.",
 			func(t *Then) *[]Next { return &t.Always }),

@@ -35,8 +35,8 @@ BEGIN
     RETURN id;
 END $$;
 
--- failure_params are what a job that follows a failure learns of it, as far as it takes them: all if it declares no params,
--- and nothing in place of its own args.
+-- failure_params are what a job that follows a failure learns of it: what it declares, or all if it is of a built-in kind that
+-- declares no params. The arguments of a program's own kind may mean something else by these names.
 CREATE FUNCTION {tidemill}.failure_params(failed bigint, failed_job text, follower text)
 RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(jsonb_object_agg(f.name, CASE WHEN d.type = 'text' THEN to_jsonb(f.value #>> '{}') ELSE f.value END), '{}')
@@ -47,7 +47,7 @@ RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             ('error', to_jsonb(coalesce((SELECT r.error FROM {tidemill}.run r WHERE r.id = failed), 'it has failed')), '{text,json}')
         ) f (name, value, types)
       LEFT JOIN jsonb_to_recordset(coalesce(j.params, '[]')) d (name text, type text) ON d.name = f.name
-     WHERE j.name = follower AND CASE WHEN j.params IS NULL THEN j.nests OR NOT j.args ? f.name ELSE d.type = ANY (f.types) END;
+     WHERE j.name = follower AND CASE WHEN j.params IS NULL THEN j.nests ELSE d.type = ANY (f.types) END;
 $$;
 REVOKE ALL ON FUNCTION {tidemill}.failure_params FROM PUBLIC;
 
