@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+	"github.com/tidemill/tidemill/internal/testdb"
+	"github.com/tidemill/tidemill/migrations"
 )
 
 // A real Prometheus reads two real worker processes under a load of all kinds. Every alert is made to fire by a fault of its
@@ -79,13 +81,17 @@ func (b *bundle) holdReporterLock(t *testing.T) *pgx.Conn {
 // breakAll causes a fault for each alert and returns what ends them all.
 func (b *bundle) breakAll(t *testing.T, lone *worker) (repair func()) {
 	t.Helper()
-	// Skewed: a worker to whose sessions the database shows another time.
-	b.exec(t, `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '8 s' $$`)
-	skewed := startWorker(t, b.configPath, b.url+"&search_path=public,pg_catalog", b.addresses[2], "default")
-	until(t, 30*time.Second, "it has applied the configuration, which would mend what is broken below", func() bool {
+	// Skewed: a worker of a database whose clock is another one.
+	elsewhere := testdb.Skewed(t, 8*time.Second)
+	other := testdb.Pool(t, elsewhere)
+	if _, err := migrations.Up(t.Context(), other, migrations.Schema{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	skewed := startWorker(t, b.configPath, elsewhere, b.addresses[2], "default")
+	until(t, 30*time.Second, "the worker of the other database is there", func() bool {
 		var alive int
-		err := b.app.Pool.QueryRow(t.Context(), `SELECT count(*) FROM tidemill.process WHERE fenced_at IS NULL`).Scan(&alive)
-		return err == nil && alive == 3
+		err := other.QueryRow(t.Context(), `SELECT count(*) FROM tidemill.process WHERE fenced_at IS NULL`).Scan(&alive)
+		return err == nil && alive == 1
 	})
 	// Saturated, late: one worker, held by the first of three jobs.
 	for range 3 {
