@@ -50,11 +50,20 @@ func (p *Process) passTurns(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// clearSuspects forgets the jobs that ended, failed, slept or got on since their last process died.
+// clearSuspects forgets the jobs that ended, failed, slept or got on since their last process died. One that waits is due as it
+// was before: a process that was taken for dead can have got its last chunk through.
 func (p *Process) clearSuspects(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, p.sql(`
-		DELETE FROM {tidemill}.suspect s WHERE NOT EXISTS (
-			SELECT FROM {river}.river_job j WHERE j.id = s.job AND j.state IN ('available', 'running') AND `+place+` - 'attempt' = s.place - 'attempt')`))
+		WITH cleared AS (
+			SELECT s.job, s.due_at FROM {tidemill}.suspect s WHERE NOT EXISTS (
+				SELECT FROM {river}.river_job j WHERE j.id = s.job AND j.state IN ('available', 'running') AND `+place+` - 'attempt' = s.place - 'attempt')),
+		waiting AS (
+			SELECT j.id FROM {river}.river_job j JOIN cleared c ON c.job = j.id WHERE j.state = 'available' FOR NO KEY UPDATE OF j SKIP LOCKED),
+		due AS (
+			UPDATE {river}.river_job j SET scheduled_at = c.due_at FROM cleared c JOIN waiting w ON w.id = c.job WHERE j.id = c.job RETURNING j.id)
+		DELETE FROM {tidemill}.suspect s USING cleared c
+		 WHERE s.job = c.job AND (s.job IN (SELECT id FROM due)
+			OR NOT EXISTS (SELECT FROM {river}.river_job j WHERE j.id = s.job AND j.state = 'available'))`))
 	return err
 }
 

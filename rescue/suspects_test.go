@@ -211,3 +211,22 @@ func TestGoodOrderIsNoDeath(t *testing.T) {
 		t.Errorf("%d suspects, %v", suspects, err)
 	}
 }
+
+// A job that got on after its process was taken for dead is no suspect any more, and does not wait for the hour that suspects
+// are held for.
+func TestClearedSuspectsAreDue(t *testing.T) {
+	t.Parallel()
+
+	b := setup(t)
+	id := b.insert(t, 1)
+	b.exec(t, `INSERT INTO tidemill.suspect (job, place, times, due_at, ran)
+		SELECT id, jsonb_build_object('errors', 0, 'seq', 3, 'snoozes', NULL), 2, scheduled_at, '1s' FROM tidemill.river_job`)
+	b.exec(t, `UPDATE tidemill.river_job SET scheduled_at = now() + interval '1 hour'`)
+	b.sweeper(t)
+	for waits := true; waits; {
+		err := b.pool.QueryRow(context.Background(), `SELECT scheduled_at > now() OR EXISTS (SELECT FROM tidemill.suspect) FROM tidemill.river_job WHERE id = $1`, id).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
