@@ -35,6 +35,14 @@ type CleanupRule struct {
 	Timezone  string        // of a column without one; empty: UTC for a timestamp, Config.Timezone for a date
 }
 
+// Age is how the configuration says which rows are due: "older_than: 30d" or "expired: true".
+func (r CleanupRule) Age() string {
+	if r.Expired {
+		return "expired: true"
+	}
+	return "older_than: " + formatDuration(r.OlderThan)
+}
+
 const century = 100 * year
 
 // cleanupFields are the further fields of a job of kind cleanup.

@@ -104,6 +104,8 @@ type CleanupRuleResult struct {
 	Kept    int64  `json:"kept"`          // others refer to them, or the table refused
 	Skipped int64  `json:"skipped"`       // others had them locked, also at the end
 	Why     string `json:"why,omitempty"` // one of Kept was, in the words of the server
+	// Effects are what the deletion did to rows of other tables. Those are not counted.
+	Effects []CleanupEffect `json:"effects,omitempty"`
 }
 
 // CleanupArchive says where deleted rows were written.

@@ -23,8 +23,9 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 		return nil, fmt.Errorf("ask for the database's time: %w", err)
 	}
 	var problems []*config.Error
+	var described []*cleanupRule // those before
 	for i, rule := range job.Cleanup.Rules {
-		problem, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, now, cfg.Location())
+		problem, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, &described, now, cfg.Location())
 		if err != nil {
 			return nil, err
 		}
@@ -39,8 +40,14 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 	return problems, nil
 }
 
-func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, now time.Time, zone *time.Location) (*cleanupProblem, error) {
+func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, earlier *[]*cleanupRule, now time.Time, zone *time.Location) (*cleanupProblem, error) {
 	described, err := describeCleanup(ctx, pool, rule, now, zone)
+	if err == nil {
+		defer func(before []*cleanupRule) { *earlier = append(before, described) }(*earlier)
+	}
+	if err == nil && def.Archive != config.ArchiveNone {
+		err = described.archive(ctx, pool, *earlier)
+	}
 	if err != nil {
 		return asCleanupProblem(err)
 	}
@@ -103,6 +110,8 @@ type CleanupCount struct {
 	// Indexes are those that the walk follows, one for each part of the table that has rows; empty: it is read block by
 	// block.
 	Indexes []string `json:"indexes"`
+	// Effects are what deleting those rows does to rows of other tables, which are not among Rows.
+	Effects []CleanupEffect `json:"effects"`
 }
 
 // CleanupCountRows is how many rows CountCleanup counts one by one.
@@ -114,13 +123,19 @@ const countTimeout = 15 * time.Second
 // CountCleanup says what a run of the job would delete if it were due at that time. It deletes nothing and locks nothing.
 // Rows that others refer to or have locked are among those counted.
 func CountCleanup(ctx context.Context, pool *pgxpool.Pool, job *config.Job, due time.Time, zone *time.Location) ([]CleanupCount, error) {
+	rules, err := describeCleanupRules(ctx, pool, job.Cleanup, due, zone)
+	if err != nil {
+		return nil, err
+	}
 	var counts []CleanupCount
-	for i, rule := range job.Cleanup.Rules {
-		described, err := describeCleanup(ctx, pool, rule, due, zone)
+	for i, described := range rules {
+		rule := described.CleanupRule
+		count := CleanupCount{Table: rule.Table.String(), Column: rule.Column, Before: described.cutoff, Where: rule.Where, Indexes: []string{}, Effects: []CleanupEffect{}}
+		effects, err := described.effects(ctx, pool)
 		if err != nil {
-			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+			return nil, fmt.Errorf("rule %d: look for foreign keys that cascade: %w", i+1, err)
 		}
-		count := CleanupCount{Table: rule.Table.String(), Column: rule.Column, Before: described.cutoff, Where: rule.Where, Indexes: []string{}}
+		count.Effects = append(count.Effects, effects...)
 		for _, part := range described.parts {
 			walk, err := planCleanup(ctx, pool, described, part)
 			if err != nil {

@@ -96,7 +96,7 @@ func (c *cleanupRun) account(s *cleanupStretch, part *cleanupChunk, d *cleanupDe
 		skipped = over - d.refused
 	}
 	if kept > 0 && count.Why == "" {
-		count.Why = "other rows refer to them"
+		count.Why = rowsRefer
 	}
 	count.Kept += kept
 	count.Skipped += skipped
@@ -165,9 +165,9 @@ func (d *cleanupDelete) all(ctx context.Context, tids []string) error {
 	}
 	if !d.isolate {
 		n, err := d.remove(ctx, d.tx, tids)
-		d.deleted += n
 		switch {
 		case err == nil:
+			d.count(n)
 			return nil
 		case errors.Is(err, errManyBytes), sqlCode(err) == queryCanceled && ctx.Err() == nil:
 			return &smallerError{size: max(isolateSize, d.size/2), err: err}
@@ -181,14 +181,14 @@ func (d *cleanupDelete) all(ctx context.Context, tids []string) error {
 
 func (d *cleanupDelete) halves(ctx context.Context, tids []string) error {
 	kept := d.archive.mark()
-	var n int64
+	var n cleanupRemoved
 	err := pgx.BeginFunc(ctx, d.tx, func(tx pgx.Tx) (err error) {
 		n, err = d.remove(ctx, tx, tids)
 		return err
 	})
 	switch {
 	case err == nil:
-		d.deleted += n
+		d.count(n)
 		return nil
 	case errors.Is(err, errManyBytes) && d.size > 1:
 		return &smallerError{size: d.size / 2, err: err}
@@ -211,15 +211,33 @@ func (d *cleanupDelete) halves(ctx context.Context, tids []string) error {
 	return nil
 }
 
-func (d *cleanupDelete) remove(ctx context.Context, tx pgx.Tx, tids []string) (n int64, err error) {
+// cleanupRemoved is what became of some rows.
+type cleanupRemoved struct{ deleted, referred int64 }
+
+func (d *cleanupDelete) count(n cleanupRemoved) {
+	d.deleted += n.deleted
+	d.refused += n.referred
+	if n.referred > 0 {
+		d.why = rowsRefer
+	}
+}
+
+const rowsRefer = "other rows refer to them"
+
+func (d *cleanupDelete) remove(ctx context.Context, tx pgx.Tx, tids []string) (n cleanupRemoved, err error) {
 	query := "DELETE " + d.walk.from() + " WHERE " + d.walk.alias() + ".ctid = ANY ($1::text[]::tid[])"
 	err = d.meter.time(func() error {
-		if d.archive != nil {
-			n, err = d.archive.take(ctx, tx, query+" RETURNING "+d.walk.alias()+".*", tids, d.size > 1)
+		free, err := d.walk.childless(ctx, tx, tids)
+		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, query, tids)
-		n = tag.RowsAffected()
+		n.referred = int64(len(tids) - len(free))
+		if d.archive != nil {
+			n.deleted, err = d.archive.take(ctx, tx, query+" RETURNING "+d.walk.alias()+".*", free, d.size > 1)
+			return err
+		}
+		tag, err := tx.Exec(ctx, query, free)
+		n.deleted = tag.RowsAffected()
 		return err
 	})
 	return n, err

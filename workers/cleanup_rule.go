@@ -35,6 +35,8 @@ type cleanupRule struct {
 	typ    string // of the column, without domain
 	cutoff string // as a value of the column; rows before it are due
 	parts  []cleanupPart
+
+	archived bool // rows are written to the storage before they are deleted
 }
 
 // cleanupPart is a table that has rows itself: the rule's own, a partition of it, or a table that inherits from it.
@@ -48,14 +50,31 @@ type cleanupPart struct {
 type cleanupReference struct {
 	name      string
 	table     string // that has it, as SQL names it
-	to        uint32
+	from, to  uint32
 	keeps     bool     // what it refers to must not be deleted
+	cascades  bool     // it is deleted with what it refers to
 	indexed   bool     // its table can be searched for what refers to a row
 	readable  bool     // by this role
 	itself    bool     // within one table: what refers may be due, too
 	columns   []string // of the table that has it, quoted
 	equal     []string // operators
 	toColumns []string // quoted
+}
+
+// describeCleanupRules looks at the tables of all rules.
+func describeCleanupRules(ctx context.Context, db bulk.Querier, def *config.Cleanup, due time.Time, zone *time.Location) ([]*cleanupRule, error) {
+	var rules []*cleanupRule
+	for i, rule := range def.Rules {
+		described, err := describeCleanup(ctx, db, rule, due, zone)
+		if err == nil && def.Archive != config.ArchiveNone {
+			err = described.archive(ctx, db, rules)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		rules = append(rules, described)
+	}
+	return rules, nil
 }
 
 // describeCleanup looks at the table of a rule. zone is the top-level time zone. A *cleanupProblem is in the chain of the
@@ -187,9 +206,9 @@ func cleanupParts(ctx context.Context, db bulk.Querier, table *bulk.Table) ([]cl
 	return parts, nil
 }
 
-// A constraint of a partition that its parent has too (conparentid) is that one.
+// A constraint that is there only because that of another of the tables is (conparentid, for partitions) is that one.
 const cleanupReferencesSQL = `
-SELECT f.conname::text, format('%I.%I', n.nspname, c.relname), f.confrelid, f.confdeltype IN ('a', 'r'),
+SELECT f.conname::text, format('%I.%I', n.nspname, c.relname), f.conrelid, f.confrelid, f.confdeltype IN ('a', 'r'), f.confdeltype = 'c',
 	EXISTS (SELECT FROM pg_index i WHERE i.indrelid = f.conrelid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = ANY (f.conkey)),
 	has_table_privilege(f.conrelid, 'SELECT') AND NOT row_security_active(f.conrelid), f.conrelid = f.confrelid,
 	k.names, k.equals, k.targets
@@ -205,7 +224,8 @@ LATERAL (
 	JOIN pg_operator o ON o.oid = u.equal
 	JOIN pg_namespace ns ON ns.oid = o.oprnamespace
 ) k
-WHERE f.contype = 'f' AND f.confrelid = ANY ($1::oid[]) AND f.conparentid = 0
+WHERE f.contype = 'f' AND f.confrelid = ANY ($1::oid[])
+	AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = f.conparentid AND p.confrelid = ANY ($1::oid[]))
 ORDER BY f.conname, 2`
 
 func cleanupReferences(ctx context.Context, db bulk.Querier, table *bulk.Table, parts []cleanupPart) ([]cleanupReference, error) {
@@ -219,7 +239,7 @@ func cleanupReferences(ctx context.Context, db bulk.Querier, table *bulk.Table, 
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (cleanupReference, error) {
 		var r cleanupReference
-		err := row.Scan(&r.name, &r.table, &r.to, &r.keeps, &r.indexed, &r.readable, &r.itself, &r.columns, &r.equal, &r.toColumns)
+		err := row.Scan(&r.name, &r.table, &r.from, &r.to, &r.keeps, &r.cascades, &r.indexed, &r.readable, &r.itself, &r.columns, &r.equal, &r.toColumns)
 		return r, err
 	})
 }

@@ -22,8 +22,9 @@ type cleanupRun struct {
 	run  *batch.Run
 	log  *slog.Logger
 
-	cursor cleanupCursor
-	rules  []*cleanupRule
+	cursor  cleanupCursor
+	rules   []*cleanupRule
+	effects [][]CleanupEffect // of each rule
 }
 
 // cleanupCursor is what is committed with each chunk.
@@ -125,17 +126,17 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 		c.cursor = cleanupCursor{Definition: c.job.Hash(), Due: due, Counts: make([]cleanupCount, len(def.Rules)), Size: def.Batch}
 	}
 	c.cursor.Size = min(c.cursor.Size, def.MaxBatch)
-	for _, rule := range def.Rules {
-		described, err := describeCleanup(ctx, c.opts.Pool, rule, c.cursor.Due, c.opts.Location)
-		if err == nil && !def.AllowSeqScan {
-			if problem := described.unindexed(); problem != nil {
-				err = problem
-			}
+	if c.rules, err = describeCleanupRules(ctx, c.opts.Pool, def, c.cursor.Due, c.opts.Location); err != nil {
+		return cleanupError(err)
+	}
+	c.effects = make([][]CleanupEffect, len(c.rules))
+	for i, rule := range c.rules {
+		if problem := rule.unindexed(); problem != nil && !def.AllowSeqScan {
+			return cleanupError(problem)
 		}
-		if err != nil {
-			return cleanupError(err)
+		if c.effects[i], err = rule.effects(ctx, c.opts.Pool); err != nil {
+			return fmt.Errorf("rule %d: look for foreign keys that cascade: %w", i+1, err)
 		}
-		c.rules = append(c.rules, described)
 	}
 	if found {
 		return nil
@@ -318,7 +319,7 @@ func (c *cleanupRun) result() CleanupResult {
 		count := c.cursor.Counts[i]
 		r.Rules[i] = CleanupRuleResult{
 			Table: rule.Table.String(), Column: rule.Column, Before: rule.cutoff,
-			Deleted: count.Deleted, Kept: count.Kept, Skipped: count.Skipped, Why: count.Why,
+			Deleted: count.Deleted, Kept: count.Kept, Skipped: count.Skipped, Why: count.Why, Effects: c.effects[i],
 		}
 	}
 	if c.cursor.Files > 0 {

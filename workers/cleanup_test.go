@@ -671,8 +671,8 @@ func TestCountCleanupEstimates(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []workers.CleanupCount{
-		{Table: "logs", Column: "at", Before: "2026-02-08 20:00:00+00", Rows: 1_000_001, Estimated: true, Indexes: []string{"logs_at_idx"}},
-		{Table: "heap", Column: "at", Before: "2026-03-10", Where: "at > '2000-01-01'", Rows: 1, Indexes: []string{}},
+		{Table: "logs", Column: "at", Before: "2026-02-08 20:00:00+00", Rows: 1_000_001, Estimated: true, Indexes: []string{"logs_at_idx"}, Effects: []workers.CleanupEffect{}},
+		{Table: "heap", Column: "at", Before: "2026-03-10", Where: "at > '2000-01-01'", Rows: 1, Indexes: []string{}, Effects: []workers.CleanupEffect{}},
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Error(diff)

@@ -173,11 +173,7 @@ func (w *cleanupWalk) state() string {
 		if !ref.keeps || !ref.readable || ref.itself {
 			continue
 		}
-		terms := make([]string, len(ref.columns))
-		for i := range ref.columns {
-			terms[i] = w.alias() + "." + ref.toColumns[i] + " " + ref.equal[i] + " " + refers + "." + ref.columns[i]
-		}
-		fmt.Fprintf(&b, " WHEN EXISTS (SELECT FROM %s AS %s WHERE %s) THEN %d", ref.table, refers, strings.Join(terms, " AND "), rowKept)
+		fmt.Fprintf(&b, " WHEN EXISTS (SELECT FROM %s AS %s WHERE %s) THEN %d", ref.table, refers, ref.matches(w.alias(), refers), rowKept)
 	}
 	fmt.Fprintf(&b, " ELSE %d END", rowDue)
 	return b.String()

@@ -95,5 +95,15 @@ func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) erro
 		}
 		rows[i] = []string{c.Table, c.Column + " < " + c.Before, clip(oneLine(c.Where), 40), number, index}
 	}
-	return m.table("no rules", []string{"TABLE", "DUE", "WHERE", "ROWS", "INDEX"}, rows)
+	if err := m.table("no rules", []string{"TABLE", "DUE", "WHERE", "ROWS", "INDEX"}, rows); err != nil {
+		return err
+	}
+	for i, c := range counts {
+		for _, effect := range c.Effects {
+			if _, err := fmt.Fprintf(m.Stdout, "note: rule %d: %s\n", i+1, effect.Note()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

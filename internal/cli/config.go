@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
@@ -42,7 +43,7 @@ match, statements.
 }
 
 func (m *Main) checkConfig(ctx context.Context, offline bool) error {
-	cfg, problems, err := m.findProblems(ctx, offline)
+	cfg, problems, notes, err := m.findProblems(ctx, offline)
 	var list config.Errors
 	switch {
 	case errors.As(err, &list):
@@ -51,7 +52,7 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 		return err
 	}
 	if m.json {
-		return m.problemsJSON(cfg, problems)
+		return m.problemsJSON(cfg, problems, notes)
 	}
 	if len(problems) > 0 {
 		return problems
@@ -60,22 +61,25 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 	if offline {
 		asked = " (database not asked)"
 	}
+	for _, note := range notes {
+		fmt.Fprintf(m.Stdout, "note: %s\n", note)
+	}
 	_, err = fmt.Fprintf(m.Stdout, "%s: %s, no problem found%s\n", cmp.Or(cfg.File, "no file"), count(int64(len(cfg.Jobs)), "job", "jobs"), asked)
 	return err
 }
 
-// findProblems returns those of the live database; those of the file itself are an error of type config.Errors.
-func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, config.Errors, error) {
+// findProblems returns those of the live database, and what is no problem but should be known; those of the file itself
+// are an error of type config.Errors.
+func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems config.Errors, notes []string, _ error) {
 	if offline {
 		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Offline: true})
-		return cfg, nil, err
+		return cfg, nil, nil, err
 	}
 	app, err := m.open(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer app.Close()
-	var problems config.Errors
 	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
 		job := app.Config.Jobs[name]
 		var found []*config.Error
@@ -97,14 +101,32 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (*config.Config, 
 			}
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
+			return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}
 		problems = append(problems, found...)
+		if job.Cleanup != nil && len(found) == 0 {
+			lines, err := cleanupNotes(ctx, app.Pool, job)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
+			}
+			notes = append(notes, lines...)
+		}
 	}
 	slices.SortStableFunc(problems, func(a, b *config.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return app.Config, problems, nil
+	return app.Config, problems, notes, nil
+}
+
+func cleanupNotes(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([]string, error) {
+	effects, err := workers.CleanupEffects(ctx, pool, job)
+	var notes []string
+	for i, rule := range effects {
+		for _, effect := range rule {
+			notes = append(notes, fmt.Sprintf("jobs.%s.rules[%d]: %s", job.Name, i, effect.Note()))
+		}
+	}
+	return notes, err
 }
 
 type problemJSON struct {
@@ -117,12 +139,13 @@ type problemJSON struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-func (m *Main) problemsJSON(cfg *config.Config, problems config.Errors) error {
+func (m *Main) problemsJSON(cfg *config.Config, problems config.Errors, notes []string) error {
 	out := struct {
 		OK       bool          `json:"ok"`
 		Jobs     int           `json:"jobs"`
 		Problems []problemJSON `json:"problems"`
-	}{OK: len(problems) == 0, Problems: []problemJSON{}}
+		Notes    []string      `json:"notes"`
+	}{OK: len(problems) == 0, Problems: []problemJSON{}, Notes: append([]string{}, notes...)}
 	if cfg != nil {
 		out.Jobs = len(cfg.Jobs)
 	}
