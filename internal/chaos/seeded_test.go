@@ -61,6 +61,7 @@ type seeded struct {
 	load    *load
 	records string
 	began   time.Time
+	ticked  time.Duration // from began until the schedules were paused
 	events  []event
 }
 
@@ -263,6 +264,7 @@ func (s *seeded) settle(t *testing.T, b *broken) {
 		wait(1, time.Minute, fmt.Sprintf("process %d does not beat", pid), livingWorker, pid)
 	}
 	s.exec(t, `UPDATE tidemill.schedule SET paused_at = now()`)
+	s.ticked = time.Since(s.began)
 	s.exec(t, `SELECT tidemill.start('drop')`)
 	const open, events = `SELECT count(*) FROM tidemill.river_job WHERE finalized_at IS NULL`, `SELECT count(*) FROM tidemill.event`
 	// What was beside a poisonous job twice comes back one at a time, and there are more such in a longer run.
