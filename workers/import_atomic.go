@@ -85,7 +85,7 @@ func (a *atomicImport) all(ctx context.Context, tx pgx.Tx) (batch.Step, error) {
 		return batch.Step{}, err
 	}
 	return batch.Step{
-		Cursor: a.cursor, Counters: a.counters, Done: a.args.Size - a.run.Done(), Finish: &batch.Finish{Result: a.result(a.counters, a.cursor.Unused)},
+		Cursor: a.cursor, Counters: a.counters, Done: a.args.Size - a.run.Done(), Finish: &batch.Finish{Result: a.result(a.counters, a.cursor)},
 	}, nil
 }
 

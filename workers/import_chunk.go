@@ -45,6 +45,7 @@ type importChunk struct {
 type importRow struct {
 	ordinal, offset, line int64
 	raw                   int // where its bytes end in importChunk.raw
+	altered               rowAltered
 }
 
 func newImportChunk(w *bulk.Writer) *importChunk { return &importChunk{batch: w.NewBatch()} }
@@ -138,7 +139,9 @@ func (p *importParser) add(c *importChunk, record *rowio.Record) {
 	}
 	p.unused.add(p.source, record.Others)
 	c.raw = append(c.raw, record.Raw...)
-	c.rows = append(c.rows, importRow{ordinal: p.ordinal, offset: record.Offset, line: record.Line, raw: len(c.raw)})
+	altered := p.values.altered
+	altered.padded = record.Padded
+	c.rows = append(c.rows, importRow{ordinal: p.ordinal, offset: record.Offset, line: record.Line, raw: len(c.raw), altered: altered})
 }
 
 func (p *importParser) reject(c *importChunk, record *rowio.Record, code, column, reason string) {
@@ -183,13 +186,16 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 		part.cursor = c.end
 	}
 	part.rejects = append(part.rejects, c.rejects[reject:part.nextReject]...)
+	refused := map[int]bool{}
 	for _, bad := range result.Rejected {
+		refused[bad.Row] = true
 		at := c.rows[bad.Row]
 		part.rejects = append(part.rejects, cut(batch.Reject{
 			Ordinal: at.ordinal, Offset: at.offset, Line: at.line, Raw: c.rowRaw(bad.Row),
 			Code: bad.Code, Column: bad.Column, Reason: bad.Message,
 		}))
 	}
+	part.cursor.Altered = from.Altered.plus(c.altered(row, result.Next, refused))
 	part.counters = batch.Counters{
 		Read:     part.cursor.Ordinal - from.Ordinal,
 		Inserted: result.Inserted, Updated: result.Updated, Unchanged: result.Unchanged,

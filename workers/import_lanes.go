@@ -127,7 +127,7 @@ func (l *importLane) commit(ctx context.Context, chunk *importChunk, ahead *batc
 			step := batch.Step{Cursor: part.cursor, Counters: part.counters, Done: l.progress(chunk, part) - l.run.Done()}
 			total := l.run.Counters().Plus(part.counters)
 			if part.end && chunk.last && l.overLimit(total) == nil {
-				step.Finish = &batch.Finish{Result: l.result(total, part.cursor.Unused)}
+				step.Finish = &batch.Finish{Result: l.result(total, part.cursor)}
 			}
 			return step, nil
 		}

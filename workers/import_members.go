@@ -112,7 +112,11 @@ func (m *memberSearch) checkMapped() error {
 	}
 	for _, column := range m.source.def.Columns {
 		at := slices.Index(m.source.names, column.Field)
-		if m.found[at] || column.Optional {
+		switch {
+		case m.found[at]:
+			continue
+		case column.Optional:
+			m.source.lacking = append(m.source.lacking, column.Field)
 			continue
 		}
 		return m.source.fail("none of its %d lines has the member %q, which column %s needs; they have: %s; %s",

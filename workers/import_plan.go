@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type importPlan struct {
 	width   int // fields of a record
 	columns []planColumn
 	unused  []string // fields that go nowhere
+	lacking []string // optional fields that the file does not have
 }
 
 type planColumn struct {
@@ -25,6 +27,7 @@ type planColumn struct {
 	field int              // -1: the file does not have it
 	rule  *valuefmt.Column // nil: values go as they are
 	array *valuefmt.Column // of a column without rule that is an array: takes arrays of JSON; nil: it is none
+	limit *typeLimit       // nil: the column keeps all of a value, or refuses it
 }
 
 // planImport maps the head of a file (the header's names, or as many empty names as there are fields) to the table.
@@ -51,7 +54,11 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 		if err != nil {
 			return nil, err
 		}
-		plan.columns = append(plan.columns, planColumn{column.Target, field, rule, array})
+		if field < 0 {
+			plan.lacking = append(plan.lacking, cmp.Or(column.Field, fmt.Sprint(column.Number)))
+		}
+		target := table.Column(column.Target)
+		plan.columns = append(plan.columns, planColumn{column.Target, field, rule, array, limitOf(target)})
 		plan.spec.Columns = append(plan.spec.Columns, column.Target)
 	}
 	for i, name := range head {

@@ -27,10 +27,12 @@ type ImportPreview struct {
 	Delimiter   string         `json:"delimiter,omitempty"`
 	Found       string         `json:"found,omitempty"` // what was found out about the file, and why
 	Fields      []PreviewField `json:"fields"`
-	Unused      []string       `json:"unused"` // fields of the file that go nowhere
+	Unused      []string       `json:"unused"`            // fields of the file that go nowhere
+	Lacking     []string       `json:"lacking,omitempty"` // optional fields that the file does not have
 	// Counters are those of the first rows, as many as Counters.Read says, had they been written.
 	Counters batch.Counters `json:"counters"`
 	Rejects  []batch.Reject `json:"rejects"`
+	Altered  ImportAltered  `json:"altered"` // of those rows
 	// Rows is how many the file has; an estimate unless Whole.
 	Rows  int64 `json:"rows"`
 	Whole bool  `json:"whole"`
@@ -96,6 +98,7 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	if err := p.read(parser, chunk, opts); err != nil {
 		return nil, source.damaged(err)
 	}
+	p.Lacking = append(plan.lacking, source.lacking...)
 	p.Unused = append(p.Unused, slices.Sorted(maps.Keys(parser.unused.Names))...)
 	return p, p.try(ctx, pool, writer, chunk, source.first)
 }
@@ -175,6 +178,7 @@ func (p *ImportPreview) try(ctx context.Context, pool *pgxpool.Pool, writer *bul
 			part := chunk.part(from, row, rejected, result)
 			p.Counters = p.Counters.Plus(part.counters)
 			p.Rejects = append(p.Rejects, part.rejects...)
+			p.Altered = part.cursor.Altered
 			if part.end {
 				return undo
 			}

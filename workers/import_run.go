@@ -44,6 +44,8 @@ type importCursor struct {
 	Digest  *fileDigest `json:"digest,omitempty"`  // only where Offset is one of the file itself
 	// Unused are the members of the rows before Offset that no column takes.
 	Unused unusedMembers `json:"unused,omitzero"`
+	// Altered counts what the table does not have as it is written, of the rows before Offset.
+	Altered ImportAltered `json:"altered,omitzero"`
 }
 
 func (im *importRun) work(ctx context.Context) error {
@@ -108,6 +110,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 		return importCursor{}, retry.Permanent(err)
 	}
 	im.plan.width = len(im.source.names)
+	im.plan.lacking = append(im.plan.lacking, im.source.lacking...)
 	im.table = table
 	im.writer, err = bulk.NewWriter(table, im.plan.spec)
 	if err != nil {
@@ -142,10 +145,15 @@ type importResult struct {
 	UnusedMembers *unusedMembers `json:"unused_members,omitempty"`
 	// UnusedFields are the fields of the header that no column takes.
 	UnusedFields []string `json:"unused_fields,omitempty"`
+	// LackingFields are the optional fields that the file does not have: their columns are NULL, or the default.
+	LackingFields []string `json:"lacking_fields,omitempty"`
+	// Altered counts what the table does not have as it is written.
+	Altered *ImportAltered `json:"altered,omitempty"`
 }
 
 // result is nil where there is nothing to say.
-func (im *importRun) result(total batch.Counters, unused unusedMembers) any {
+func (im *importRun) result(total batch.Counters, end importCursor) any {
+	unused := end.Unused
 	var r importResult
 	var notes []string
 	if total.Read == 0 {
@@ -158,6 +166,14 @@ func (im *importRun) result(total batch.Counters, unused unusedMembers) any {
 	if len(im.plan.unused) > 0 {
 		r.UnusedFields = im.plan.unused
 		notes = append(notes, "fields that no column takes: "+shorten(im.plan.unused))
+	}
+	if len(im.plan.lacking) > 0 {
+		r.LackingFields = im.plan.lacking
+		notes = append(notes, "optional fields that the file does not have: "+shorten(im.plan.lacking))
+	}
+	if altered := end.Altered; altered != (ImportAltered{}) {
+		r.Altered = &altered
+		notes = append(notes, altered.String())
 	}
 	if len(notes) == 0 {
 		return nil

@@ -25,8 +25,10 @@ type importSource struct {
 	dialect rowio.DetectedDialect // of CSV
 	// names are those in the header, or of the members of JSON objects; without a header as many empty ones as there are fields.
 	names []string
-	first importCursor // of the first record
-	form  *importForm  // by which the run goes on; nil: at its beginning
+	// lacking are the optional members that no line has.
+	lacking []string
+	first   importCursor // of the first record
+	form    *importForm  // by which the run goes on; nil: at its beginning
 	// rejects: the file holds mended rejects, with the field _error in each record.
 	rejects bool
 }

@@ -15,13 +15,15 @@ import (
 type rowValues struct {
 	values [][]byte // in the order of the plan's columns; nil is NULL
 	text   []byte   // of those that were converted
+
+	altered rowAltered
 }
 
 // read picks and converts the values of a record. An empty field without quotes is NULL, an empty one in quotes is an
 // empty text, as in PostgreSQL's own CSV. It returns the first value that is not written as its column says.
 func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError {
 	missing := rowio.Field{Kind: rowio.KindMissing}
-	r.values, r.text = r.values[:0], r.text[:0]
+	r.values, r.text, r.altered = r.values[:0], r.text[:0], rowAltered{}
 	for i := range plan.columns {
 		column := &plan.columns[i]
 		field := &missing
@@ -36,6 +38,7 @@ func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError 
 			if bad := r.convert(column, rule, field); bad != nil {
 				return bad
 			}
+			r.hold(column.limit)
 			continue
 		}
 		value := field.Value
@@ -46,18 +49,30 @@ func (r *rowValues) read(plan *importPlan, fields []rowio.Field) *bulk.RowError 
 			}
 		}
 		r.values = append(r.values, value)
+		r.hold(column.limit)
 	}
 	return nil
 }
 
+// hold counts the last value if the column keeps less of it.
+func (r *rowValues) hold(limit *typeLimit) {
+	if value := r.values[len(r.values)-1]; limit != nil && value != nil && limit.exceeds(value, limit.limit) {
+		r.altered.rounded++
+	}
+}
+
 func (r *rowValues) convert(column *planColumn, rule *valuefmt.Column, field *rowio.Field) *bulk.RowError {
 	from := len(r.text)
-	text, null, err := rule.Append(r.text, field.Value, stateOf(field))
+	text, outcome, err := rule.Append(r.text, field.Value, stateOf(field))
 	if err != nil {
 		return &bulk.RowError{Code: rule.Code(), Column: column.name, Message: fmt.Sprintf("column %q: %s", column.name, err)}
 	}
+	if text == nil { // nothing was converted yet; nil would be NULL
+		text = []byte{}
+	}
 	r.text = text
-	if null {
+	r.altered.add(outcome)
+	if outcome.Null {
 		r.values = append(r.values, nil)
 		return nil
 	}

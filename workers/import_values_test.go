@@ -173,3 +173,24 @@ func TestCheckImportOfFormats(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// An empty text is one from the first row on, before any value of a rule has had a length.
+func TestImportOfEmptyTextsAtTheBeginning(t *testing.T) {
+	t.Parallel()
+	for _, column := range []string{"{field: a, trim: true}", `{field: a, null_if: ["-"]}`, "{field: a, type: text}", `{field: a, type: text, default: none}`} {
+		for _, format := range []string{"csv", "ndjson"} {
+			t.Run(format+" "+column, func(t *testing.T) {
+				t.Parallel()
+				content := "a\n\"\"\n\"\"\nx\n\"\"\n"
+				if format == "ndjson" {
+					content = `{"a":""}` + "\n" + `{"a":""}` + "\n" + `{"a":"x"}` + "\n" + `{"a":""}` + "\n"
+				}
+				b := setup(t, "CREATE TABLE public.t (n serial, a text)", "table: t\nformat: "+format+"\ncolumns: {a: "+column+"}")
+				b.load(t, content)
+				if diff := cmp.Diff([]string{"", "", "x", ""}, b.rows(t, "SELECT a FROM t ORDER BY n")); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}

@@ -114,12 +114,18 @@ func (m *Main) showPreview(p *workers.ImportPreview) error {
 	if len(p.Unused) > 0 {
 		fmt.Fprintf(m.Stdout, "not imported: %s\n", printable(strings.Join(p.Unused, ", ")))
 	}
+	if len(p.Lacking) > 0 {
+		fmt.Fprintf(m.Stdout, "optional fields that the file does not have: %s\n", printable(strings.Join(p.Lacking, ", ")))
+	}
 	c, swallowed := p.Counters, ""
 	if c.Filtered > 0 {
 		swallowed = ", " + grouped(c.Filtered) + " swallowed by a trigger"
 	}
 	fmt.Fprintf(m.Stdout, "\nof the first %s: %s inserted, %s updated, %s unchanged, %s duplicates%s, %s rejected; nothing was written\n",
 		count(c.Read, "row", "rows"), grouped(c.Inserted), grouped(c.Updated), grouped(c.Unchanged), grouped(c.Duplicate), swallowed, grouped(c.Rejected))
+	if altered := p.Altered.String(); altered != "" {
+		fmt.Fprintf(m.Stdout, "%s\n", altered)
+	}
 	if len(p.Rejects) == 0 {
 		return nil
 	}

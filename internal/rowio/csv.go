@@ -106,6 +106,9 @@ type Record struct {
 	// Others are the names of the members of an NDJSON object that are no fields, in their order.
 	Others [][]byte
 
+	// Padded: it had another number of fields, and RaggedPad added or took off empty ones.
+	Padded bool
+
 	// Err says why the record is malformed; nil for a good one.
 	Err *RecordError
 }

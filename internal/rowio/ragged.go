@@ -25,10 +25,12 @@ func (c *CSV) fit() {
 		if got < c.width {
 			c.rec.Fields = slices.Grow(c.rec.Fields, c.width-got)[:c.width]
 			clear(c.rec.Fields[got:])
+			c.rec.Padded = true
 			return
 		}
 		if emptyFrom(c.rec.Fields[c.width:]) {
 			c.rec.Fields = c.rec.Fields[:c.width]
+			c.rec.Padded = true
 			return
 		}
 	}

@@ -59,21 +59,34 @@ func (r Rule) Compile() (*Column, error) {
 // Code is the SQLSTATE that PostgreSQL has for values like those that Append refuses.
 func (c *Column) Code() string { return c.rule.Format.code() }
 
-// Append appends what PostgreSQL is to read for a field to dst. null says that
-// it is NULL, and nothing was appended. A quoted field of no length is a value of a
-// text column only: in files that quote everything, it is how others are left empty.
-func (c *Column) Append(dst, value []byte, state State) (out []byte, null bool, err error) {
+// Outcome says what became of a value besides its conversion.
+type Outcome struct {
+	Null    bool // it is NULL
+	Trimmed bool // white space was taken off
+	NullIf  bool // it was written, and stands for an empty value
+	Default bool // it was empty, and the default took its place
+}
+
+// Append appends what PostgreSQL is to read for a field to dst; nothing for NULL.
+// A quoted field of no length is a value of a text column only: in files that quote
+// everything, it is how others are left empty.
+func (c *Column) Append(dst, value []byte, state State) (out []byte, o Outcome, err error) {
 	if state == Null {
-		return dst, true, nil
+		return dst, Outcome{Null: true}, nil
 	}
 	if c.rule.Trim && state != Value {
+		written := len(value)
 		value = bytes.TrimSpace(value)
+		o.Trimmed = len(value) < written
 	}
 	if c.empty(value, state) {
+		o.NullIf = len(value) > 0
 		if c.rule.Default == nil {
-			return dst, true, nil
+			o.Null = true
+			return dst, o, nil
 		}
-		return append(dst, *c.rule.Default...), false, nil
+		o.Default = true
+		return append(dst, *c.rule.Default...), o, nil
 	}
 	switch state {
 	case String:
@@ -83,7 +96,7 @@ func (c *Column) Append(dst, value []byte, state State) (out []byte, null bool, 
 	default:
 		out, err = c.converter.Append(dst, value)
 	}
-	return out, false, err
+	return out, o, err
 }
 
 func (c *Column) empty(value []byte, state State) bool {

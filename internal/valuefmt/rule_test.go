@@ -41,9 +41,9 @@ func TestRule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, isNull, err := c.Append([]byte(">"), []byte(tt.value), tt.state)
+		out, outcome, err := c.Append([]byte(">"), []byte(tt.value), tt.state)
 		got := string(out[1:])
-		if isNull {
+		if outcome.Null {
 			got += null
 		}
 		if err != nil {
@@ -55,5 +55,39 @@ func TestRule(t *testing.T) {
 	}
 	if _, err := (Rule{Format: Format{Type: "x"}}).Compile(); err == nil {
 		t.Error("a bad format compiles")
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+
+	none := "none"
+	rule := Rule{Trim: true, NullIf: []string{"-", ""}}
+	filled := Rule{Trim: true, NullIf: []string{"-"}, Default: &none}
+	tests := []struct {
+		rule  Rule
+		value string
+		state State
+		want  Outcome
+	}{
+		{rule, "a", Bare, Outcome{}},
+		{rule, " a", Quoted, Outcome{Trimmed: true}},
+		{rule, " - ", String, Outcome{Trimmed: true, NullIf: true, Null: true}},
+		{rule, "", Bare, Outcome{Null: true}},
+		{rule, "", Null, Outcome{Null: true}},
+		{rule, " 1 ", Value, Outcome{}},
+		{filled, "-", Bare, Outcome{NullIf: true, Default: true}},
+		{filled, "", Missing, Outcome{Default: true}},
+		{filled, "", Null, Outcome{Null: true}},
+		{filled, "  ", Quoted, Outcome{Trimmed: true}},
+	}
+	for _, tt := range tests {
+		c, err := tt.rule.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := c.Append(nil, []byte(tt.value), tt.state); err != nil || got != tt.want {
+			t.Errorf("%+v: %q in state %d: %+v, %v, want %+v", tt.rule, tt.value, tt.state, got, err, tt.want)
+		}
 	}
 }

@@ -215,9 +215,9 @@ func FuzzJSONString(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, null, err := c.Append(nil, []byte(text), String)
-		if err != nil || null {
-			t.Fatalf("%q: null %v, %v", text, null, err)
+		out, outcome, err := c.Append(nil, []byte(text), String)
+		if err != nil || outcome.Null {
+			t.Fatalf("%q: %+v, %v", text, outcome, err)
 		}
 		var back string
 		if err := json.Unmarshal(out, &back); err != nil || back != text && utf8.ValidString(text) {
