@@ -18,7 +18,7 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	zone := a.Config.Location()
 	add := map[string]func() error{
 		config.KindImport: func() error {
-			opts := workers.ImportOpts{Jobs: jobs, Clock: a.Now, Pool: a.Pool, OnChunk: m.ObserveChunk}
+			opts := workers.ImportOpts{Jobs: jobs, Pool: a.Pool, OnChunk: m.ObserveChunk}
 			if a.Config.Storage.URL != "" || uploads(a.Config) {
 				var err error
 				if opts.Storage, err = a.Storage(ctx); err != nil {
@@ -29,7 +29,7 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 				return err
 			}
 			return river.AddWorkerSafely(a.Workers, workers.NewImportScanWorker(workers.ImportScanOpts{
-				Jobs: jobs, Clock: a.Now, Pool: a.Pool, Schema: a.schema, Start: a.startFound,
+				Jobs: jobs, Pool: a.Pool, Schema: a.schema, Start: a.startFound,
 			}))
 		},
 		config.KindHTTP: func() error {
@@ -38,7 +38,7 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 			}))
 		},
 		config.KindCommand: func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewCommandWorker(workers.CommandOpts{Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger}))
+			return river.AddWorkerSafely(a.Workers, workers.NewCommandWorker(workers.CommandOpts{Jobs: jobs, Location: zone, Logger: a.logger}))
 		},
 		config.KindEmail: func() error {
 			worker, err := workers.NewEmailWorker(workers.EmailOpts{
@@ -50,7 +50,7 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 			return river.AddWorkerSafely(a.Workers, worker)
 		},
 		config.KindSQL: func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewSQLWorker(workers.SQLOpts{Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, Pool: a.Pool}))
+			return river.AddWorkerSafely(a.Workers, workers.NewSQLWorker(workers.SQLOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool}))
 		},
 		config.KindExport: func() error {
 			bucket, err := a.Storage(ctx)
@@ -63,13 +63,13 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 		},
 		config.KindEach: func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewEachWorker(workers.EachOpts{
-				Jobs: jobs, Clock: a.Now, Child: a.child, Location: zone, Logger: a.logger, Notify: a.Config.Database.Notify, OnChunk: m.ObserveChunk,
+				Jobs: jobs, Child: a.child, Location: zone, Logger: a.logger, Notify: a.Config.Database.Notify, OnChunk: m.ObserveChunk,
 				Pool: a.Pool, Schema: a.schema,
 			}))
 		},
 	}
 	add[config.KindCleanup] = func() error {
-		opts := workers.CleanupOpts{Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
+		opts := workers.CleanupOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
 		if archives(a.Config) {
 			var err error
 			if opts.Storage, err = a.Storage(ctx); err != nil {

@@ -125,11 +125,15 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 		return false, err
 	}
 	session.Pin(poolConfig.ConnConfig)
+	known, err := a.knows()
+	if err != nil {
+		return false, err
+	}
 	alive, end := context.WithCancel(ctx)
 	defer end()
 	pools := lifePools{sessions: newSessions()}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues,
+		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues, Knows: known,
 		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
 		OnReconnect: func() { go a.reconnect(alive, &pools) },
 	})
@@ -156,7 +160,8 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	defer func() { stopBeat(); <-ended }()
 
 	engine := batch.New(batch.Opts{Pool: pools.work, Schema: a.schema, Logger: a.logger, Clock: a.Now})
-	client, err := a.workingClient(pools.control, process, queues, watch.metrics, engine)
+	unknown := newUnknownJobs(a)
+	client, err := a.workingClient(pools.control, process, queues, watch.metrics, engine, unknown)
 	if err != nil {
 		return false, err
 	}
@@ -169,7 +174,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	watch.started()
 	a.logger.InfoContext(ctx, "worker started", "process", id, "queues", queues)
 
-	upkeep := a.upkeep(ctx, poolConfig.ConnConfig, queues, watch)
+	upkeep := a.upkeep(ctx, poolConfig.ConnConfig, queues, watch, unknown)
 	defer upkeep()
 	select {
 	case <-ctx.Done():
@@ -183,12 +188,13 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 }
 
 // upkeep runs what goes on beside the jobs, until the function that it returns is called.
-func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[string]int, watch *watch) (stop func()) {
+func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[string]int, watch *watch, unknown *unknownJobs) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() { a.sweeper(conn, watch.swept).Run(ctx) })
 	wait.Go(func() { a.expire(ctx) })
 	wait.Go(func() { a.redateAhead(ctx, queues) })
+	wait.Go(func() { unknown.watch(ctx) })
 	wait.Go(func() { a.scheduler(conn, watch).Run(ctx) })
 	return func() { cancel(); wait.Wait() }
 }
@@ -336,7 +342,9 @@ func (a *App) stop(
 	}
 }
 
-func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues map[string]int, m *metrics.Metrics, engine *batch.Engine) (*river.Client[pgx.Tx], error) {
+func (a *App) workingClient(
+	pool *pgxpool.Pool, process *rescue.Process, queues map[string]int, m *metrics.Metrics, engine *batch.Engine, unknown *unknownJobs,
+) (*river.Client[pgx.Tx], error) {
 	riverQueues := map[string]river.QueueConfig{}
 	for name, workers := range queues {
 		riverQueues[name] = river.QueueConfig{MaxWorkers: workers}
@@ -351,11 +359,12 @@ func (a *App) workingClient(pool *pgxpool.Pool, process *rescue.Process, queues 
 		FetchCooldown:     fetchCooldown,
 		FetchPollInterval: 100 * time.Millisecond,
 		// Another program's kinds may share the queue; they wait for their own workers.
-		FetchOnlyKnownKinds:  true,
-		ID:                   process.ID(),
-		Logger:               a.logger,
-		MaxAttempts:          a.Config.Retry.MaxAttempts,
-		Plugins:              []rivertype.Plugin{m, process, engine, retries, riverpg.NewLimit(a.Config.MaxArgs)}, // metrics first: it sees what the others make of an attempt
+		FetchOnlyKnownKinds: true,
+		ID:                  process.ID(),
+		Logger:              a.logger,
+		MaxAttempts:         a.Config.Retry.MaxAttempts,
+		// Metrics first: it sees what the others make of an attempt. What is unknown is settled before any of them sees it.
+		Plugins:              []rivertype.Plugin{m, process, engine, retries, riverpg.NewLimit(a.Config.MaxArgs), unknown},
 		PollOnly:             !a.Config.Database.Notify,
 		Queues:               riverQueues,
 		RescueStuckJobsAfter: never,

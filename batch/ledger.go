@@ -52,6 +52,7 @@ type Info struct {
 	FinishedAt *time.Time      `json:"finished_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 	Children   *Children       `json:"children,omitempty"` // nil: the run enqueues none
+	Waits      *string         `json:"waits,omitempty"`    // why nobody takes the run, and what to do; nil: nothing is in its way
 }
 
 // Status is where a run stands.
@@ -97,7 +98,7 @@ func (i *Info) ETA() (time.Duration, bool) {
 var ErrNoRun = errors.New("no such run")
 
 const infoColumns = `id, job, kind, trigger, status, params, metadata, retry_of, counters, unit, total, done, rate,
-	error, result, seq, enqueued_at, started_at, finished_at, updated_at, ` + childrenColumn
+	error, result, seq, enqueued_at, started_at, finished_at, updated_at, ` + childrenColumn + `, waits`
 
 // Get returns one run.
 func (l *Ledger) Get(ctx context.Context, id int64) (*Info, error) {
@@ -165,7 +166,8 @@ func (l *Ledger) Watch(ctx context.Context, id int64, every time.Duration, fn fu
 		if err != nil {
 			return err
 		}
-		if last.ID == 0 || info.Seq != last.Seq || info.Status != last.Status || !info.UpdatedAt.Equal(last.UpdatedAt) {
+		if last.ID == 0 || info.Seq != last.Seq || info.Status != last.Status || !info.UpdatedAt.Equal(last.UpdatedAt) ||
+			(info.Waits == nil) != (last.Waits == nil) {
 			if err := fn(info); err != nil {
 				return err
 			}

@@ -37,6 +37,9 @@ type Opts struct {
 	Version string
 	Config  string
 	Queues  map[string]int
+	// Knows is what the process can work: kinds of River, and KIND:JOB of a built-in kind, whose arguments name a job. Nil: it does
+	// not say, and is taken to know all.
+	Knows []string
 
 	// Beat is how often the process says that it lives; default 1 s.
 	Beat time.Duration
@@ -160,8 +163,8 @@ func (p *Process) register(ctx context.Context) (err error) {
 		return fmt.Errorf("hold suspect jobs: %w", err)
 	}
 	p.registered = time.Now()
-	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config) VALUES ($1, $2, $3, $4, $5, $6)
-		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config)
+	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config, knows) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config, p.opts.Knows)
 	if err != nil {
 		return fmt.Errorf("register the process: %w", err)
 	}

@@ -27,7 +27,6 @@ func (CleanupArgs) Kind() string { return KindCleanup }
 // CleanupOpts is what CleanupWorker needs.
 type CleanupOpts struct {
 	Jobs     Jobs
-	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // in which a moment becomes a date; default UTC
 	Logger   *slog.Logger   // default slog.Default()
 	Pool     *pgxpool.Pool  // reads the catalog, and looks for where to begin
@@ -70,7 +69,7 @@ func (w *CleanupWorker) Timeout(*river.Job[CleanupArgs]) time.Duration { return 
 
 // Work runs one attempt.
 func (w *CleanupWorker) Work(ctx context.Context, job *river.Job[CleanupArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindCleanup, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindCleanup)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,6 @@ func (CommandArgs) Kind() string { return KindCommand }
 // CommandOpts is what CommandWorker needs.
 type CommandOpts struct {
 	Jobs     Jobs
-	Clock    Clock          // of due times; nil: that of this machine
 	Location *time.Location // of due times that no start gave; nil: UTC
 	Logger   *slog.Logger   // gets the lines of output, see outputLog; nil: slog.Default()
 }
@@ -96,7 +95,7 @@ type CommandResult struct {
 
 // Work runs one attempt.
 func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindCommand, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindCommand)
 	if err != nil {
 		return err
 	}

@@ -43,8 +43,7 @@ type EachChild struct {
 
 // EachOpts is what EachWorker needs; Jobs, Child and Pool are required.
 type EachOpts struct {
-	Jobs  Jobs
-	Clock Clock // of due times; nil: that of this machine
+	Jobs Jobs
 	// Child says how the jobs of that name are inserted.
 	Child func(name string) (EachChild, error)
 	// Location is the zone of a due time that the start gives none for. Default: UTC.
@@ -94,7 +93,7 @@ type eachCursor struct {
 
 // Work runs one attempt.
 func (w *EachWorker) Work(ctx context.Context, job *river.Job[EachArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEach, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindEach)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ type emailProblem struct {
 
 // Work makes one attempt.
 func (w *EmailWorker) Work(ctx context.Context, job *river.Job[EmailArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindEmail, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindEmail)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (w *ExportWorker) Timeout(*river.Job[ExportArgs]) time.Duration { return -1
 
 // Work runs one attempt.
 func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindExport, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindExport)
 	if err != nil {
 		return err
 	}

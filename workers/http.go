@@ -72,7 +72,7 @@ func (w *HTTPWorker) Timeout(job *river.Job[HTTPArgs]) time.Duration {
 
 // Work sends the request once, and records the answer.
 func (w *HTTPWorker) Work(ctx context.Context, job *river.Job[HTTPArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindHTTP, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindHTTP)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,6 @@ func (ImportArgs) Kind() string { return KindImport }
 // ImportOpts is what ImportWorker needs; Jobs and Pool are required.
 type ImportOpts struct {
 	Jobs    Jobs
-	Clock   Clock           // of due times; nil: that of this machine
 	Pool    *pgxpool.Pool   // reads the catalog
 	Storage *storage.Bucket // of uploads; nil: there are none
 	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 6 MiB divided by the
@@ -80,7 +79,7 @@ func (w *ImportWorker) Timeout(*river.Job[ImportArgs]) time.Duration { return -1
 
 // Work runs one attempt.
 func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindImport, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindImport)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,6 @@ func (ImportScanArgs) Kind() string { return KindImportScan }
 // ImportScanOpts is what ImportScanWorker needs; Jobs, Pool and Start are required.
 type ImportScanOpts struct {
 	Jobs   Jobs
-	Clock  Clock         // of due times; nil: that of this machine
 	Pool   *pgxpool.Pool // asks which files are new
 	Schema migrations.Schema
 	// Start starts an import of a file in tx, for the run scan; or it returns the run that has the same content already.
@@ -63,7 +62,7 @@ func (w *ImportScanWorker) Timeout(*river.Job[ImportScanArgs]) time.Duration { r
 
 // Work runs one attempt. Each looks at all files; those of the attempts before are new no longer.
 func (w *ImportScanWorker) Work(ctx context.Context, job *river.Job[ImportScanArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindImport, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindImport)
 	if err != nil {
 		return err
 	}

@@ -65,9 +65,6 @@ func uniqueID(row *rivertype.JobRow) string {
 // Jobs finds the definition of a configured job.
 type Jobs func(name string) (*config.Job, bool)
 
-// unknownFor is how long a worker waits for a definition that reached the database before its own configuration did.
-const unknownFor = 10 * time.Minute
-
 // Clock tells the time by which jobs are due: the database's, since machines disagree. Nil is this machine's.
 type Clock func() time.Time
 
@@ -78,16 +75,28 @@ func (c Clock) now() time.Time {
 	return c()
 }
 
+// unknownPause is how long a job that is unknown here waits for another worker, unless the client has a plugin that knows better.
+const unknownPause = 5 * time.Second
+
+// UnknownJobError is what an attempt ends with whose job is not in the configuration of its worker: the definition may have reached
+// the database before it reached this process. To River it is a snooze.
+type UnknownJobError struct {
+	Job  string
+	Kind string // as the configuration has it
+}
+
+func (e *UnknownJobError) Error() string {
+	return fmt.Sprintf("job %q of kind %s is not in this worker's configuration", e.Job, e.Kind)
+}
+
+func (e *UnknownJobError) Unwrap() error { return river.JobSnooze(unknownPause) }
+
 // find returns the definition of a job of that kind, or what Work must return without one.
-func (jobs Jobs) find(row *rivertype.JobRow, name, kind string, clock Clock) (*config.Job, error) {
-	def, ok := jobs(name)
-	if ok && def.Kind == kind {
+func (jobs Jobs) find(name, kind string) (*config.Job, error) {
+	if def, ok := jobs(name); ok && def.Kind == kind {
 		return def, nil
 	}
-	if clock.now().Sub(row.CreatedAt) < unknownFor {
-		return nil, river.JobSnooze(5 * time.Second)
-	}
-	return nil, river.JobCancel(fmt.Errorf("job %q of kind %s is not in this worker's configuration", name, kind))
+	return nil, &UnknownJobError{Job: name, Kind: kind}
 }
 
 // Due is when the run was due: what its start says, or when it was started.

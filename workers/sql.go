@@ -25,8 +25,7 @@ func (SQLArgs) Kind() string { return KindSQL }
 
 // SQLOpts is what SQLWorker needs; Jobs and Pool are required.
 type SQLOpts struct {
-	Jobs  Jobs
-	Clock Clock // of due times; nil: that of this machine
+	Jobs Jobs
 	// Location is the zone of a due time that the start gives none for, and of the timestamps in a result. Default: UTC.
 	Location *time.Location
 	Logger   *slog.Logger // told the notices that a statement raises; nil: slog.Default()
@@ -78,7 +77,7 @@ func (w *SQLWorker) Timeout(job *river.Job[SQLArgs]) time.Duration {
 
 // Work runs the statement once and records its [SQLResult].
 func (w *SQLWorker) Work(ctx context.Context, job *river.Job[SQLArgs]) error {
-	def, err := w.opts.Jobs.find(job.JobRow, job.Args.Job, config.KindSQL, w.opts.Clock)
+	def, err := w.opts.Jobs.find(job.Args.Job, config.KindSQL)
 	if err != nil {
 		return err
 	}

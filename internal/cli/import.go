@@ -150,9 +150,16 @@ func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) er
 func (m *Main) await(ctx context.Context, app *App, id int64, bar *progress) (*batch.Info, error) {
 	m.hintNoWorker(ctx, app, id)
 	var last *batch.Info
+	said := false
 	err := app.Ledger.Watch(ctx, id, 100*time.Millisecond, func(info *batch.Info) error {
 		last = info
-		if !info.Status.Final() && !m.json {
+		switch {
+		case info.Waits != nil && !said:
+			said = true
+			bar.clear()
+			fmt.Fprintf(m.Stderr, "hint: run %d waits: %s\n", id, *info.Waits)
+		case info.Waits != nil || info.Status.Final() || m.json: // a worker that looks at it now and then is no progress
+		default:
 			bar.show(info)
 		}
 		return nil

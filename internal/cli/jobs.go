@@ -148,6 +148,7 @@ type jobJSON struct {
 	IsRun       bool                     `json:"is_run"`
 	Parent      int64                    `json:"parent,omitempty"` // the run that enqueued it
 	Run         *batch.Info              `json:"run,omitempty"`    // by jobs show only
+	Waits       string                   `json:"waits,omitempty"`  // as of a run; by jobs show only
 }
 
 func newJobJSON(job *rivertype.JobRow) *jobJSON {
@@ -209,6 +210,9 @@ func job(ctx context.Context, app *App, id int64) (*jobJSON, error) {
 	found.Run, err = app.Ledger.Get(ctx, id)
 	if err != nil && !errors.Is(err, batch.ErrNoRun) {
 		return nil, err
+	}
+	if found.Run != nil && found.Run.Waits != nil {
+		found.Waits = *found.Run.Waits
 	}
 	return found, nil
 }

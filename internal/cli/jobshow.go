@@ -66,6 +66,9 @@ func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
 	if j.Run != nil {
 		line("run", "of %s, %s; see: tidemill runs show %d", j.Run.Job, j.Run.Status, j.ID)
 	}
+	if j.Waits != "" {
+		line("waits", "%s", j.Waits)
+	}
 	if j.Parent != 0 {
 		line("enqueued by", "run %d; see: tidemill runs show %d", j.Parent, j.Parent)
 	}

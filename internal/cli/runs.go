@@ -118,6 +118,8 @@ func (m *Main) runRow(info *batch.Info) []string {
 	}
 	if info.Error != nil {
 		failure = clip(oneLine(*info.Error), 60)
+	} else if info.Waits != nil {
+		failure = clip(*info.Waits, 60)
 	}
 	return []string{
 		strconv.FormatInt(info.ID, 10), info.Job, string(info.Status), progress, grouped(info.Counters.Read),
@@ -145,6 +147,9 @@ func (m *Main) runsShowCmd() *cobra.Command {
 					return err
 				} else if waits {
 					fmt.Fprintf(m.Stdout, "due %s\n", m.when(due))
+				}
+				if info.Waits != nil {
+					fmt.Fprintf(m.Stdout, "waits: %s\n", *info.Waits)
 				}
 				if info.RetryOf != nil {
 					fmt.Fprintf(m.Stdout, "goes on from run %d\n", *info.RetryOf)
