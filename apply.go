@@ -30,7 +30,7 @@ type Applied struct {
 
 // Apply writes the configuration into the database: its schedules, and, for SQL to know, its jobs and the kinds of the
 // program's own workers. Deploy it after Migrate. A worker applies its own when it starts, unless workers with another configuration are
-// alive, so that a rolling deploy does not go back and forth.
+// alive, so that a rolling deploy does not go back and forth; then it applies it when the last of them has left.
 func (a *App) Apply(ctx context.Context) (*Applied, error) {
 	applied, _, err := a.apply(ctx, true)
 	return applied, err
@@ -58,11 +58,7 @@ func (a *App) apply(ctx context.Context, force bool) (applied *Applied, done boo
 	change.Do = func(ctx context.Context, tx pgx.Tx) error {
 		applied, done = &Applied{}, false // of a try before
 		if !force {
-			var others bool
-			err := tx.QueryRow(ctx, a.schema.SQL(`SELECT EXISTS (
-				SELECT FROM {tidemill}.process WHERE fenced_at IS NULL AND config NOT IN ('', $1) AND beat_at > now() - interval '1 minute')`),
-				a.Config.Hash()).Scan(&others)
-			if err != nil || others {
+			if others, err := a.otherConfigs(ctx, tx); err != nil || others {
 				return err
 			}
 		}

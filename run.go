@@ -61,10 +61,12 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	if err := a.addWorkers(ctx, watch.metrics); err != nil {
 		return err
 	}
-	if _, done, err := a.apply(ctx, false); err != nil {
+	_, done, err := a.apply(ctx, false)
+	if err != nil {
 		return err
-	} else if !done {
-		a.logger.InfoContext(ctx, "workers with another configuration are alive; it stays applied until: tidemill migrate up")
+	}
+	if !done {
+		defer a.applyLater(ctx)()
 	}
 	a.checkConns(ctx, queues)
 	return a.live(ctx, queues, watch)
