@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"reflect"
 	"strconv"
 	"time"
 )
@@ -24,6 +25,7 @@ type Config struct {
 	Retention    Retention
 	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
 	MaxArgs      int           // how many bytes the arguments of a job may have
+	Reload       string        // ReloadManual or ReloadAuto
 	Timezone     string        // IANA name; of schedules and dates where nothing else says
 	Jobs         map[string]*Job
 	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil
@@ -63,6 +65,12 @@ func (s Storage) Modes() (file, folder fs.FileMode) {
 type Metrics struct {
 	Listen string // host:port; empty: none
 }
+
+// When a process reads its configuration again.
+const (
+	ReloadManual = "manual" // at SIGHUP
+	ReloadAuto   = "auto"   // also when the content of the file has changed
+)
 
 // Queue is one River queue.
 type Queue struct {
@@ -163,6 +171,13 @@ func Parse(name string, data []byte, opts *Opts) (*Config, error) {
 		return nil, d.errors
 	}
 	return d.config, nil
+}
+
+// Same reports whether another configuration says the same, however its file is written. It may say no of two that do.
+func (c *Config) Same(other *Config) bool {
+	a, b := *c, *other
+	a.root, b.root = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // At gives the place of the value at path, or of its nearest ancestor that the file

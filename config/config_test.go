@@ -70,6 +70,7 @@ retry: {max_attempts: 4, backoff: linear, delay: 1500ms, max_delay: 1d12h, jitte
 retention: {succeeded: 1h, failed: 30d, cancelled: forever, runs: 60d, rejects: 1d12h}
 drain_timeout: 1m30s
 max_args: 2MiB
+reload: auto
 jobs:
   load:
     kind: import
@@ -135,6 +136,7 @@ schedules:
 		Retry:        top,
 		Retention:    kept,
 		DrainTimeout: 90 * time.Second,
+		Reload:       ReloadAuto,
 		MaxArgs:      2 << 20,
 		Timezone:     "Asia/Tokyo",
 		Jobs: map[string]*Job{
@@ -180,6 +182,7 @@ func TestDefaults(t *testing.T) {
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
 		Retention:    Retention{Succeeded: day, Failed: Forever, Cancelled: 7 * day, Runs: 90 * day, Rejects: 90 * day},
 		DrainTimeout: 30 * time.Second,
+		Reload:       ReloadManual,
 		MaxArgs:      1 << 20,
 		Timezone:     "UTC",
 		Jobs:         map[string]*Job{},

@@ -223,7 +223,7 @@ func TestValueRules(t *testing.T) {
 		`drain_timeout: -1s`:                          `1:1: drain_timeout: "-1s" is not a duration (write it like 30s, 10m, 1h30m or 1d12h)`,
 		`max_args: 1B`:                                `1:1: max_args: "1B" is not from 1KiB to 64MiB`,
 		`drain_timeout: 25h`:                          `1:1: drain_timeout: "25h" is not from 0s to 1d`,
-		`alerts: [{on: [health]}]`:                    `1:1: alerts: unknown field (known here: database, storage, mail, server, metrics, queues, retry, retention, drain_timeout, max_args, timezone, jobs, schedules)`,
+		`alerts: [{on: [health]}]`:                    `1:1: alerts: unknown field (known here: database, storage, mail, server, metrics, queues, retry, retention, drain_timeout, max_args, reload, timezone, jobs, schedules)`,
 	}
 	for src, want := range tests {
 		if got := strings.Join(messages(t, src, lookup(nil)), "\n"); got != want {

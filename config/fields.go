@@ -33,6 +33,8 @@ func configFields() object[Config] {
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
 		row("max_args", size{1 << 10, 64 << 20}, "1MiB", "How long the arguments of a job may be, its metadata and tags counted. A start or an insert of more is refused, in Go, by the command and in SQL: store what is larger, in a table or a file, and pass its key. A worker needs memory for several times `max_args` for each of its jobs that has such arguments.",
 			func(c *Config) *int { return &c.MaxArgs }),
+		row("reload", choice{ReloadManual, ReloadAuto}, ReloadManual, "When `worker`, `up` and `server` take a changed file: at SIGHUP only (`manual`), or within some seconds of any change of its content as well (`auto`). One with a mistake is an error in the log, and the old one stays. What the file takes from elsewhere, such as environment variables and templates, is not watched.",
+			func(c *Config) *string { return &c.Reload }),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
 			func(c *Config) *string { return &c.Timezone }),
 		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",

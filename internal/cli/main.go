@@ -92,6 +92,7 @@ type Main struct {
 	json       bool
 	logLevel   string
 	clock      func() time.Time // the database's, once there is one; see now
+	loaded     string           // the digest of the configuration file that was read last; see reloads
 	output     string           // where this command itself writes the file of an export; empty: nowhere
 }
 
@@ -206,6 +207,7 @@ func (m *Main) loadConfig() (*config.Config, error) {
 	path := m.configFile()
 	cfg := config.Default()
 	if path != "" {
+		m.loaded = fileDigest(path) // before: what is written meanwhile must not pass for what was read
 		var err error
 		if cfg, err = config.Load(path, nil); err != nil {
 			return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -82,7 +81,12 @@ func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	collectEarly()
-	return m.work(ctx, cfg, nil, func(ctx context.Context, app *App) error {
+	logger := m.logger(slog.LevelDebug)
+	site := m.newSite(logger)
+	ctx, end := context.WithCancel(ctx)
+	closed := make(chan error, 1)
+	go func() { <-ctx.Done(); closed <- site.close() }()
+	err := m.work(ctx, cfg, nil, func(ctx context.Context, app *App) error {
 		applied, err := app.Migrate(ctx)
 		if err != nil {
 			return err
@@ -90,26 +94,15 @@ func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 		if len(applied) > 0 {
 			fmt.Fprintf(m.Stderr, "applied %s\n", count(int64(len(applied)), "migration", "migrations"))
 		}
-		m.serveBeside(ctx, app)
+		// The address may be taken, by another up for example, which is no reason not to work.
+		if err := site.take(ctx, app.Config); err != nil {
+			logger.WarnContext(ctx, "there is no server by this configuration; give server.listen another address, or \"\" for none", "error", err)
+		}
 		return nil
 	})
-}
-
-// serveBeside serves for as long as the worker works. Its address may be taken, by another up for example, which is no reason
-// not to work.
-func (m *Main) serveBeside(ctx context.Context, app *App) {
-	if app.Config.Server.Listen == "" {
-		return
+	end()
+	if err := <-closed; err != nil {
+		logger.ErrorContext(ctx, "serve", "error", err)
 	}
-	logger := m.logger(slog.LevelDebug)
-	listener, err := net.Listen("tcp", app.Config.Server.Listen)
-	if err != nil {
-		logger.WarnContext(ctx, "there is no server; give server.listen another address, or \"\" for none", "error", err)
-		return
-	}
-	go func() {
-		if err := serve(ctx, listener, app, logger); err != nil {
-			logger.ErrorContext(ctx, "serve", "error", err)
-		}
-	}()
+	return err
 }

@@ -2,23 +2,20 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/tidemill/tidemill/config"
 )
 
-// work is a worker process that takes a new configuration at SIGHUP. prepare, if not nil, is called with each program before
+// work is a worker process that goes on with each new configuration. prepare, if not nil, is called with each program before
 // it works.
 func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, prepare func(context.Context, *App) error) error {
 	logger := m.logger(slog.LevelDebug)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	reloads := m.newReloads(logger, func(cfg *config.Config) error { return checkQueues(cfg, queues) })
+	defer reloads.stop()
 	for again := false; ; again = true {
-		next, err := m.workOnce(ctx, cfg, queues, hangups, logger, func(ctx context.Context, app *App) error {
+		next, err := m.workOnce(ctx, cfg, queues, reloads, logger, func(ctx context.Context, app *App) error {
 			if prepare != nil {
 				if err := prepare(ctx, app); err != nil {
 					return err
@@ -30,6 +27,9 @@ func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, pr
 			_, err := app.Apply(ctx)
 			return err
 		})
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // it was told to end before it had begun to work by this configuration
+		}
 		if err != nil || next == nil || ctx.Err() != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, pr
 }
 
 // workOnce works with one configuration, and returns the next if it was told to take another.
-func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string, hangups <-chan os.Signal, logger *slog.Logger,
+func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string, reloads *reloads, logger *slog.Logger,
 	prepare func(context.Context, *App) error,
 ) (*config.Config, error) {
 	app, err := m.Open(ctx, cfg, logger, true)
@@ -51,44 +51,16 @@ func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string
 	if err := prepare(ctx, app); err != nil {
 		return nil, err
 	}
-	var next *config.Config
-	reloaded := make(chan struct{})
+	found := make(chan *config.Config, 1)
 	go func() {
-		defer close(reloaded)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangups:
-			}
-			found, err := m.reload(cfg, queues)
-			if err != nil {
-				logger.ErrorContext(ctx, "SIGHUP: the new configuration is refused, the old one stays", "error", err)
-				continue
-			}
-			logger.InfoContext(ctx, "SIGHUP: taking the new configuration when the running jobs have ended")
-			next = found
-			drain()
-			return
+		next := reloads.next(ctx, cfg)
+		if next != nil {
+			logger.InfoContext(ctx, "the new configuration is in force when the running jobs have ended or drain_timeout is over")
 		}
+		found <- next
+		drain()
 	}()
 	err = app.Work(ctx, queues)
 	drain()
-	<-reloaded
-	return next, err
-}
-
-// reload reads the configuration again. What up found or made for the old one, its database and storage, stays.
-func (m *Main) reload(old *config.Config, queues []string) (*config.Config, error) {
-	cfg, err := m.loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Database.URL == "" {
-		cfg.Database.URL = old.Database.URL
-	}
-	if cfg.Storage.URL == "" {
-		cfg.Storage.URL = old.Storage.URL
-	}
-	return cfg, checkQueues(cfg, queues)
+	return <-found, err
 }

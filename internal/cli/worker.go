@@ -28,6 +28,7 @@ func (m *Main) workerCmd() *cobra.Command {
 SIGTERM or Ctrl-C: takes no more jobs, lets the running ones go on for drain_timeout, then ends. A second signal ends at
 once; the jobs are given to other workers within seconds. SIGHUP: reads the configuration again, applies it, and, when
 the running jobs have ended or drain_timeout is over, goes on with it; one with a mistake is refused, and nothing changes.
+With reload: auto in it, a change of the file does the same.
 The log goes to standard error, one JSON object a line.`,
 		Example: `  tidemill worker
   tidemill worker --queues critical,default`,

@@ -88,6 +88,9 @@ func TestUnits(t *testing.T) {
 			t.Errorf("worker: %s=%s, want %s", key, got, want)
 		}
 	}
+	if got, want := units["tidemill-server.service"].get("ExecReload"), "/bin/kill -HUP $MAINPID"; got != want {
+		t.Errorf("server: ExecReload=%s, want %s", got, want)
+	}
 	stop, err := strconv.Atoi(worker.get("TimeoutStopSec"))
 	if least := config.Default().DrainTimeout + 15*time.Second; err != nil || time.Duration(stop)*time.Second < least {
 		t.Errorf("worker: TimeoutStopSec=%s, want at least %s: drain_timeout and 15 s", worker.get("TimeoutStopSec"), least)
