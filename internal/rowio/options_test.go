@@ -59,8 +59,10 @@ func TestFieldCountMessages(t *testing.T) {
 	t.Parallel()
 
 	for in, want := range map[string]string{
-		"a\n":     "1 field where 2 are expected; set `ragged: pad` if missing ones are empty",
-		"a,b,c\n": `3 fields where 2 are expected; enclose a field that has "," in it in "`,
+		"a\n":         "1 field where 2 are expected; set `ragged: pad` if missing ones are empty",
+		"a,b,,\"\"\n": "4 fields where 2 are expected; set `ragged: pad` to leave out empty ones at the end",
+		"a,b,,c\n":    `4 fields where 2 are expected; enclose a field that has "," in it in "`,
+		"a,b,c\n":     `3 fields where 2 are expected; enclose a field that has "," in it in "`,
 	} {
 		rec, err := NewCSV(strings.NewReader(in), &CSVOpts{Width: 2}).Next()
 		if err != nil || rec.Err == nil || rec.Err.Message != want {
