@@ -187,7 +187,7 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	}
 	export, err := workers.ReadExportResult(info.Result)
 	if err == nil && info.Kind == workers.KindExport && export.Defused > 0 {
-		fmt.Fprintf(w, "note: %s texts that a spreadsheet would run got a ' in front; to leave them as they are: formulas: keep\n", grouped(export.Defused))
+		fmt.Fprintf(w, "note: %s that a spreadsheet would run got a ' in front; to leave texts as they are: formulas: keep\n", count(export.Defused, "text", "texts"))
 	}
 	if err == nil && info.Kind == workers.KindExport && m.output == "" && m.now().Before(export.ExpiresAt) {
 		fmt.Fprintf(w, "hint: tidemill runs download %d -o FILE\n", info.ID)
