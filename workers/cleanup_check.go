@@ -25,11 +25,11 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 	var problems []*config.Error
 	var described []*cleanupRule // those before
 	for i, rule := range job.Cleanup.Rules {
-		problem, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, &described, now, cfg.Location())
+		found, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, &described, now, cfg.Location())
 		if err != nil {
 			return nil, err
 		}
-		if problem != nil {
+		for _, problem := range found {
 			at := []string{"jobs", job.Name, "rules", "[" + strconv.Itoa(i) + "]", problem.field}
 			problems = append(problems, cfg.Errorf(at, problem.hint, "%s", problem.message))
 		}
@@ -40,48 +40,56 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 	return problems, nil
 }
 
-func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, earlier *[]*cleanupRule, now time.Time, zone *time.Location) (*cleanupProblem, error) {
+// checkCleanupRule returns all that is wrong with a rule: whoever makes one missing index wants to know of the others.
+func checkCleanupRule(ctx context.Context, pool *pgxpool.Pool, def *config.Cleanup, rule config.CleanupRule, earlier *[]*cleanupRule, now time.Time, zone *time.Location) ([]*cleanupProblem, error) {
 	described, err := describeCleanup(ctx, pool, rule, now, zone)
-	if err == nil {
-		defer func(before []*cleanupRule) { *earlier = append(before, described) }(*earlier)
-	}
-	if err == nil && def.Archive != config.ArchiveNone {
-		err = described.archive(ctx, pool, *earlier)
-	}
 	if err != nil {
-		return asCleanupProblem(err)
+		return asCleanupProblem(nil, err)
+	}
+	before := *earlier
+	*earlier = append(before, described)
+	var problems []*cleanupProblem
+	if def.Archive != config.ArchiveNone {
+		err = described.archive(ctx, pool, before)
+	}
+	refused := err != nil
+	if refused {
+		if problems, err = asCleanupProblem(nil, err); err != nil {
+			return nil, err
+		}
 	}
 	if !def.AllowSeqScan {
-		if problem := described.unindexed(); problem != nil {
-			return problem, nil
-		}
+		problems = append(problems, described.unindexed()...)
 	}
 	for _, part := range described.parts {
 		walk, err := planCleanup(ctx, pool, described, part)
 		if err != nil {
-			return asCleanupProblem(err)
+			return asCleanupProblem(problems, err) // about the rule, so that other parts would only repeat it
 		}
 		if walk.byBlocks() && !def.AllowSeqScan {
-			return walk.noIndex(), nil
+			problems = append(problems, walk.noIndex())
+		}
+		if refused {
+			continue // the statement would say so again
 		}
 		// The whole statement is prepared, with foreign keys and all.
 		if err := walk.prepare(ctx, pool); err != nil {
-			return asCleanupProblem(err)
+			return asCleanupProblem(problems, err)
 		}
 	}
-	return nil, nil
+	return problems, nil
 }
 
-// asCleanupProblem takes what the server says of the rule out of err.
-func asCleanupProblem(err error) (*cleanupProblem, error) {
+// asCleanupProblem adds what the server says of the rule in err to the problems.
+func asCleanupProblem(problems []*cleanupProblem, err error) ([]*cleanupProblem, error) {
 	var problem *cleanupProblem
 	switch {
 	case errors.As(err, &problem):
-		return problem, nil
+		return append(problems, problem), nil
 	case sqlCode(err) == insufficientPrivilege:
-		return &cleanupProblem{field: "table", message: oneLine(err.Error())}, nil
+		return append(problems, &cleanupProblem{field: "table", message: oneLine(err.Error())}), nil
 	case sqlCode(err) != "" && batch.Classify(err) == batch.Config:
-		return &cleanupProblem{field: "where", message: oneLine(err.Error())}, nil
+		return append(problems, &cleanupProblem{field: "where", message: oneLine(err.Error())}), nil
 	}
 	return nil, err
 }

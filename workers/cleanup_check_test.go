@@ -46,3 +46,35 @@ func TestCheckCleanupTellsAllThatIsWrong(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// All indexes that are missing are named at once: those that a rule walks by, and those of what refers to its table.
+func TestCheckCleanupNamesAllMissingIndexes(t *testing.T) {
+	t.Parallel()
+	b := setupCleanup(t, `
+		CREATE TABLE logs (id int PRIMARY KEY, at timestamptz);
+		CREATE TABLE notes (log int REFERENCES logs);
+		CREATE TABLE tags (log int CONSTRAINT tagged REFERENCES logs);
+		CREATE TABLE days (at date) PARTITION BY RANGE (at);
+		CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+		CREATE TABLE days_2 PARTITION OF days FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')`,
+		"rules: [{table: logs, column: at, expired: true}, {table: days, column: at, expired: true}]")
+	problems, err := workers.CheckCleanup(t.Context(), b.Pool, b.cfg, b.cfg.Jobs["tidy"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range problems {
+		hint, _, _ := strings.Cut(p.Hint, ";")
+		got = append(got, strings.TrimPrefix(p.Path, "jobs.tidy.")+": "+hint)
+	}
+	want := []string{
+		"rules[0].table: CREATE INDEX CONCURRENTLY ON public.notes (log)",
+		"rules[0].table: CREATE INDEX CONCURRENTLY ON public.tags (log)",
+		`rules[0].column: CREATE INDEX CONCURRENTLY ON "public"."logs" ("at")`,
+		`rules[1].column: CREATE INDEX CONCURRENTLY ON "public"."days_1" ("at")`,
+		`rules[1].column: CREATE INDEX CONCURRENTLY ON "public"."days_2" ("at")`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

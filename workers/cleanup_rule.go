@@ -244,18 +244,23 @@ func cleanupReferences(ctx context.Context, db bulk.Querier, table *bulk.Table, 
 	})
 }
 
-// unindexed returns the first reference whose table must be read as a whole for each row that is deleted.
-func (r *cleanupRule) unindexed() *cleanupProblem {
+// unindexed returns the references whose table must be read as a whole for each row that is deleted.
+func (r *cleanupRule) unindexed() []*cleanupProblem {
+	var problems []*cleanupProblem
+	named := map[string]bool{}
 	for _, part := range r.parts {
 		for _, ref := range part.references {
-			if !ref.indexed {
-				columns := strings.Join(ref.columns, ", ")
-				return &cleanupProblem{
-					"table", fmt.Sprintf("%s refers to %s by %s (%s) without an index, so it would be read as a whole for each deleted row", ref.table, r.Table, ref.name, columns),
-					fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s); or say allow_seq_scan: true", ref.table, columns),
-				}
+			// One to a partitioned table is one to each of its partitions.
+			if ref.indexed || named[ref.table+" "+ref.name] {
+				continue
 			}
+			named[ref.table+" "+ref.name] = true
+			columns := strings.Join(ref.columns, ", ")
+			problems = append(problems, &cleanupProblem{
+				"table", fmt.Sprintf("%s refers to %s by %s (%s) without an index, so it would be read as a whole for each deleted row", ref.table, r.Table, ref.name, columns),
+				fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s); or say allow_seq_scan: true", ref.table, columns),
+			})
 		}
 	}
-	return nil
+	return problems
 }

@@ -131,8 +131,8 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 	}
 	c.effects = make([][]CleanupEffect, len(c.rules))
 	for i, rule := range c.rules {
-		if problem := rule.unindexed(); problem != nil && !def.AllowSeqScan {
-			return cleanupError(problem)
+		if problems := rule.unindexed(); len(problems) > 0 && !def.AllowSeqScan {
+			return cleanupError(problems[0])
 		}
 		if c.effects[i], err = rule.effects(ctx, c.opts.Pool); err != nil {
 			return fmt.Errorf("rule %d: look for foreign keys that cascade: %w", i+1, err)
