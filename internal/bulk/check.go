@@ -148,27 +148,28 @@ func (t *Table) checkMatch(s Spec) []Problem {
 		return nil
 	}
 	var problems []Problem
+	misnamed := false // then it cannot be known which index is meant
 	for i, name := range s.Match {
 		switch {
 		case t.Column(name) == nil:
-			problems = append(problems, t.unknown("match", name))
+			problems, misnamed = append(problems, t.unknown("match", name)), true
 		case slices.Contains(s.Match[:i], name):
-			problems = append(problems, Problem{"match", name, fmt.Sprintf("column %q is listed twice", name), ""})
+			problems, misnamed = append(problems, Problem{"match", name, fmt.Sprintf("column %q is listed twice", name), ""}), true
 		case !slices.Contains(s.Columns, name):
 			problems = append(problems, Problem{"match", name, fmt.Sprintf("match column %q is not written", name), "add it to the columns"})
 		}
 	}
-	if problems != nil || len(t.matchIndexes(s.Match)) > 0 {
+	if misnamed || len(t.matchIndexes(s.Match)) > 0 {
 		return problems
 	}
 	list := strings.Join(s.Match, ", ")
 	for i := range t.UniqueIndexes {
 		if x := &t.UniqueIndexes[i]; x.covers(s.Match) {
-			return []Problem{{"match", "", fmt.Sprintf("unique index %q on (%s) %s and cannot serve as match key", x.Name, list, x.unusable()),
-				"create a plain unique index on these columns"}}
+			return append(problems, Problem{"match", "", fmt.Sprintf("unique index %q on (%s) %s and cannot serve as match key", x.Name, list, x.unusable()),
+				"create a plain unique index on these columns"})
 		}
 	}
-	return []Problem{{"match", "", fmt.Sprintf("there is no unique index on exactly (%s)", list), t.matchHint(s)}}
+	return append(problems, Problem{"match", "", fmt.Sprintf("there is no unique index on exactly (%s)", list), t.matchHint(s)})
 }
 
 // matchHint names the keys that could be used.

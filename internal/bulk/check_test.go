@@ -163,6 +163,9 @@ func TestCheck(t *testing.T) {
 		{"match unwritten", "users", Spec{Columns: []string{"email", "tenant"}, Match: []string{"nick", "mail"}}, []string{
 			`match: match column "nick" is not written (add it to the columns)`,
 			`match: table "app"."users" has no column "mail" (did you mean "email"?)`}},
+		{"match unwritten, without index", "users", Spec{Columns: []string{"email", "tenant"}, Match: []string{"tenant", "email", "id"}}, []string{
+			`match: match column "id" is not written (add it to the columns)`,
+			`match: there is no unique index on exactly (tenant, email, id) (keys that exist: (id), (email), (tenant, name); or create one: CREATE UNIQUE INDEX ON "app"."users" ("tenant", "email", "id"))`}},
 		{"match partial", "users", Spec{Columns: []string{"email", "tenant", "nick"}, Match: []string{"nick"}}, []string{
 			`match: unique index "users_nick" on (nick) is partial (it has a WHERE clause) and cannot serve as match key (create a plain unique index on these columns)`}},
 		{"match deferrable", "users", Spec{Columns: []string{"email", "tenant", "code"}, Match: []string{"code"}}, []string{
