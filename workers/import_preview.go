@@ -58,8 +58,9 @@ type PreviewOpts struct {
 	Rows int
 }
 
-// PreviewImport reads the head of a file and tries its first rows on the table, in a transaction that is rolled back; only
-// sequences do not go back. The errors are those with which the import would fail at once.
+// PreviewImport reads the head of a file and tries its first rows on the table, in a transaction that is rolled back. Sequences
+// that columns take their defaults from do not move; those that only a trigger or a function knows do. The errors are those
+// with which the import would fail at once.
 func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, opts PreviewOpts) (*ImportPreview, error) {
 	if opts.Rows <= 0 {
 		opts.Rows = 1000
@@ -74,6 +75,9 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	}
 	plan, err := planImport(def, table, source.names)
 	if err != nil {
+		return nil, err
+	}
+	if plan.spec.Trial, err = table.PlanTrial(ctx, pool, plan.spec); err != nil {
 		return nil, err
 	}
 	writer, err := bulk.NewWriter(table, plan.spec)
@@ -100,7 +104,7 @@ func PreviewImport(ctx context.Context, pool *pgxpool.Pool, def *config.Import, 
 	}
 	p.Lacking = append(plan.lacking, source.lacking...)
 	p.Unused = append(p.Unused, slices.Sorted(maps.Keys(parser.unused.Names))...)
-	return p, p.try(ctx, pool, writer, chunk, source.first)
+	return p, p.try(ctx, pool, plan.spec.Trial, writer, chunk, source.first)
 }
 
 // read parses the first rows, and shows the first that can be read.
@@ -164,10 +168,13 @@ func (p *ImportPreview) mapping(plan *importPlan, table *bulk.Table, source *imp
 }
 
 // try writes the rows and takes it back.
-func (p *ImportPreview) try(ctx context.Context, pool *pgxpool.Pool, writer *bulk.Writer, chunk *importChunk, from importCursor) error {
+func (p *ImportPreview) try(ctx context.Context, pool *pgxpool.Pool, trial *bulk.Trial, writer *bulk.Writer, chunk *importChunk, from importCursor) error {
 	undo := errors.New("undone")
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'"); err != nil {
+			return err
+		}
+		if err := trial.Begin(ctx, tx); err != nil {
 			return err
 		}
 		for row, rejected := 0, 0; ; {

@@ -29,6 +29,8 @@ type Spec struct {
 	// SetOnInsert are set to the time of the transaction when a row is inserted, SetOnChange also when an update
 	// really changes a row. None of them may be in Columns.
 	SetOnInsert, SetOnChange []string
+	// Trial is of rows that will be taken back; nil for others.
+	Trial *Trial
 }
 
 // Problem is a reason why a table cannot be written as a Spec says.

@@ -62,6 +62,9 @@ func refusal(code string, c *Column, v []byte) string {
 // fromServer turns an error of the server into that of a row.
 func (w *Writer) fromServer(row int, e *pgconn.PgError) RowError {
 	out := RowError{Row: row, Code: e.Code, Constraint: e.ConstraintName, Column: e.ColumnName, Message: e.Message}
+	if e.TableName == stageName { // it has the table's constraints
+		out.Message = strings.ReplaceAll(out.Message, `"`+stageName+`"`, `"`+w.table.Name+`"`)
+	}
 	if out.Column == "" {
 		out.Column = contextColumn(e.Where, w.columns)
 	}

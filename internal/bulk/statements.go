@@ -138,9 +138,12 @@ WHERE conrelid = %d AND contype = 'c' AND conkey <> '{}' AND conkey <@ '{%s}'::i
 
 func (b *builder) insertInto() string {
 	// Said always: COPY writes identity columns too, and without any the clause means nothing.
-	return fmt.Sprintf("INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s",
-		b.table, quoteAll("", slices.Concat(b.set, b.w.spec.Columns)),
-		strings.Repeat("pg_catalog.now(), ", len(b.set))+quoteAll("s.", b.w.spec.Columns))
+	names := slices.Concat(b.set, b.w.spec.Columns)
+	values := strings.Repeat("pg_catalog.now(), ", len(b.set)) + quoteAll("s.", b.w.spec.Columns)
+	for _, d := range b.w.spec.Trial.columns() {
+		names, values = append(names, d.column), values+", "+d.sql
+	}
+	return fmt.Sprintf("INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s", b.table, quoteAll("", names), values)
 }
 
 // within bounds the ordinals of alias.

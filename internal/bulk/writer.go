@@ -163,9 +163,10 @@ func (r *run) write(ctx context.Context) error {
 	return r.stage(ctx)
 }
 
-// mustStage: with triggers that swallow rows COPY cannot tell a duplicate from a filtered row.
+// mustStage: with triggers that swallow rows COPY cannot tell a duplicate from a filtered row, and only an INSERT can leave
+// out a default.
 func (w *Writer) mustStage() bool {
-	return len(w.spec.Match) > 0 && (w.staged || w.table.HasInsertTriggers)
+	return len(w.spec.Trial.columns()) > 0 || len(w.spec.Match) > 0 && (w.staged || w.table.HasInsertTriggers)
 }
 
 func (r *run) result() Result {
