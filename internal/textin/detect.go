@@ -26,6 +26,8 @@ type Detected struct {
 	BOM          bool    // the text begins with a byte order mark
 	Confidence   float64 // in the encoding, 0 to 1; 1 when it was set or a mark names it
 	Guessed      bool    // the encoding was neither set nor named by a mark
+	Rivals       []Rival // what the file may as well be, or is for certain, if Unlike
+	Unlike       bool    // the guess is the likeliest of what an import can read, but the file is another
 	Warning      string  // what speaks against the encoding; empty when nothing does
 	Why          string  // what speaks for it
 }
@@ -33,6 +35,9 @@ type Detected struct {
 // Doubt is a question to the user when the encoding is too uncertain to import
 // by, "" when it is not.
 func (d Detected) Doubt() string {
+	if d.Guessed && len(d.Rivals) > 0 {
+		return d.between()
+	}
 	if !d.Guessed || d.Confidence >= sure {
 		return ""
 	}
@@ -133,6 +138,10 @@ func (d *Detected) guess(text []byte, whole bool) {
 	if invalid == 0 {
 		d.Encoding, d.Confidence = UTF8, 1-0.4/float64(chars)
 		d.Why = fmt.Sprintf("the %d characters beyond ASCII in %s are valid UTF-8", chars, part)
+		if chars <= fewChars {
+			words := highWords(text)
+			d.Rivals, d.Unlike = rivals(readings(words), words, UTF8)
+		}
 		return
 	}
 	guesses := scores(text)
@@ -144,13 +153,32 @@ func (d *Detected) guess(text []byte, whole bool) {
 		d.Alternatives = plausible(guesses)
 		return
 	}
-	best := guesses[0]
+	best := d.choose(text, guesses)
 	d.Encoding, d.Alternatives = best.Encoding, plausible(guesses[1:])
-	d.Confidence = confidence(best, guesses[1:])
 	d.Why = fmt.Sprintf("its %d bytes beyond ASCII in %s make the most likely text so", high, part)
 	if best.Invalid > 0 {
 		d.Warning = fmt.Sprintf("%d bytes in %s are not valid %s", best.Invalid, part, best.Encoding)
 	}
+}
+
+// choose puts the likeliest guess first, and finds out how likely it is. Where all bytes are text in several encodings, which
+// text it is counts more than which bytes.
+func (d *Detected) choose(text []byte, guesses []Guess) Guess {
+	words := highWords(text)
+	all := readings(words)
+	own := cheapest(all)
+	if i := slices.IndexFunc(guesses, func(g Guess) bool { return g.Encoding == own && g.Invalid == 0 }); i > 0 {
+		chosen := guesses[i]
+		copy(guesses[1:i+1], guesses[:i])
+		guesses[0] = chosen
+	}
+	best := guesses[0]
+	d.Confidence = confidence(best, guesses[1:])
+	d.Rivals, d.Unlike = rivals(all, words, best.Encoding)
+	if len(d.Rivals) == 0 && best.Invalid == 0 && len(words) > 0 {
+		d.Confidence = max(d.Confidence, 0.7)
+	}
+	return best
 }
 
 // confidence is how plausible the best is, less what the runner-up that reads
