@@ -26,7 +26,7 @@ type Detected struct {
 	BOM          bool    // the text begins with a byte order mark
 	Confidence   float64 // in the encoding, 0 to 1; 1 when it was set or a mark names it
 	Guessed      bool    // the encoding was neither set nor named by a mark
-	Rivals       []Rival // what the file may as well be, or is for certain, if Unlike
+	Rivals       []Rival // what the file may as well be, or is certainly is, if Unlike
 	Unlike       bool    // the guess is the likeliest of what an import can read, but the file is another
 	Warning      string  // what speaks against the encoding; empty when nothing does
 	Why          string  // what speaks for it

@@ -103,8 +103,42 @@ func TestDetectDoubts(t *testing.T) {
 		{"one short word", []byte("name\n\xb1\xb2\n")},
 	}
 	for _, tt := range tests {
-		if head := look(t, tt.data, Format{}); !strings.Contains(head.Doubt(), "set `encoding:`") {
+		if head := look(t, tt.data, Format{}); !strings.Contains(head.Doubt(), "set `encoding:") {
 			t.Errorf("%s: no doubt in %+v", tt.name, head.Detected)
+		}
+	}
+}
+
+// TestFewUTF8: one letter is enough to know UTF-8 by, unless it does not belong where it stands.
+func TestFewUTF8(t *testing.T) {
+	t.Parallel()
+
+	for _, text := range []string{"ä", "ñ", "é\n", "id,name\n1,José\n", "1,£5\n", "1,山\n", "я\n", "1,Ģirts\n"} {
+		if head := look(t, []byte(text), Format{}); head.Encoding != UTF8 || head.Doubt() != "" {
+			t.Errorf("%q: %s, %s", text, head.Encoding, head.Doubt())
+		}
+	}
+	// 模 in GBK
+	if head := look(t, []byte("id,name\n1,\xc4\xa3\n"), Format{}); !strings.Contains(head.Doubt(), "utf-8 or GBK") {
+		t.Errorf("%s: %q", head.Encoding, head.Doubt())
+	}
+}
+
+// TestWhatItMayBe: each encoding comes with what to do about it, those that an import does not read too.
+func TestWhatItMayBe(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct{ name, data, want string }{
+		{"GBK", "\xd5\xc5\xce\xb0,\xb1\xb1\xbe\xa9\xca\xd0\xb3\xaf\xd1\xf4\xc7\xf8\n", // 张伟,北京市朝阳区
+			"the encoding is not certain: the file looks like GBK, which an import cannot read, and not like euc-jp; make it UTF-8 first: " +
+				"`iconv -f GBK -t UTF-8 FILE > FILE.utf8`; if it is euc-jp all the same, set `encoding: euc-jp`"},
+		{"Turkish", "ad\nY\xfdld\xfdz\n", // Yıldız
+			"the encoding is not certain: the file may be windows-1252, windows-1254, windows-1258 or windows-1255; set `encoding: windows-1252`; " +
+				"if it is another, which an import cannot read, make it UTF-8 first: `iconv -f WINDOWS-1254 -t UTF-8 FILE > FILE.utf8`, " +
+				"`iconv -f WINDOWS-1258 -t UTF-8 FILE > FILE.utf8` or `iconv -f WINDOWS-1255 -t UTF-8 FILE > FILE.utf8`"},
+	} {
+		if got := look(t, []byte(tt.data), Format{}).Doubt(); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
 		}
 	}
 }

@@ -12,6 +12,12 @@
 // A byte order mark stays in the stream, as the UTF-8 one, and counts in the
 // offsets. Readers of records skip it.
 //
+// # Which encoding it is
+//
+// Bytes are valid in many encodings at once. Each of those that files come in, also what [Open] cannot read, gives a reading
+// with a cost: words of letters that no language writes so cost much. If another text costs hardly more than
+// the guess, it is a [Rival], and [Detected.Doubt] asks.
+//
 // # Bytes that are not text
 //
 // A byte that cannot be decoded costs its record, not the file. In UTF-8 it is

@@ -5,32 +5,37 @@ import (
 	"strings"
 )
 
-// maxNamed is how many encodings a question names.
+// maxNamed is how many rivals a question names.
 const maxNamed = 3
 
 // between asks which of the encodings it is, with what to do for each.
 func (d Detected) between() string {
 	named := d.Rivals[:min(len(d.Rivals), maxNamed)]
-	names := make([]string, len(named))
-	set, convert := []string{}, []string{}
-	for i, r := range named {
-		names[i] = r.Name
+	names, set, convert := []string{}, []string{"`encoding: " + string(d.Encoding) + "`"}, []string{}
+	for _, r := range named {
+		names = append(names, r.Name)
 		if r.Encoding != "" {
-			set = append(set, fmt.Sprintf("`encoding: %s`", r.Encoding))
+			set = append(set, "`encoding: "+string(r.Encoding)+"`")
 		} else {
 			convert = append(convert, fmt.Sprintf("`iconv -f %s -t UTF-8 FILE > FILE.utf8`", r.Iconv))
 		}
 	}
-	var out strings.Builder
-	if d.Unlike {
-		fmt.Fprintf(&out, "the encoding is not certain: the file looks like %s, not like %s", strings.Join(names, " or "), d.Encoding)
-	} else {
-		fmt.Fprintf(&out, "the encoding is not certain: the text may be %s or %s", d.Encoding, strings.Join(names, " or "))
+	const begin = "the encoding is not certain: the file "
+	if d.Unlike && len(convert) == len(named) {
+		return fmt.Sprintf(begin+"looks like %s, which an import cannot read, and not like %s; make it UTF-8 first: %s; if it is %[2]s all the same, set %[4]s",
+			either(names), d.Encoding, either(convert), set[0])
 	}
-	own := fmt.Sprintf("`encoding: %s`", d.Encoding)
-	fmt.Fprintf(&out, "; set `encoding:` if you know it: %s", strings.Join(append([]string{own}, set...), " or "))
+	out := fmt.Sprintf(begin+"may be %s; set %s", either(append([]string{string(d.Encoding)}, names...)), either(set))
 	if len(convert) > 0 {
-		fmt.Fprintf(&out, "; what an import cannot read, make UTF-8 first: %s", strings.Join(convert, " or "))
+		out += "; if it is another, which an import cannot read, make it UTF-8 first: " + either(convert)
 	}
-	return out.String()
+	return out
+}
+
+func either(names []string) string {
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

@@ -38,8 +38,8 @@ const (
 //
 //	v before a vowel            c before a consonant, or last
 //	C before a consonant        e first or last
-//	f last                      p behind a vowel
-//	k behind a vowel, or first  m not first
+//	f last                      p after a vowel
+//	k after a vowel, or first  m not first
 //	n before o, e, n, s, or last
 //	o not before o or e         u before u or i
 //

@@ -7,7 +7,7 @@ import (
 )
 
 // maxWords is how many different words an encoding is judged by.
-const maxWords = 3000
+const maxWords = 1000
 
 // word is what stands between blanks, signs and digits of ASCII, with the bytes around it. No encoding has such a byte within
 // a character.
@@ -48,7 +48,7 @@ func highWords(text []byte) []word {
 	return words
 }
 
-// sure of a reading is who has no rival within this of its cost.
+// margin is by how much a reading must cost less than all others to be certain.
 const margin = 3.5
 
 // Rival is an encoding in which the bytes may as well be text, another one than in the guess.
@@ -97,10 +97,12 @@ func rivals(all []Rival, words []word, guess Encoding) (found []Rival, unlike bo
 		least = min(least, r.cost)
 	}
 	least = min(least, own.cost)
-	found = within(all, least+margin)
-	found = slices.DeleteFunc(found, func(r Rival) bool {
-		return r.Encoding == guess || own.page != nil && r.page != nil && own.page.reads(r.page, words)
-	})
+	for _, r := range within(all, least+margin) {
+		same := func(known Rival) bool { return known.page != nil && r.page != nil && known.page.reads(r.page, words) }
+		if r.Encoding != guess && !same(own) && !slices.ContainsFunc(found, same) {
+			found = append(found, r)
+		}
+	}
 	return found, least+margin < own.cost
 }
 
