@@ -148,6 +148,8 @@ func TestInterfaceRefuses(t *testing.T) {
 		{`enqueue('letter', tags => '{a}')`, "a tag is not of 3 to 255 letters", ""},
 		{`enqueue('letter', scheduled_at => now() + interval '50 years')`, "more than 40 years ahead", ""},
 		{`start('leters')`, "job 'leters' is unknown", "known jobs: dated, hook, letters, load, once"},
+		{`start(NULL, NULL)`, "job NULL is unknown", "known jobs: dated"},
+		{`start('dated', NULL)`, "job dated needs param n", "type integer"},
 		{`start('load')`, "job load cannot be started by SQL", "tidemill import load FILE"},
 		{`start('letters', '7')`, "params are not a JSON object", ""},
 		{`start('dated')`, "job dated needs param n", "type integer"},
@@ -554,6 +556,31 @@ func TestParamsInSQL(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Libraries send NULL where a caller gives nothing. The key and all else may be NULL, too.
+func TestStartInSQLWithNull(t *testing.T) {
+	t.Parallel()
+	app := setupInterface(t)
+	const stored = `SELECT concat_ws(' ', j.kind, j.queue, j.priority, j.args, r.args, r.params, j.scheduled_at <= now()) FROM tidemill.river_job j JOIN tidemill.run r USING (id) WHERE j.id = `
+	for _, job := range []string{"letters", "hook"} {
+		want := must(ask[string](t, app, stored+`$1`, must(ask[int64](t, app, `SELECT tidemill.start($1)`, job))))
+		for _, call := range []string{"start($1, NULL)", "start($1, 'null')", "start($1, NULL, NULL, NULL, NULL, NULL)"} {
+			id, err := ask[int64](t, app, `SELECT tidemill.`+call, job)
+			if err != nil {
+				t.Errorf("%s %s: %v", call, job, err)
+				continue
+			}
+			if got := must(ask[string](t, app, stored+`$1`, id)); got != want {
+				t.Errorf("%s %s: %s, want %s", call, job, got, want)
+			}
+		}
+	}
+	one, err := ask[int64](t, app, `SELECT tidemill.enqueue('letter', unique_key => NULL, tags => NULL)`)
+	two, again := ask[int64](t, app, `SELECT tidemill.enqueue('letter', unique_key => NULL, tags => NULL)`)
+	if err != nil || again != nil || one == two {
+		t.Errorf("without a key: jobs %d and %d, %v, %v", one, two, err, again)
 	}
 }
 

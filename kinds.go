@@ -107,7 +107,7 @@ func (a *App) child(name string) (workers.EachChild, error) {
 	child := workers.EachChild{
 		Job: row.Name, Kind: row.Kind, Args: row.Args, Nests: row.Nests, Queue: row.Queue, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
 	}
-	if !row.Nests && row.Params != nil {
+	if row.Params != nil {
 		if child.Declared, err = json.Marshal(row.Params); err != nil {
 			return workers.EachChild{}, fmt.Errorf("params of job %s: %w", name, err)
 		}

@@ -31,10 +31,11 @@ func (EachArgs) Kind() string { return KindEach }
 type EachChild struct {
 	Job  string // its name
 	Kind string // as River has it
-	// Args are what all children have. Params stand in a field of their own if Nests is set, and are fields of Args otherwise.
+	// Args are what all children have. Params stand in a field of their own, as they are given, if Nests is set, and are fields of Args
+	// otherwise.
 	Args     json.RawMessage
 	Nests    bool
-	Declared json.RawMessage // params to resolve at the start, as the table job has them; nil: none
+	Declared json.RawMessage // params that a row must have, as the table job has them; nil: it may have any
 	Queue    string
 	Priority int
 	// MaxAttempts is River's.
@@ -61,7 +62,8 @@ type EachOpts struct {
 //
 // Children are inserted in the transaction that moves the cursor behind their rows, so that no row gets two and none is left
 // out, whatever kills the worker. The end of the walk is fixed when the run begins: rows with greater keys that come later are
-// not visited. Rows are read as they are when the walk comes by.
+// not visited. Rows are read as they are when the walk comes by. One that a start of the child would refuse for its params, such
+// as a NULL that it needs a value for, is a reject.
 type EachWorker struct {
 	river.WorkerDefaults[EachArgs]
 	batch.Chunked
@@ -87,6 +89,7 @@ func (w *EachWorker) Timeout(*river.Job[EachArgs]) time.Duration { return -1 }
 type eachCursor struct {
 	After []string `json:"after,omitempty"`
 	Until []string `json:"until"`
+	Rows  int64    `json:"rows,omitempty"` // up to After
 	// Definition is the hash of the job's definition when the run began: with another order the keys would mean nothing.
 	Definition string `json:"definition"`
 }
@@ -155,11 +158,14 @@ func (w *EachWorker) walk(ctx context.Context, run *batch.Run, def *config.Job, 
 				return batch.Step{}, err
 			}
 			if part.Rows > 0 {
-				next.After = part.Last
+				next.After, next.Rows = part.Last, cursor.Rows+part.Rows
+			}
+			if err := w.putAside(ctx, run, tx, part); err != nil {
+				return batch.Step{}, err
 			}
 			step := batch.Step{
 				Cursor: next, Children: part.Children, Done: part.Rows,
-				Counters: batch.Counters{Read: part.Rows, Processed: part.Rows},
+				Counters: part.counters(),
 			}
 			if !part.More {
 				step.Finish = &batch.Finish{}
@@ -167,7 +173,7 @@ func (w *EachWorker) walk(ctx context.Context, run *batch.Run, def *config.Job, 
 			return step, nil
 		})
 		if (err == nil || isStop(err)) && w.opts.OnChunk != nil {
-			w.opts.OnChunk(def.Name, batch.Counters{Read: part.Rows, Processed: part.Rows})
+			w.opts.OnChunk(def.Name, part.counters())
 		}
 		if err != nil {
 			return err

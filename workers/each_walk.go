@@ -41,6 +41,8 @@ type eachPart struct {
 	Rows, Children int64
 	Last           []string // key of the last row
 	More           bool     // whether there are rows behind it
+	Rejects        []batch.Reject
+	Rejected       int64 // rows of Rejects
 }
 
 // bindQuery takes semicolons from the end, which would end the query within the statements that it becomes part of.
@@ -172,12 +174,12 @@ WITH walked AS MATERIALIZED (
 	  FROM (SELECT * FROM ` + w.rows() + ` WHERE ` + where + ` ORDER BY ` + order + ` LIMIT ` + strconv.Itoa(size+1) + `) r
 	WINDOW w AS (ORDER BY ` + w.keyList("r", "") + `)),
 child AS (` + w.childSQL(b, size) + `),
-made AS MATERIALIZED (SELECT n, ` + w.argsSQL(b) + ` AS args FROM child),
+made AS MATERIALIZED (` + w.madeSQL(b) + `),
 inserted AS (
 	INSERT INTO {river}.river_job (kind, args, queue, priority, max_attempts, state, scheduled_at, metadata)
 	SELECT ` + b.arg(w.child.Kind, "text") + `, args, ` + b.arg(w.child.Queue, "text") + `,
 	       ` + b.arg(w.child.Priority, "smallint") + `, ` + b.arg(w.child.MaxAttempts, "smallint") + `, 'available', now(),
-	       ` + b.arg(string(batch.ChildMetadata(w.parent, w.child.Job)), "jsonb") + ` FROM made ORDER BY n
+	       ` + b.arg(string(batch.ChildMetadata(w.parent, w.child.Job)), "jsonb") + ` FROM made WHERE problem IS NULL ORDER BY n
 	RETURNING 1),
 told AS (
 	SELECT pg_notify({river:text} || '.river_insert', json_build_object('queue', ` + b.arg(w.child.Queue, "text") + `)::text)
@@ -185,14 +187,18 @@ told AS (
 SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(size) + `,
        (SELECT key FROM walked WHERE n <= ` + strconv.Itoa(size) + ` ORDER BY n DESC LIMIT 1),
        coalesce(bool_or(repeated), false), coalesce(bool_or(array_position(key, NULL) IS NOT NULL), false), (SELECT count(*) FROM told),
-       (SELECT max(octet_length(args::text)) FROM made), (SELECT max_args FROM {tidemill}.setting)
+       (SELECT max(octet_length(args::text)) FROM made WHERE problem IS NULL), (SELECT max_args FROM {tidemill}.setting),
+       (SELECT coalesce(sum(rows), 0) FROM made WHERE problem IS NOT NULL),
+       (SELECT jsonb_agg(jsonb_build_object('n', n, 'given', left(given::text, ` + strconv.Itoa(maxEachRaw+1) + `), 'problem', problem) ORDER BY n)
+          FROM made WHERE problem IS NOT NULL)
   FROM walked`
 	var part eachPart
 	var twice, null bool
 	var longest *int
 	var most int
+	var refused []eachRefused
 	err := tx.QueryRow(ctx, w.schema.SQL(query), append([]any{pgx.QueryExecModeDescribeExec}, b.args...)...).
-		Scan(&part.Rows, &part.Children, &part.More, &part.Last, &twice, &null, nil, &longest, &most)
+		Scan(&part.Rows, &part.Children, &part.More, &part.Last, &twice, &null, nil, &longest, &most, &part.Rejected, &refused)
 	switch {
 	case err != nil:
 		return eachPart{}, fmt.Errorf("enqueue the children of a chunk: %w", err)
@@ -204,6 +210,9 @@ SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*)
 	case longest != nil && *longest > most:
 		return eachPart{}, retry.Permanent(fmt.Errorf(
 			"a job of this chunk would have arguments of %d bytes, and max_args is %d; select fewer columns, or keys only, or make batch smaller", *longest, most))
+	}
+	for _, r := range refused {
+		part.Rejects = append(part.Rejects, r.reject(cursor.Rows))
 	}
 	return part, nil
 }
@@ -217,21 +226,25 @@ func (w *eachWalk) childSQL(b *sqlBuilder, size int) string {
 	given := b.arg(string(fixed), "jsonb") + " || "
 	from := " FROM walked WHERE n <= " + strconv.Itoa(size)
 	if w.def.Batch == 1 {
-		return "SELECT n, " + given + "doc AS given" + from
+		return "SELECT n, 1 AS rows, " + given + "doc AS given" + from
 	}
-	return "SELECT min(n) AS n, " + given + "jsonb_build_object('" + config.RowsParam + "', jsonb_agg(doc ORDER BY n)) AS given" + from +
+	return "SELECT min(n) AS n, count(*) AS rows, " + given + "jsonb_build_object('" + config.RowsParam + "', jsonb_agg(doc ORDER BY n)) AS given" + from +
 		" GROUP BY (n - 1) / " + strconv.Itoa(w.def.Batch)
 }
 
-// argsSQL makes the arguments of a child of what it is given, as the SQL function start does.
-func (w *eachWalk) argsSQL(b *sqlBuilder) string {
+// madeSQL makes the arguments of a child of what it is given, as the SQL function start does, or says why it cannot be started.
+func (w *eachWalk) madeSQL(b *sqlBuilder) string {
 	args := b.arg(string(w.child.Args), "jsonb") + " || "
-	switch {
-	case w.child.Nests:
-		return args + "jsonb_build_object('params', child.given)"
-	case w.child.Declared != nil:
-		return args + "{tidemill}.resolve_params(" + b.arg(w.child.Job, "text") + ", " + b.arg(string(w.child.Declared), "jsonb") + ", child.given, now())"
-	default:
-		return args + "child.given"
+	if w.child.Nests {
+		args += "jsonb_build_object('params', child.given)"
+	} else if w.child.Declared == nil {
+		args += "child.given"
+	} else {
+		args += "tried.resolved"
 	}
+	if w.child.Declared == nil {
+		return "SELECT n, rows, given, NULL AS problem, " + args + " AS args FROM child"
+	}
+	return "SELECT n, rows, given, tried.problem, " + args + " AS args FROM child, {tidemill}.try_params(" +
+		b.arg(w.child.Job, "text") + ", " + b.arg(string(w.child.Declared), "jsonb") + ", child.given, now()) tried"
 }
