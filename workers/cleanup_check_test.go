@@ -24,6 +24,26 @@ func TestCleanupLooksAtAllRulesFirst(t *testing.T) {
 	}
 }
 
+// Why an index that seems right is not.
+func TestCleanupOfAnIndexThatDoesNotServe(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ index, want string }{
+		{"CREATE INDEX i ON logs USING brin (at)", "i is a brin index, which has no order"},
+		{"CREATE INDEX i ON logs (at) WHERE id > 5", "i has only rows WHERE (id > 5), and not all that the rule is about"},
+		{"CREATE INDEX i ON logs (at); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass", "i is not valid; REINDEX it"},
+	} {
+		t.Run(tt.index, func(t *testing.T) {
+			t.Parallel()
+			b := setupCleanup(t, `CREATE TABLE logs (id int, at timestamptz); `+tt.index, "rules: [{table: logs, column: at, expired: true}]")
+			info, _ := b.run(t)
+			want := `table "public"."logs" has no index that begins with at and can be followed (` + tt.want + `), so it would be read as a whole`
+			if info.Status != batch.Failed || !strings.HasPrefix(*info.Error, want) {
+				t.Errorf("%s: %s, want %s", info.Status, *info.Error, want)
+			}
+		})
+	}
+}
+
 func TestCheckCleanupTellsAllThatIsWrong(t *testing.T) {
 	t.Parallel()
 	b := setupCleanup(t, `CREATE TABLE logs (id int, at timestamptz); CREATE INDEX ON logs (at); CREATE TABLE heap (at timestamptz)`,

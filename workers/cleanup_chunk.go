@@ -73,36 +73,30 @@ func (c *cleanupRun) settings(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// account adds what a chunk did to the counts, and moves the cursor on.
+// account adds what a chunk did to the counts, and moves the cursor on. What is left of rows that will be looked at again is counted then.
 func (c *cleanupRun) account(s *cleanupStretch, part *cleanupChunk, d *cleanupDelete) {
 	next := &part.cursor
 	count := &next.Counts[s.rule]
-	swallowed := int64(len(part.found.locked)) - d.deleted - d.refused - d.blocked
 	count.Deleted += d.deleted
-	count.Kept += swallowed
-	part.counters = batch.Counters{Read: d.deleted + swallowed, Deleted: d.deleted, Filtered: swallowed}
+	part.counters = batch.Counters{Read: d.deleted, Deleted: d.deleted}
 	if d.why != "" {
 		count.Why = d.why
 	}
-
-	kept, skipped := int64(0), int64(0)
-	if !s.again {
-		kept = part.found.kept // looked at the first time
-	}
-	over := part.found.due - int64(len(part.found.locked)) + d.refused + d.blocked
+	locked := int64(len(part.found.locked))
+	held := part.found.due - locked + d.blocked
+	swallowed := locked - d.deleted - d.refused - d.blocked
+	kept := part.found.kept + d.refused
 	span := cleanupSpan{Rule: s.rule, Part: s.walk.part.oid, From: s.from, To: part.found.next}
-	if over > 0 && (s.again || !next.passOver(span)) {
-		kept += d.refused
-		skipped = over - d.refused
+	if s.again || !next.passOver(span, part.found.first, held+d.refused > 0, kept+swallowed > 0) {
+		if kept > 0 && count.Why == "" {
+			count.Why = rowsRefer
+		}
+		count.Kept += kept + swallowed
+		count.Skipped += held
+		part.counters.Read += kept + swallowed + held
+		part.counters.Filtered = swallowed
+		part.counters.Unchanged = kept + held
 	}
-	if kept > 0 && count.Why == "" {
-		count.Why = rowsRefer
-	}
-	count.Kept += kept
-	count.Skipped += skipped
-	part.counters.Read += kept + skipped
-	part.counters.Unchanged = kept + skipped
-
 	if s.again {
 		next.Spans[0].From = part.found.next
 		return

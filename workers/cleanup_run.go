@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/retry"
@@ -51,36 +49,9 @@ type cleanupCount struct {
 	Why     string `json:"why,omitempty"`
 }
 
-// cleanupSpan has rows that were passed over.
-type cleanupSpan struct {
-	Rule int          `json:"rule"`
-	Part uint32       `json:"part"`
-	From cleanupPlace `json:"from"`
-	To   cleanupPlace `json:"to"`
-}
-
-// maxSpans bounds the cursor, which is written with each chunk. Beyond it spans grow together.
-const maxSpans = 64
-
 func (c cleanupCursor) clone() cleanupCursor {
 	c.Counts, c.Spans = slices.Clone(c.Counts), slices.Clone(c.Spans)
 	return c
-}
-
-// passOver remembers a span that has rows to be looked at again; it reports false if there is no room.
-func (c *cleanupCursor) passOver(span cleanupSpan) bool {
-	if n := len(c.Spans); n > 0 {
-		last := &c.Spans[n-1]
-		if last.Rule == span.Rule && last.Part == span.Part && (last.To == span.From || n >= maxSpans) {
-			last.To = span.To
-			return true
-		}
-		if n >= maxSpans {
-			return false
-		}
-	}
-	c.Spans = append(c.Spans, span)
-	return true
 }
 
 func (c *cleanupRun) work(ctx context.Context, due time.Time) error {
@@ -223,13 +194,6 @@ func (c *cleanupRun) gone(ctx context.Context, part cleanupPart) bool {
 	var there bool
 	err := c.opts.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)`, part.oid).Scan(&there)
 	return err == nil && !there
-}
-
-func (w *cleanupWalk) noIndex() *cleanupProblem {
-	return &cleanupProblem{
-		"column", fmt.Sprintf("table %s has no index that begins with %s, so it would be read as a whole", w.part.ident, w.rule.Column),
-		fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s); or say allow_seq_scan: true", w.part.ident, pgx.Identifier{w.rule.Column}.Sanitize()),
-	}
 }
 
 // cleanupStretch is what one walk is to go through.

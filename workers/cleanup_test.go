@@ -298,6 +298,10 @@ func TestCleanupOfEqualTimes(t *testing.T) {
 		{"one day", "CREATE INDEX ON logs (day)", "rules: [{table: logs, column: day, older_than: 30d}]"},
 		{"day and id", "CREATE INDEX ON logs (day, id)", "rules: [{table: logs, column: day, older_than: 30d}]"},
 		{"falling", "CREATE INDEX ON logs (at DESC)", "rules: [{table: logs, column: at, older_than: 30d}]"},
+		{"falling, NULLs last", "CREATE INDEX ON logs (at DESC NULLS LAST)", "rules: [{table: logs, column: at, older_than: 30d}]"},
+		{"NULLs first, and id", "CREATE INDEX ON logs (at NULLS FIRST, id)", "rules: [{table: logs, column: at, older_than: 30d}]"},
+		{"partial, NULLs last", "CREATE INDEX ON logs (at DESC NULLS LAST) WHERE note <> ''", "rules: [{table: logs, column: at, older_than: 30d, where: note <> ''}]"},
+		{"NOT NULL", "ALTER TABLE logs ALTER at SET NOT NULL; CREATE INDEX ON logs (at DESC NULLS LAST, id)", "rules: [{table: logs, column: at, older_than: 30d}]"},
 		{"both", "CREATE INDEX ON logs (at); CREATE INDEX ON logs (at, id DESC)", "rules: [{table: logs, column: at, older_than: 30d}]"},
 		{"none", "", "rules: [{table: logs, column: at, older_than: 30d}]\nallow_seq_scan: true"},
 	}
@@ -495,7 +499,7 @@ func TestCleanupThatCannotBegin(t *testing.T) {
 		{
 			"no index", logs + "CREATE INDEX ON logs (id, at); CREATE INDEX ON logs USING brin (at); CREATE INDEX ON logs (at) WHERE id > 5",
 			"rules: [{table: logs, column: at, expired: true}]",
-			"column", `table "public"."logs" has no index that begins with at, so it would be read as a whole (CREATE INDEX CONCURRENTLY ON "public"."logs" ("at"); or say allow_seq_scan: true)`,
+			"column", `table "public"."logs" has no index that begins with at and can be followed (logs_at_idx1 has only rows WHERE (id > 5), and not all that the rule is about), so it would be read as a whole (CREATE INDEX CONCURRENTLY ON "public"."logs" ("at"); or say allow_seq_scan: true)`,
 		},
 		{
 			"a partition without index", `CREATE TABLE logs (id int, at timestamptz) PARTITION BY RANGE (at); CREATE TABLE logs_a PARTITION OF logs DEFAULT;`,

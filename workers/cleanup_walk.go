@@ -31,9 +31,11 @@ type cleanupWalk struct {
 	part cleanupPart
 
 	index  string // that the walk follows; empty: the part is read block by block
+	nulls  string // where the index has NULLs, if not where ORDER BY has them; no row that is due is one
 	inside bool   // the index has only rows for which the rule's condition is true, so it is part of the search
 	sorted bool   // among rows of the same key the index does not order by tid, so each group is sorted
 	blocks int64  // of the part; for a walk by blocks
+	unfit  string // an index that begins with the column, and why it does not serve; for a walk by blocks
 }
 
 // rowsPerBlock is what a block counts for when a number of rows is asked for.
@@ -52,7 +54,7 @@ func planCleanup(ctx context.Context, pool *pgxpool.Pool, rule *cleanupRule, par
 		if _, err := tx.Exec(ctx, planSettings); err != nil {
 			return err
 		}
-		plain, err := w.explain(ctx, tx)
+		plain, err := w.find(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -60,7 +62,7 @@ func planCleanup(ctx context.Context, pool *pgxpool.Pool, rule *cleanupRule, par
 		if rule.Where != "" {
 			// An index for the rule's condition, partial or with its columns in front, is better than one for all rows.
 			w.inside = true
-			narrow, err := w.explain(ctx, tx)
+			narrow, err := w.find(ctx, tx)
 			if err != nil {
 				return err
 			}
@@ -69,8 +71,12 @@ func planCleanup(ctx context.Context, pool *pgxpool.Pool, rule *cleanupRule, par
 			}
 		}
 		if best != nil {
-			w.index, w.sorted = best.name, !best.single
+			w.index, w.sorted, w.nulls = best.name, !best.single, best.nulls
 			return nil
+		}
+		w.nulls = ""
+		if w.unfit, err = unfitIndex(ctx, tx, part.oid, rule.Column); err != nil {
+			return err
 		}
 		return tx.QueryRow(ctx, `SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint`, part.oid).Scan(&w.blocks)
 	})
@@ -79,15 +85,32 @@ func planCleanup(ctx context.Context, pool *pgxpool.Pool, rule *cleanupRule, par
 
 type cleanupIndex struct {
 	name    string
+	nulls   string
 	partial bool
 	single  bool // the column is its only key, so that equal ones are in the order of their tids
+}
+
+// find returns an index that has the oldest rows first, nil if there is none. For the planner DESC NULLS LAST, read backwards, is another
+// order than the usual one, also where a column has no NULL.
+func (w *cleanupWalk) find(ctx context.Context, tx pgx.Tx) (*cleanupIndex, error) {
+	for _, nulls := range []string{"", " NULLS FIRST"} {
+		w.nulls = nulls
+		index, err := w.explain(ctx, tx)
+		if index != nil {
+			index.nulls = nulls
+		}
+		if index != nil || err != nil {
+			return index, err
+		}
+	}
+	return nil, nil
 }
 
 // explain returns the index by which PostgreSQL would find the oldest rows without sorting, nil if there is none.
 func (w *cleanupWalk) explain(ctx context.Context, tx pgx.Tx) (*cleanupIndex, error) {
 	var plan []struct{ Plan planNode }
 	query := "EXPLAIN (FORMAT JSON) SELECT " + w.alias() + ".ctid " + w.from() + " WHERE " + w.column() + " >= '-infinity' AND " +
-		w.before() + w.condition(w.inside) + " ORDER BY " + w.column() + " LIMIT 1"
+		w.before() + w.condition(w.inside) + w.order() + " LIMIT 1"
 	var text string
 	if err := tx.QueryRow(ctx, query).Scan(&text); err != nil {
 		return nil, err
@@ -139,6 +162,8 @@ func (w *cleanupWalk) from() string { return "FROM ONLY " + w.part.ident + " AS 
 func (w *cleanupWalk) column() string {
 	return w.alias() + "." + pgx.Identifier{w.rule.Column}.Sanitize()
 }
+
+func (w *cleanupWalk) order() string { return " ORDER BY " + w.column() + w.nulls }
 
 // before is the condition that makes rows due. The cutoff is of our own making.
 func (w *cleanupWalk) before() string {
@@ -195,7 +220,7 @@ func (w *cleanupWalk) query(until *cleanupPlace) string {
 	}
 	search += " AND " + w.before() + w.condition(w.inside)
 	if !w.byBlocks() {
-		search += " ORDER BY " + w.column()
+		search += w.order()
 		if w.sorted {
 			search += ", " + w.alias() + ".ctid"
 		}
@@ -215,7 +240,7 @@ WITH ` + walked + ` AS MATERIALIZED (
 	SELECT at::text AS at, tid::text AS tid FROM (SELECT at, tid FROM ` + walked + ` ORDER BY at DESC, tid DESC LIMIT 1) w
 )
 SELECT count(*), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowKept) + `), count(*) FILTER (WHERE state = ` + strconv.Itoa(rowDue) + `),
-	(SELECT at FROM ` + last + `), (SELECT tid FROM ` + last + `),
+	(SELECT min(at)::text FROM ` + walked + `), (SELECT at FROM ` + last + `), (SELECT tid FROM ` + last + `),
 	(SELECT coalesce(array_agg(tid::text ORDER BY tid), '{}') FROM ` + locked + `)
 FROM ` + walked
 }
@@ -224,6 +249,7 @@ FROM ` + walked
 type cleanupFound struct {
 	kept, due int64
 	locked    []string // tids of those due that are ours now
+	first     string   // key of the first row; empty for a walk by blocks
 	next      cleanupPlace
 	end       bool // there is nothing behind next
 	full      bool // as many rows were looked at as asked for
@@ -242,8 +268,8 @@ func (w *cleanupWalk) next(ctx context.Context, tx pgx.Tx, from cleanupPlace, un
 		args = []any{fmt.Sprintf("(%d,0)", from.Block), fmt.Sprintf("(%d,0)", found.next.Block), size}
 	}
 	var walked int64
-	var at, tid *string
-	err := tx.QueryRow(ctx, w.query(until), args...).Scan(&walked, &found.kept, &found.due, &at, &tid, &found.locked)
+	var first, at, tid *string
+	err := tx.QueryRow(ctx, w.query(until), args...).Scan(&walked, &found.kept, &found.due, &first, &at, &tid, &found.locked)
 	if err != nil {
 		return found, err
 	}
@@ -258,7 +284,7 @@ func (w *cleanupWalk) next(ctx context.Context, tx pgx.Tx, from cleanupPlace, un
 	found.end, found.full = walked < int64(size), walked == int64(size)
 	found.next = from
 	if at != nil {
-		found.next = cleanupPlace{At: *at, TID: *tid}
+		found.first, found.next = *first, cleanupPlace{At: *at, TID: *tid}
 	}
 	return found, nil
 }
@@ -284,7 +310,7 @@ func (w *cleanupWalk) seek(ctx context.Context, pool *pgxpool.Pool, from cleanup
 		start := "$1::text::" + w.rule.typ
 		return tx.QueryRow(ctx, "SELECT "+w.column()+"::text "+w.from()+" WHERE "+w.column()+" >= "+start+
 			" AND ("+w.column()+" > "+start+" OR "+w.alias()+".ctid > $2::text::tid) AND "+w.before()+w.condition(w.inside)+
-			" ORDER BY "+w.column()+" LIMIT 1", from.At, from.TID).Scan(&place.At)
+			w.order()+" LIMIT 1", from.At, from.TID).Scan(&place.At)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
