@@ -301,7 +301,7 @@ jobs:
 		{"wrong type", "SELECT 1 AS id, now()::timestamp AS day", "id", "typed", "param day of job typed is of type timestamp, which the query's column of that name does not fit; change its type, or cast the column in the query"},
 		{"param missing", "SELECT 1 AS id", "id", "typed", "job typed needs param day; add the column to the query, or say params: {day: …} here"},
 		{"wrong query", "SELECT id FROM nowhere", "id", "child", `query: line 1, column 16: relation "nowhere" does not exist (SQLSTATE 42P01)`},
-		{"no query", "DELETE FROM pg_class RETURNING oid AS id", "id", "child", "query: find the last key: "},
+		{"no query", "DELETE FROM pg_class RETURNING oid AS id", "id", "child", "query: plan the walk: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -34,6 +34,7 @@ type eachWalk struct {
 	values []any    // of the query's parameters: texts, or nil for NULL
 	keys   []string // the order's columns, quoted
 	types  []string // of keys, as SQL names them
+	nulls  string   // behind each key of an ORDER BY
 }
 
 // eachPart is what one chunk did.
@@ -88,6 +89,12 @@ func (w *eachWalk) prepare(ctx context.Context, pool *pgxpool.Pool, params map[s
 			return fmt.Errorf("type of column %s: %w", column, err)
 		}
 		w.keys, w.types = append(w.keys, pgx.Identifier{column}.Sanitize()), append(w.types, name)
+	}
+	w.nulls, err = nullsFirst(ctx, conn.Conn(), w.values, func(nulls string) string {
+		return "SELECT * FROM " + w.rows() + " ORDER BY " + w.keyList("tidemill_row", nulls) + " LIMIT " + strconv.Itoa(eachRows)
+	})
+	if err != nil {
+		return fmt.Errorf("query: %w", err)
 	}
 	return nil
 }
@@ -166,7 +173,7 @@ func (w *eachWalk) enqueue(ctx context.Context, tx pgx.Tx, cursor eachCursor) (e
 	for i, k := range w.keys {
 		repeated[i] = "r." + k + " = lag(r." + k + ") OVER w"
 	}
-	order := w.keyList("tidemill_row", "")
+	order := w.keyList("tidemill_row", w.nulls)
 	query := `
 WITH walked AS MATERIALIZED (
 	SELECT row_number() OVER w AS n, to_jsonb(r.*) AS doc, ARRAY[` + w.keyList("r", "::text") + `] AS key,

@@ -30,6 +30,7 @@ type exportPlan struct {
 	key     []int          // places in columns
 	// certain says that no key column is ever NULL, by the table's own word.
 	certain bool
+	nulls   string // behind each key column of an ORDER BY
 }
 
 // exportColumn is a column of what is read.
@@ -59,6 +60,12 @@ func planExport(ctx context.Context, conn *pgx.Conn, ex *config.Export, params m
 	}
 	if err == nil {
 		err = p.setKey(orderBy)
+	}
+	if err == nil && ex.Consistency == config.Keyset {
+		p.nulls, err = nullsFirst(ctx, conn, nil, func(nulls string) string {
+			p.nulls = nulls
+			return "SELECT * FROM " + p.from() + p.tail(ex.Chunk, nil)
+		})
 	}
 	switch {
 	case err == nil:
@@ -232,61 +239,6 @@ func (p *exportPlan) setKey(orderBy []string) error {
 		p.key = append(p.key, i)
 	}
 	return nil
-}
-
-// from is the source as an item of FROM. The line end is for a query that ends in a comment.
-func (p *exportPlan) from() string { return "(" + strings.TrimRight(p.source, "; \t\r\n") + "\n) q" }
-
-// keyNames are the key columns as SQL has them.
-func (p *exportPlan) keyNames() []string {
-	names := make([]string, len(p.key))
-	for i, k := range p.key {
-		names[i] = "q." + quoteName(p.columns[k].Name)
-	}
-	return names
-}
-
-// bound is a comparison of whole keys, which an index on the columns can serve.
-func (p *exportPlan) bound(operator string, values []string) string {
-	literals := make([]string, len(values))
-	for i, value := range values {
-		literals[i] = literal([]byte(value), p.columns[p.key[i]].Type)
-	}
-	names := p.keyNames()[:len(values)]
-	if len(values) == 1 {
-		return names[0] + " " + operator + " " + literals[0]
-	}
-	return "(" + strings.Join(names, ", ") + ") " + operator + " (" + strings.Join(literals, ", ") + ")"
-}
-
-// copySQL is the COPY of the rows for which all conditions hold, in order; limit 0 is none.
-func (p *exportPlan) copySQL(limit int, conditions ...string) string {
-	var tail strings.Builder
-	if len(conditions) > 0 {
-		tail.WriteString(" WHERE " + strings.Join(conditions, " AND "))
-	}
-	if len(p.key) > 0 {
-		tail.WriteString(" ORDER BY " + strings.Join(p.keyNames(), ", "))
-	}
-	if limit > 0 {
-		fmt.Fprintf(&tail, " LIMIT %d", limit)
-	}
-	names := make([]string, len(p.columns))
-	for i, c := range p.columns {
-		names[i] = "q." + quoteName(c.Name)
-	}
-	if p.ex.Format == config.NDJSON {
-		object := "row_to_json(q.*)" // q alone would be a column of that name
-		if p.hidden > 0 {
-			object = "(SELECT row_to_json(r.*) FROM (SELECT " + strings.Join(names[p.hidden:], ", ") + ") r)"
-		}
-		var list strings.Builder
-		for _, name := range p.keyNames() {
-			list.WriteString(name + "::text, ")
-		}
-		return "COPY (SELECT " + list.String() + object + " FROM " + p.from() + tail.String() + ") TO STDOUT (FORMAT binary)"
-	}
-	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.from() + tail.String() + ") TO STDOUT"
 }
 
 // rows encodes what copySQL sends.
