@@ -54,7 +54,7 @@ func (t *Table) Check(s Spec) []Problem {
 	if p := t.checkKind(); p != nil {
 		return p // the rest would only repeat it in other words
 	}
-	problems := t.checkColumns(s)
+	problems := append(t.checkTemp(), t.checkColumns(s)...)
 	problems = append(problems, t.checkUnwritten(s)...)
 	problems = append(problems, t.checkSet("set_on_insert", s.SetOnInsert, s)...)
 	problems = append(problems, t.checkSet("set_on_change", s.SetOnChange, s)...)
@@ -81,6 +81,18 @@ func (t *Table) checkKind() []Problem {
 		}}
 	}
 	return nil
+}
+
+// checkTemp asks for what most writes need sooner or later: a table in which rows wait that cannot be copied at once.
+func (t *Table) checkTemp() []Problem {
+	if t.GrantTemp == "" {
+		return nil
+	}
+	return []Problem{{
+		Field:   "table",
+		Message: fmt.Sprintf("role %q may not create temporary tables in this database, and an import needs one", t.Role),
+		Hint:    t.GrantTemp,
+	}}
 }
 
 func (t *Table) checkColumns(s Spec) []Problem {

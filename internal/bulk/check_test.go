@@ -204,3 +204,26 @@ func TestCheckRowSecurity(t *testing.T) {
 		t.Errorf("for another role: %v", p)
 	}
 }
+
+// A role that may write the table may still lack the right to the temporary table that rows wait in.
+func TestCheckTemporaryTables(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "CREATE TABLE t (a int UNIQUE)")
+	role, database := "r"+s.rows("SELECT md5(current_database())")[0][0], s.rows("SELECT current_database()")[0][0]
+	s.exec("REVOKE TEMPORARY ON DATABASE " + quote(database) + " FROM PUBLIC; CREATE ROLE " + role + "; GRANT ALL ON t TO " + role + "; SET ROLE " + role)
+	t.Cleanup(func() { s.exec("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role) })
+	spec := Spec{Columns: []string{"a"}, Match: []string{"a"}}
+	grant := s.rows(fmt.Sprintf("SELECT format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), '%s')", role))[0][0]
+	want := fmt.Sprintf(`table: role %q may not create temporary tables in this database, and an import needs one (%s)`, role, grant)
+	problems := s.describe("t").Check(spec)
+	if len(problems) != 1 || problems[0].String() != want {
+		t.Errorf("problems %v, want %s", problems, want)
+	}
+	if _, err := NewWriter(s.describe("t"), spec); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a writer: %v", err)
+	}
+	s.exec("RESET ROLE; " + grant + "; SET ROLE " + role)
+	if problems := s.describe("t").Check(spec); problems != nil {
+		t.Errorf("after the hint: %v", problems)
+	}
+}

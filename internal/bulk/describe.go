@@ -48,7 +48,9 @@ const tableSQL = `
 SELECT n.nspname::text, c.relname::text, c.oid, c.relkind::text, row_security_active(c.oid),
 	EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3') AND r.ev_enabled <> 'D'),
 	EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = ANY (parts) AND g.tgtype & 7 = 7 AND NOT g.tgisinternal AND g.tgenabled <> 'D'),
-	EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = ANY (parts) AND g.tgtype & 19 = 19 AND NOT g.tgisinternal AND g.tgenabled <> 'D')
+	EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = ANY (parts) AND g.tgtype & 19 = 19 AND NOT g.tgisinternal AND g.tgenabled <> 'D'),
+	current_user::text, CASE WHEN has_database_privilege(current_database(), 'TEMPORARY') THEN ''
+		ELSE format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user) END
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace,
 LATERAL (SELECT ARRAY(SELECT p.relid::oid FROM pg_partition_tree(c.oid) p) || c.oid AS parts) x
@@ -58,7 +60,7 @@ func describeTable(ctx context.Context, q Querier, ident string) (*Table, error)
 	t := &Table{}
 	var kind string
 	err := q.QueryRow(ctx, tableSQL, ident).Scan(&t.Schema, &t.Name, &t.OID, &kind, &t.RLS,
-		&t.HasInsertRules, &t.HasInsertTriggers, &t.HasUpdateTriggers)
+		&t.HasInsertRules, &t.HasInsertTriggers, &t.HasUpdateTriggers, &t.Role, &t.GrantTemp)
 	if err != nil {
 		return nil, err
 	}

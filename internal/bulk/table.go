@@ -25,6 +25,8 @@ type Table struct {
 	HasInsertRules bool
 	// RLS: row-level security is active for the role that asked.
 	RLS bool
+	// Role is who asked. GrantTemp is what lets it create temporary tables; empty if it may.
+	Role, GrantTemp string
 }
 
 // Column of a table.
