@@ -98,3 +98,26 @@ jobs:
 		t.Errorf("error %s, want %s", *info.Error, want)
 	}
 }
+
+// A row may have as many columns as PostgreSQL allows.
+func TestEachOfWideTables(t *testing.T) {
+	t.Parallel()
+	app := setup(t, `
+queues: {default: 20, low: 20}
+jobs:
+  child: {kind: letter, queue: low}
+  walk:  {kind: each, query: "SELECT * FROM public.wide", order_by: [c1], enqueue: {job: child}}
+`)
+	_, err := app.Pool.Exec(t.Context(), `DO $$ BEGIN
+		EXECUTE 'CREATE TABLE public.wide (' || (SELECT string_agg(format('c%s smallint', i), ', ') FROM generate_series(1, 1600) i) || ')';
+	END $$; INSERT INTO public.wide (c1, c1600) VALUES (1, 7), (2, 8)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	workOn(t, app, "default")
+	id := startEach(t, app, "walk", nil)
+	waitStatus(t, app, id, batch.Succeeded)
+	if got := must(ask[string](t, app, `SELECT string_agg(args->>'c1600', ' ' ORDER BY id) FROM tidemill.river_job WHERE queue = 'low'`)); got != "7 8" {
+		t.Errorf("children with %s", got)
+	}
+}

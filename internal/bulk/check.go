@@ -33,6 +33,9 @@ type Spec struct {
 	Trial *Trial
 }
 
+// maxWritten leaves room for the ordinal in the staging table: PostgreSQL allows 1600 columns.
+const maxWritten = 1599
+
 // Problem is a reason why a table cannot be written as a Spec says.
 type Problem struct {
 	Field   string // "table", or the field of Spec: "columns", "match", "set_on_insert", "set_on_change"
@@ -102,6 +105,9 @@ func (t *Table) checkColumns(s Spec) []Problem {
 	var problems []Problem
 	add := func(column, message, hint string) {
 		problems = append(problems, Problem{"columns", column, message, hint})
+	}
+	if n := len(s.Columns); n > maxWritten {
+		add("", fmt.Sprintf("%d columns are written, and an import can write %d", n, maxWritten), "leave one out")
 	}
 	for i, name := range s.Columns {
 		c := t.Column(name)
