@@ -145,7 +145,7 @@ func (p *exportPlan) lastKey(ctx context.Context, conn *pgx.Conn) ([]string, err
 	for i, name := range names {
 		texts[i], order[i] = name+"::text", name+" DESC" // NULL comes first
 		if i > 0 {
-			null = append(null, name+" IS NULL")
+			null = append(null, p.isNull(i))
 		}
 	}
 	key := make([]*string, len(names))

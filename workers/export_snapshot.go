@@ -255,7 +255,7 @@ func (p *exportPlan) spans(ctx context.Context, tx pgx.Tx, rows int64) ([]string
 	}
 	conditions = append(conditions, p.bound(">", cuts[len(cuts)-1:]))
 	if !p.certain {
-		conditions = append(conditions, p.keyNames()[0]+" IS NULL") // where ORDER BY has them, too
+		conditions = append(conditions, p.isNull(0)) // where ORDER BY has them, too
 	}
 	return conditions, nil
 }
@@ -322,9 +322,10 @@ func sampleCuts(ctx context.Context, tx pgx.Tx, column exportColumn, count int) 
 		shares = append(shares, fmt.Sprintf("%g", float64(i)/float64(count)))
 	}
 	rows, err := tx.Query(ctx, fmt.Sprintf(`
-		SELECT k::text FROM unnest((
-			SELECT percentile_disc('{%s}'::float8[]) WITHIN GROUP (ORDER BY %[2]s) FROM %[3]s TABLESAMPLE SYSTEM (%[4]g) REPEATABLE (1))) WITH ORDINALITY u (k, n)
-		 WHERE k IS NOT NULL ORDER BY n`, strings.Join(shares, ","), key, table, percent))
+		SELECT s.p[n]::text FROM (
+			SELECT percentile_disc('{%s}'::float8[]) WITHIN GROUP (ORDER BY %[2]s) AS p FROM %[3]s TABLESAMPLE SYSTEM (%[4]g) REPEATABLE (1)) s,
+			generate_subscripts(s.p, 1) n
+		 WHERE s.p[n] IS NOT NULL ORDER BY n`, strings.Join(shares, ","), key, table, percent))
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,14 @@ func (p *exportPlan) keyNames() []string {
 	return names
 }
 
+// isNull is true for key column i where it is NULL; IS NULL is also true for a row of NULLs, which has its place in the order.
+func (p *exportPlan) isNull(i int) string {
+	if p.columns[p.key[i]].category == "C" {
+		return p.keyNames()[i] + " IS NOT DISTINCT FROM NULL"
+	}
+	return p.keyNames()[i] + " IS NULL"
+}
+
 // bound is a comparison of whole keys, which an index on the columns can serve.
 func (p *exportPlan) bound(operator string, values []string) string {
 	literals := make([]string, len(values))
