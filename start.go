@@ -267,12 +267,13 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time
 		given = nil
 	}
 	if !builtIn(def) {
-		resolved := params
-		if def.Params != nil {
-			at := cmp.Or(due, &now)
-			if resolved, err = def.ResolveParams(given, at.In(a.Config.Location())); err != nil {
-				return configuredArgs{}, err
-			}
+		at := cmp.Or(due, &now)
+		resolved, err := def.ResolveParams(given, at.In(a.Config.Location()))
+		if err != nil {
+			return configuredArgs{}, err
+		}
+		if def.Params == nil {
+			resolved = params // each value as it is
 		}
 		merged, err := mergeArgs(def.Args, resolved)
 		if err != nil {

@@ -14,9 +14,14 @@ func (args) read(d *decoder, v value, into *json.RawMessage) {
 		return
 	}
 	var b bytes.Buffer
-	if writeJSON(&b, d, v) {
-		*into = b.Bytes()
+	if !writeJSON(&b, d, v) {
+		return
 	}
+	if name, found := NULParam(b.Bytes()); found {
+		d.fail(v.entry(v.node.entries[v.node.byKey[name]]), "PostgreSQL stores none; remove it", holdsNUL)
+		return
+	}
+	*into = b.Bytes()
 }
 
 func (args) shape() shape {

@@ -57,6 +57,10 @@ func (b *builder) buildNode(n ast.Node, at path) *node {
 	case *ast.SequenceNode:
 		out := &node{kind: listNode, pos: pos}
 		for i, item := range n.Values {
+			if pair := glued(item); pair != nil {
+				out.items = append(out.items, b.refuseGlued(pair, at.join(index(i))))
+				continue
+			}
 			out.items = append(out.items, b.build(item, at.join(index(i))))
 		}
 		return out
@@ -143,6 +147,10 @@ func (b *builder) mapping(values []*ast.MappingValueNode, pos Position, at path)
 		}
 		key, keyPos, ok := b.key(v.Key, at)
 		if !ok {
+			continue
+		}
+		if glued(v) != nil {
+			out.add(entry{key, keyPos, b.refuseGlued(v, at.join(key))})
 			continue
 		}
 		value := b.build(v.Value, at.join(key))

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
 // KindCleanup is the kind that deletes rows by rules of retention.
@@ -126,6 +128,9 @@ func checkCleanupColumn(s string) (problem, hint string) {
 func checkWhere(s string) (problem, hint string) {
 	if strings.TrimSpace(s) == "" {
 		return "is no condition", "write it like \"status = 'done'\", or remove it"
+	}
+	if _, _, err := sqlparams.Bind(s); dollarHint(err) != "" { // the rest is for the server to judge
+		return "is no condition: " + err.Error(), dollarHint(err)
 	}
 	return "", ""
 }

@@ -97,7 +97,7 @@ func checkQuery(s string) (problem, hint string) {
 		return "is no query", "write it like SELECT id, email FROM app.users"
 	}
 	if _, _, err := sqlparams.Bind(s); err != nil {
-		return "is not a query: " + err.Error(), ""
+		return "is not a query: " + err.Error(), dollarHint(err)
 	}
 	return "", ""
 }

@@ -68,6 +68,9 @@ func (j *Job) ResolveParams(given json.RawMessage, due time.Time) (map[string]an
 		if problem != "" {
 			return nil, j.notParams(problem)
 		}
+		if name, found := NULParam(given); found {
+			return nil, &ParamError{Job: j.Name, Param: shorten(name), Message: holdsNUL, Hint: "PostgreSQL stores none; remove it"}
+		}
 		return values, nil
 	}
 	texts, problem := decodeObject[json.RawMessage](given)

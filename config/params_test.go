@@ -61,7 +61,7 @@ func TestResolveParamsRefuses(t *testing.T) {
 	for _, tt := range []struct{ typ, given, want string }{
 		{TextParam, `5`, "5 is not a text; put it in quotes"},
 		{TextParam, `["a", 1]`, `["a",1] is not a text; put it in quotes`},
-		{TextParam, `"a\u0000"`, `"a\x00" holds a NUL character`},
+		{TextParam, `"a\u0000"`, `"a\x00" holds a NUL character; PostgreSQL stores none; remove it`},
 		{IntegerParam, `1.0`, "1.0 is not a whole number" + integer},
 		{IntegerParam, `"007"`, `"007" is not a whole number` + integer},
 		{IntegerParam, `"+7"`, `"+7" is not a whole number` + integer},

@@ -75,6 +75,9 @@ var (
 // readParam reads a JSON value that is not null as one of the type. problem is what is wrong with it, as words that
 // follow the value, and hint what to do.
 func readParam(typ string, data json.RawMessage) (value any, problem, hint string) {
+	if typ == JSONParam && hasNUL(data) {
+		return nil, holdsNUL, "PostgreSQL stores none; remove it"
+	}
 	if typ == JSONParam {
 		return compact(data), "", ""
 	}
@@ -87,7 +90,7 @@ func readParam(typ string, data json.RawMessage) (value any, problem, hint strin
 	case typ == TextParam && !isText:
 		return nil, "is not a text", "put it in quotes"
 	case typ == TextParam && strings.ContainsRune(text, 0):
-		return nil, "holds a NUL character", ""
+		return nil, holdsNUL, "PostgreSQL stores none; remove it"
 	case typ == TextParam:
 		return text, "", ""
 	case typ == IntegerParam:

@@ -11,6 +11,7 @@ func Schema() []byte {
 	root := section[Config]{configFields()}.shape().schema
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "tidemill.yaml"
+	root["patternProperties"] = map[string]any{"^" + ownPrefix: true}
 	root["$defs"] = map[string]any{"env": map[string]any{
 		"description": "A text with ${NAME} or ${NAME:-default}, replaced when the file is read.",
 		"type":        "string",

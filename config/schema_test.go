@@ -79,7 +79,7 @@ func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
 		case "additionalProperties":
 			known, _ := s["properties"].(map[string]any)
 			for name, value := range object {
-				if _, ok := known[name]; ok {
+				if _, ok := known[name]; ok || matchesAny(s["patternProperties"], name) {
 					continue
 				}
 				if sub, ok := arg.(map[string]any); ok {
@@ -88,6 +88,7 @@ func (c schemaCheck) validate(s map[string]any, v any, at string) []string {
 					fail("unknown property %s", name)
 				}
 			}
+		case "patternProperties": // with additionalProperties
 		case "propertyNames":
 			for name := range object {
 				problems = append(problems, c.validate(arg.(map[string]any), name, at+"."+name)...)
@@ -159,12 +160,23 @@ func setupSchema(t *testing.T) (check schemaCheck, instance func(src string) any
 	}
 }
 
+func matchesAny(patterns any, name string) bool {
+	known, _ := patterns.(map[string]any)
+	for pattern := range known {
+		if regexp.MustCompile(pattern).MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
 func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 	t.Parallel()
 	check, instance := setupSchema(t)
 	for _, src := range []string{
 		example,
 		"jobs:\nqueues:\ndatabase:\n",
+		"x-low: &low {queue: low, own: [words]}\nx-: \njobs: {a: {kind: own}}",
 		"queues: {a: {workers: 3}, b: 4}",
 		`queues: {a: "${N:-3}"}`,
 		"retry: {jitter: 0.5, delay: 1h2m3s, max_delay: 1d2h3m, backoff: constant}",

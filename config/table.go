@@ -1,6 +1,12 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
+
+// ownPrefix begins the names of top-level fields that mean nothing here.
+const ownPrefix = "x-"
 
 // typ is one form in which a value may be written: how it is read, and how the
 // schema and the reference describe it.
@@ -129,14 +135,15 @@ func (o object[T]) readFields(d *decoder, v value, into *T) {
 	}
 }
 
-// checkFields reports the fields of the mapping v that are not among known.
+// checkFields reports the fields of the mapping v that are not among known. At the top those that begin with x- are the user's own: places
+// for anchors.
 func checkFields(d *decoder, v value, known []info) {
 	names := make([]string, len(known))
 	for i, f := range known {
 		names[i] = f.name
 	}
 	for _, e := range v.node.entries {
-		if !slices.Contains(names, e.key) {
+		if own := len(v.at) == 0 && strings.HasPrefix(e.key, ownPrefix); !own && !slices.Contains(names, e.key) {
 			d.fail(v.entry(e), didYouMean(e.key, names), "unknown field")
 		}
 	}

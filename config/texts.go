@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/mail"
 	"net/textproto"
 	"net/url"
@@ -183,12 +184,21 @@ func checkTemplateName(s string) (problem, hint string) {
 	return "", ""
 }
 
+// dollarHint is for SQL that was written as in a file of SQL.
+func dollarHint(err error) string {
+	var dollar *sqlparams.DollarError
+	if errors.As(err, &dollar) {
+		return "$$ in this file is one dollar: write $$$$ for the $$ of PostgreSQL, or $body$"
+	}
+	return ""
+}
+
 func checkStatement(s string) (problem, hint string) {
 	if strings.TrimSpace(s) == "" {
 		return "is no statement", "write it like CALL app.stats(:day)"
 	}
 	if _, _, err := sqlparams.Bind(s); err != nil {
-		return "is not a statement: " + err.Error(), ""
+		return "is not a statement: " + err.Error(), dollarHint(err)
 	}
 	return "", ""
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 func (m *Main) enqueueCmd() *cobra.Command {
@@ -28,6 +30,9 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(object), &fields); err != nil || fields == nil {
 				return &usageError{err: errors.New("--args is not a JSON object"), hint: `write it like --args '{"id": 17}'`}
+			}
+			if name, found := config.NULParam(json.RawMessage(object)); found {
+				return &usageError{err: fmt.Errorf("--args: %q holds a NUL character, which PostgreSQL does not store", name)}
 			}
 			when, err := parseDue(at, in)
 			if err != nil {

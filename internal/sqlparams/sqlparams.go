@@ -206,7 +206,12 @@ func (s *scanner) continuation() int {
 	return -1
 }
 
-// dollar moves behind a dollar quote, $tag$…$tag$, or a dollar that is junk.
+// DollarError is about a dollar that quotes nothing: one that stands alone, or one whose quote is not closed.
+type DollarError struct{ message string }
+
+func (e *DollarError) Error() string { return e.message }
+
+// dollar moves behind a dollar quote, $tag$…$tag$.
 func (s *scanner) dollar() error {
 	start := s.at
 	s.at++
@@ -216,13 +221,13 @@ func (s *scanner) dollar() error {
 	}
 	s.number() // a tag has the letters and digits of a name, but no dollar
 	if !s.has("$") {
-		return nil
+		return &DollarError{"the $ at " + s.where(start) + " stands alone"}
 	}
 	s.at++
 	tag := s.text[start:s.at]
 	length := strings.Index(s.text[s.at:], tag)
 	if length < 0 {
-		return s.unclosed(start, "dollar quote "+tag)
+		return &DollarError{s.unclosed(start, "dollar quote "+tag).Error()}
 	}
 	s.at += length + len(tag)
 	return nil

@@ -52,7 +52,6 @@ func TestBind(t *testing.T) {
 		"dollar quote":       {"SELECT $$:a'$$, :b", "SELECT $$:a'$$, $1", []string{"b"}},
 		"tagged":             {"SELECT $t$:a $$ $T$ :b $t$, :c", "SELECT $t$:a $$ $T$ :b $t$, $1", []string{"c"}},
 		"dollar in a name":   {"SELECT a$b$, :c, a$1", "SELECT a$b$, $1, a$1", []string{"c"}},
-		"dollar of nothing":  {"SELECT $ :a", "SELECT $ $1", []string{"a"}},
 		"line comment":       {"SELECT 1 -- :a '\n, :b", "SELECT 1 -- :a '\n, $1", []string{"b"}},
 		"comment to the end": {"SELECT :b -- :a", "SELECT $1 -- :a", []string{"b"}},
 		"comment":            {"SELECT /* :a /* ' */ :b */ :c", "SELECT /* :a /* ' */ :b */ $1", []string{"c"}},
@@ -89,6 +88,7 @@ func TestBindRefuses(t *testing.T) {
 		`SELECT E'a\`:             "the string that begins at line 1, column 9 is not closed",
 		"SELECT E'a'\n'\\'":       "the string that begins at line 1, column 9 is not closed",
 		"SELECT\n\"a":             "the quoted identifier that begins at line 2, column 1 is not closed",
+		"DO $ BEGIN END $":        "the $ at line 1, column 4 stands alone",
 		"SELECT $a$ $b$":          "the dollar quote $a$ that begins at line 1, column 8 is not closed",
 		"SELECT /* /* */":         "the comment that begins at line 1, column 8 is not closed",
 	} {
