@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/boundlog"
 	"github.com/tidemill/tidemill/internal/dbclock"
 	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/internal/session"
@@ -83,7 +84,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 		Config:   cfg,
 		Workers:  river.NewWorkers(),
 		sessions: newSessions(),
-		logger:   cmp.Or(opts.Logger, slog.Default()),
+		logger:   boundlog.New(cmp.Or(opts.Logger, slog.Default())),
 		schema:   migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
 	}
 	err := app.connect(ctx, opts)

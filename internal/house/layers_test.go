@@ -21,7 +21,7 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
 		".": {
-			"batch", "config", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue", "internal/dbclock",
+			"batch", "config", "internal/boundlog", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue", "internal/dbclock",
 			"retry", "workers",
 		},
 		"internal/cli": {
@@ -42,6 +42,7 @@ func layers() map[string][]string {
 		"migrations": {"internal/session"},
 		"retry":      {},
 
+		"internal/boundlog":      {},
 		"internal/bulk":          {},
 		"internal/childproc":     {},
 		"internal/dbclock":       {},
