@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 // Option changes what Do does besides.
@@ -37,57 +35,42 @@ func Do[T any](ctx context.Context, policy Policy, fn func(ctx context.Context, 
 		opt(&o)
 	}
 	policy = policy.Defaults()
-	d := &delays{policy: policy}
-	value, err := backoff.Retry(ctx,
-		func() (T, error) {
-			if err := ctx.Err(); err != nil { // the library calls at least once, and once more if the wait ends with ctx
-				var zero T
-				return zero, backoff.Permanent(err)
-			}
-			d.attempt++
-			var value T
-			value, d.err = fn(ctx, d.attempt)
-			if IsPermanent(d.err) {
-				return value, backoff.Permanent(d.err)
-			}
-			if d.err != nil {
-				// Without the chain: the library has marks of its own, which are not for what fn returns.
-				return value, errors.New("attempt failed")
-			}
+	var value T
+	var err error
+	for attempt := 1; ; attempt++ {
+		if ctx.Err() != nil {
+			return value, verdict(ctx, policy, attempt-1, err)
+		}
+		value, err = fn(ctx, attempt)
+		if err == nil {
 			return value, nil
-		},
-		backoff.WithBackOff(d),
-		backoff.WithMaxTries(uint(policy.MaxAttempts)),
-		backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(_ error, delay time.Duration) { o.onRetry(d.attempt, d.err, delay) }),
-	)
-	if err == nil {
-		return value, nil
+		}
+		if IsPermanent(err) || attempt >= policy.MaxAttempts || ctx.Err() != nil {
+			return value, verdict(ctx, policy, attempt, err)
+		}
+		delay := policy.Wait(attempt, err)
+		o.onRetry(attempt, err, delay)
+		sleep(ctx, delay)
 	}
-	return value, d.verdict(ctx)
 }
 
-// delays is the policy as the library asks for it. It knows the last error, which the library would not pass on.
-type delays struct {
-	policy  Policy
-	attempt int
-	err     error // of the last attempt
+// sleep returns after a while, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
-// NextBackOff implements backoff.BackOff.
-func (d *delays) NextBackOff() time.Duration { return d.policy.Wait(d.attempt, d.err) }
-
-// Reset implements backoff.BackOff.
-func (d *delays) Reset() {}
-
-// verdict is the error of a Do that did not succeed.
-func (d *delays) verdict(ctx context.Context) error {
-	err := d.err
-	if d.attempt > 1 {
-		err = fmt.Errorf("after %d attempts: %w", d.attempt, err)
+// verdict is the error of a Do that did not succeed after so many attempts, of which the last one ended with err.
+func verdict(ctx context.Context, policy Policy, attempts int, err error) error {
+	if attempts > 1 {
+		err = fmt.Errorf("after %d attempts: %w", attempts, err)
 	}
 	ended := ctx.Err()
-	if ended == nil || IsPermanent(err) || d.attempt >= d.policy.MaxAttempts {
+	if ended == nil || IsPermanent(err) || attempts >= policy.MaxAttempts {
 		return err
 	}
 	if cause := context.Cause(ctx); !errors.Is(ended, cause) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/valuefmt"
 )
 
@@ -102,7 +103,12 @@ func fieldOf(def *config.Import, column config.Column, head []string) (int, erro
 		return -1, nil
 	}
 	if at < 0 {
-		return 0, fmt.Errorf("the file has no field %q, which column %s needs; its header is: %s; if files may lack it: `%[2]s: {field: %[1]q, optional: true}`", column.Field, column.Target, shorten(head))
+		similar := ""
+		if name := rowio.SimilarName(head, column.Field); name != "" {
+			similar = fmt.Sprintf("did you mean %q? ", name)
+		}
+		return 0, fmt.Errorf("the file has no field %q, which column %s needs; %sits header is: %s; if files may lack it: `%[2]s: {field: %[1]q, optional: true}`",
+			column.Field, column.Target, similar, shorten(head))
 	}
 	if slices.Contains(head[at+1:], column.Field) {
 		return 0, fmt.Errorf("the file's header has the field %q twice; rename one of them", column.Field)

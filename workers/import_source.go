@@ -140,9 +140,7 @@ func (s *importSource) lookAtCSV() error {
 	if !s.def.Header {
 		return nil
 	}
-	for i, field := range record.Fields {
-		s.names[i] = strings.TrimSpace(string(field.Value))
-	}
+	s.names = rowio.HeaderNames(record.Fields)
 	s.first = importCursor{Offset: record.End, Line: record.NextLine}
 	return nil
 }

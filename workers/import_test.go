@@ -362,6 +362,7 @@ func TestImportThatCannotBegin(t *testing.T) {
 		{"no table", "", "table: people", "id\n1\n", "no such table"},
 		{"no unique index", table, "table: people\nmatch: [email]", "id,email\n1,a\n", "unique index"},
 		{"field missing", table, "table: people\ncolumns: {id: nr}", "id\n1\n", `the file has no field "nr"`},
+		{"field written otherwise", table, "table: people\ncolumns: {id: user_id}", "User ID\n1\n", `the file has no field "user_id", which column id needs; did you mean "User ID"?`},
 		{"field twice", table, "table: people\ncolumns: {id: id}", "id,id\n1,1\n", `twice`},
 		{"unknown column", table, "table: people", "id,emial\n1,a\n", `emial`},
 		{"empty", table, "table: people", "", "empty"},
