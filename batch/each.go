@@ -18,8 +18,9 @@ type EachOpts[A river.JobArgs, R any] struct {
 	Query string
 	// Params gives the query's parameters; nil for none. Names beginning with tidemill_ are taken.
 	Params func(args A) pgx.NamedArgs
-	// OrderBy names the result's columns that order the walk. Together they must be unique and not NULL; a repeated key
-	// within a chunk fails the run. The upper end is fixed when the run starts, so that it ends.
+	// OrderBy names the result's columns that order the walk. Together they must be unique, and none may be NULL: a key that
+	// repeats, or has a NULL, fails the run before a row is passed over. The upper end is fixed when the run starts, so
+	// that it ends.
 	OrderBy []string
 	// Size is the number of rows in a chunk; default 1000.
 	Size int

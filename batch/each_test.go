@@ -267,23 +267,53 @@ func TestEachPermanentErrorAndPanic(t *testing.T) {
 	}
 }
 
-func TestEachRefusesRepeatedKeys(t *testing.T) {
+// A key that repeats, or has a NULL, fails the run wherever the ends of chunks are: rows could be passed over.
+func TestEachRefusesKeysThatLoseRows(t *testing.T) {
 	t.Parallel()
 
 	type args struct{ scoreArgs }
-	e := testengine.Start(t, "", func(workers *river.Workers) {
-		river.AddWorker(workers, batch.Each(batch.EachOpts[args, string]{
-			Query:   `SELECT v FROM (VALUES ('a'), ('b'), ('b')) t (v)`,
-			OrderBy: []string{"v"},
-			Do:      func(context.Context, pgx.Tx, *batch.Chunk[string]) error { return nil },
-		}))
-	})
-	started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
-	if err != nil {
-		t.Fatal(err)
+	type row struct{ A, B *int }
+	tests := []struct {
+		name, values string
+		orderBy      []string
+		want         string // empty: nothing is wrong
+	}{
+		{"a repeated key", "(1, 1), (2, 1), (2, 1), (3, 1)", []string{"a", "b"}, "not unique"},
+		{"a repeated key of one column", "(1, 1), (2, 1), (2, 2), (3, 1)", []string{"a"}, "not unique"},
+		{"NULL in the only column", "(1, 1), (NULL, 2), (3, 1)", []string{"a"}, "column a is NULL"},
+		{"NULL in the second column, of the first key", "(1, NULL), (2, 1), (3, 1), (4, 1)", []string{"a", "b"}, "column b is NULL"},
+		{"NULL in the second column, in the middle", "(1, 1), (2, 1), (2, 2), (2, NULL), (3, 1), (4, 1)", []string{"a", "b"}, "column b is NULL"},
+		{"NULL in the second column, of the last key", "(1, 1), (2, 1), (3, 1), (3, NULL)", []string{"a", "b"}, "column b is NULL"},
+		{"NULL in the first column", "(1, 1), (NULL, 1), (3, 1)", []string{"a", "b"}, "column a is NULL"},
+		{"all well", "(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)", []string{"a", "b"}, ""},
 	}
-	if info := e.WaitStatus(t, started.ID, batch.Failed); !strings.Contains(*info.Error, "not unique") {
-		t.Error(*info.Error)
+	for _, tt := range tests {
+		for size := 1; size <= 6; size++ {
+			t.Run(fmt.Sprintf("%s, chunks of %d", tt.name, size), func(t *testing.T) {
+				t.Parallel()
+				rows := 0
+				e := testengine.Start(t, "", func(workers *river.Workers) {
+					river.AddWorker(workers, batch.Each(batch.EachOpts[args, row]{
+						Query: "SELECT a, b FROM (VALUES " + tt.values + ") t (a, b)", OrderBy: tt.orderBy, Size: size,
+						Do: func(_ context.Context, _ pgx.Tx, c *batch.Chunk[row]) error {
+							rows += len(c.Rows)
+							return nil
+						},
+					}))
+				})
+				started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed)
+				switch {
+				case tt.want == "" && (info.Status != batch.Succeeded || rows != strings.Count(tt.values, "(")):
+					t.Errorf("%s after %d rows: %v", info.Status, rows, info.Error)
+				case tt.want != "" && (info.Error == nil || !strings.Contains(*info.Error, tt.want)):
+					t.Errorf("%s after %d rows: %v, want %q", info.Status, rows, info.Error, tt.want)
+				}
+			})
+		}
 	}
 }
 

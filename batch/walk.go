@@ -82,7 +82,7 @@ func (w *walk[R]) start(ctx context.Context, run *Run, count bool, unit string) 
 
 // sql compares whole keys as rows, which an index on the columns can serve.
 func (w *walk[R]) sql() (string, pgx.NamedArgs) {
-	args := pgx.NamedArgs{"tidemill_limit": w.size}
+	args := pgx.NamedArgs{"tidemill_limit": w.size + 1} // one more, to see whether its key is another one
 	for name, value := range w.params {
 		args[name] = value
 	}
@@ -125,9 +125,17 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 	var last [][]byte
 	for rows.Next() {
 		raw := rows.RawValues()
+		for _, i := range key {
+			if raw[i] == nil {
+				return nil, nil, nullKey(rows.FieldDescriptions()[i].Name)
+			}
+		}
 		if repeats(last, raw, key) {
 			return nil, nil, retry.Permanent(fmt.Errorf("order_by %s is not unique: rows with the same key could be lost between chunks; add a column that makes it so",
 				strings.Join(w.orderBy, ", ")))
+		}
+		if len(out) == w.size {
+			break
 		}
 		last = last[:0]
 		for _, i := range key {
@@ -139,6 +147,7 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 		}
 		out = append(out, row)
 	}
+	rows.Close()
 	if err := rows.Err(); err != nil {
 		return nil, nil, fmt.Errorf("read a chunk: %w", err)
 	}
@@ -146,7 +155,45 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 		return nil, nil, nil
 	}
 	after, err := keyText(tx, rows, key, last)
-	return out, after, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, after, w.hidden(ctx, tx, after)
+}
+
+// hidden looks for rows that no later chunk would find: those with the beginning of the key that was the last one, and NULL
+// after that. No comparison of keys is true for them.
+func (w *walk[R]) hidden(ctx context.Context, tx pgx.Tx, after []string) error {
+	if len(after) < 2 {
+		return nil
+	}
+	args := pgx.NamedArgs{}
+	for name, value := range w.params {
+		args[name] = value
+	}
+	var places, prefix []string
+	for i, column := range w.orderBy {
+		name := "q." + pgx.Identifier{column}.Sanitize()
+		if i > 0 {
+			places = append(places, "("+strings.Join(prefix, " AND ")+" AND "+name+" IS NULL)")
+		}
+		param := fmt.Sprintf("tidemill_after%d", i)
+		args[param] = after[i]
+		prefix = append(prefix, name+" = @"+param+"::text::"+w.types[i])
+	}
+	var found bool
+	query := "SELECT EXISTS (SELECT FROM (" + w.query + ") q WHERE " + strings.Join(places, " OR ") + ")"
+	if err := tx.QueryRow(ctx, query, args).Scan(&found); err != nil {
+		return fmt.Errorf("look for NULL in the key: %w", err)
+	}
+	if found {
+		return nullKey(strings.Join(w.orderBy[1:], " or "))
+	}
+	return nil
+}
+
+func nullKey(column string) error {
+	return retry.Permanent(fmt.Errorf("order_by column %s is NULL in some row; it must never be, or rows would be passed over", column))
 }
 
 func (w *walk[R]) keyColumns(rows pgx.Rows) ([]int, error) {
@@ -184,7 +231,7 @@ func keyText(tx pgx.Tx, rows pgx.Rows, key []int, raw [][]byte) ([]string, error
 	for j, i := range key {
 		field := rows.FieldDescriptions()[i]
 		if raw[j] == nil {
-			return nil, retry.Permanent(fmt.Errorf("order_by column %s is NULL in some row; it must never be", field.Name))
+			return nil, nullKey(field.Name)
 		}
 		if field.Format == pgx.TextFormatCode {
 			text[j] = string(raw[j])
