@@ -221,7 +221,38 @@ SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*)
 	for _, r := range refused {
 		part.Rejects = append(part.Rejects, r.reject(cursor.Rows))
 	}
-	return part, nil
+	if part.More {
+		err = w.hidden(ctx, tx, part.Last)
+	}
+	return part, err
+}
+
+// hidden looks for rows that no later chunk would find: those with the beginning of the key that was the last one, and NULL
+// after that. No comparison of keys is true for them. With NULLS FIRST they come at the beginning of such rows, where they
+// are seen.
+func (w *eachWalk) hidden(ctx context.Context, tx pgx.Tx, last []string) error {
+	if len(w.keys) == 1 || w.nulls != "" {
+		return nil
+	}
+	b := &sqlBuilder{args: slices.Clone(w.values)}
+	var places, prefix []string
+	for i, key := range w.keys {
+		if i > 0 {
+			places = append(places, "("+strings.Join(prefix, " AND ")+" AND tidemill_row."+key+" IS NULL)")
+		}
+		if i < len(w.keys)-1 {
+			prefix = append(prefix, "tidemill_row."+key+" = "+b.arg(last[i], "text")+"::"+w.types[i])
+		}
+	}
+	var found bool
+	query := "SELECT EXISTS (SELECT FROM " + w.rows() + " WHERE " + strings.Join(places, " OR ") + ")"
+	if err := tx.QueryRow(ctx, query, append([]any{pgx.QueryExecModeDescribeExec}, b.args...)...).Scan(&found); err != nil {
+		return fmt.Errorf("look for NULL in the key: %w", err)
+	}
+	if found {
+		return w.nullKey()
+	}
+	return nil
 }
 
 // childSQL selects what each child is given.
