@@ -64,13 +64,14 @@ func layers() map[string][]string {
 		"internal/valuefmt":      {},
 		"internal/webhook":       {},
 
-		"internal/chaos":       {},
-		"internal/deploytest":  {},
-		"internal/house":       {},
-		"internal/testbouncer": {},
-		"internal/testdb":      {"internal/devdb"},
-		"internal/testengine":  {"batch", "internal/testdb", "migrations", "rescue"},
-		"internal/tests3":      {},
+		"internal/chaos":        {},
+		"internal/deploytest":   {},
+		"internal/house":        {},
+		"internal/house/golden": {},
+		"internal/testbouncer":  {},
+		"internal/testdb":       {"internal/devdb"},
+		"internal/testengine":   {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/tests3":       {},
 
 		"bench/...": {
 			".", "batch", "config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage",
