@@ -38,6 +38,7 @@ func steps() []step {
 		{args: "import load people.csv --detach"},
 		{args: "runs cancel {load}"},
 
+		{do: "due"},
 		{do: "work"},
 		{args: "import load people.csv --dry-run", exit: 3},
 		{args: "import load people.csv", exit: 3},
@@ -64,6 +65,7 @@ func steps() []step {
 		{args: "processes --jobs"},
 		{do: "release"},
 
+		{do: "ticked"},
 		{args: "schedules trigger later --wait"},
 		{args: "schedules list"},
 		{args: "schedules next -n 2"},
@@ -76,7 +78,8 @@ func steps() []step {
 		{args: "queues list"},
 		{args: "queues resume low"},
 
-		{args: "enqueue other --in 1h --tag t"},
+		{do: "know"},
+		{args: "enqueue other --in 1h --tag mail"},
 		{args: "jobs list"},
 		{args: "jobs show {kind other}"},
 		{args: "jobs show {load}"},

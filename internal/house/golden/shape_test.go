@@ -23,7 +23,7 @@ type shape struct {
 	items   *shape
 }
 
-// shapeOf gives a line for each place in the values of a text of JSON: where, and which types. A ? stands behind a field
+// shapeOf gives a line for each place in the values of a text of JSON: where, and which types. A ? follows a field
 // that not all objects of its place have.
 func shapeOf(text string) (string, error) {
 	all := &shape{}
@@ -83,11 +83,18 @@ func (s *shape) add(v any) {
 }
 
 func (s *shape) print(out *strings.Builder, at string, optional bool) {
-	mark := ""
-	if optional {
-		mark = "?"
+	place := strings.TrimPrefix(at, ".")
+	if place == "" {
+		place = "all"
 	}
-	fmt.Fprintf(out, "  %s%s %s\n", strings.TrimPrefix(at+mark, "."), "", strings.Join(slices.Sorted(maps.Keys(s.types)), " or "))
+	if optional {
+		place += "?"
+	}
+	types := "nothing"
+	if s.times > 0 {
+		types = strings.Join(slices.Sorted(maps.Keys(s.types)), " or ")
+	}
+	fmt.Fprintf(out, "  %s: %s\n", place, types)
 	for _, key := range slices.Sorted(maps.Keys(s.fields)) {
 		s.fields[key].print(out, at+"."+key, s.fields[key].times < s.objects)
 	}
@@ -102,19 +109,19 @@ func TestShapeOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `   array
-  [] object
-  [].at? time
-  [].id null or number
-  [].more? object
-  [].more.a boolean
-  [].tags array
-  [].tags[] string
+	want := `  all: array
+  []: object
+  [].at?: time
+  [].id: null or number
+  [].more?: object
+  [].more.a: boolean
+  [].tags: array
+  [].tags[]: string
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if _, err := shapeOf("12 done"); err == nil {
-		t.Error("text behind a value is taken for JSON")
+		t.Error("text after a value is taken for JSON")
 	}
 }

@@ -16,7 +16,8 @@ func sections() []struct{ title, query string } {
 	const ours = ` c.relnamespace = 'tidemill'::regnamespace AND c.relname NOT LIKE 'river\_%' `
 	return []struct{ title, query string }{
 		{"functions", `SELECT format('%s(%s) %s%s%s', proname, pg_get_function_arguments(p.oid), coalesce('returns ' || pg_get_function_result(p.oid), 'procedure'),
-				CASE WHEN prosecdef THEN ' security definer' ELSE '' END, ' ' || CASE provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END)
+				' ' || CASE provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END,
+				concat(CASE WHEN prosecdef THEN ' security definer' END, CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN ' for all' END, ' set ' || array_to_string(proconfig, ', ')))
 			FROM pg_proc p WHERE pronamespace = 'tidemill'::regnamespace AND proname NOT LIKE 'river\_%'`},
 		{"types", `SELECT format('%s (%s)', typname, (SELECT string_agg(enumlabel, ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
 			FROM pg_type t WHERE typnamespace = 'tidemill'::regnamespace AND typtype IN ('e', 'd') AND typname NOT LIKE 'river\_%'`},

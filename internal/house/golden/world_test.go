@@ -101,7 +101,7 @@ var placeholder = regexp.MustCompile(`\{(?:kind )?(\w+)\}`)
 func (w *world) run(s step) string {
 	w.t.Helper()
 	line := placeholder.ReplaceAllStringFunc(s.args, w.fill)
-	// Behind -- stands what another program is given.
+	// After -- stands what another program is given.
 	before, program, found := strings.Cut(line, " -- ")
 	args := append(strings.Fields(before), "--json")
 	if found {
@@ -147,6 +147,16 @@ func (w *world) fill(mark string) string {
 func (w *world) do(what string) {
 	w.t.Helper()
 	switch what {
+	case "know": // a kind, as a program that has its worker does
+		if _, err := w.pool.Exec(w.t.Context(), "INSERT INTO tidemill.kind (kind, queue, priority, max_attempts) VALUES ('other', 'default', 1, 1)"); err != nil {
+			w.t.Fatal(err)
+		}
+	case "due": // the schedule, as after a night without workers
+		if _, err := w.pool.Exec(w.t.Context(), "UPDATE tidemill.schedule SET next_tick_at = date_trunc('second', now()) - interval '1 hour'"); err != nil {
+			w.t.Fatal(err)
+		}
+	case "ticked":
+		w.await("SELECT EXISTS (SELECT FROM tidemill.run WHERE trigger = 'schedule' AND status = 'succeeded')")
 	case "work":
 		w.worker = w.command("worker")
 		w.worker.Cancel = func() error { return w.worker.Process.Signal(syscall.SIGTERM) }
