@@ -140,6 +140,9 @@ func constants(all map[string]string, name string, data []byte) error {
 			if err != nil {
 				return err
 			}
+			if !strings.Contains(text, "jobs:") {
+				continue
+			}
 			if cfg, err := config.Parse(name, []byte(text), &config.Opts{Offline: true}); err == nil && len(cfg.Jobs) > 0 {
 				key := "const " + value.Names[0].Name
 				if other, taken := all[key]; taken && other != text {

@@ -26,15 +26,18 @@ func TestHashOfFields(t *testing.T) {
 	if err := yaml.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := hashesOf(all)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out []string
 	jobs := all["jobs"].(map[string]any)
 	for name, job := range jobs {
+		// Alone with those that others name, for reading all of them 250 times takes long.
+		some := maps.Clone(all)
+		some["jobs"] = map[string]any{"command": jobs["command"], "own": jobs["own"], "sql": jobs["sql"], name: job}
+		whole, err := hashesOf(some)
+		if err != nil {
+			t.Fatal(err)
+		}
 		each(job.(map[string]any), name, func(field string) {
-			now, err := hashesOf(all)
+			now, err := hashesOf(some)
 			switch {
 			case err != nil:
 				out = append(out, field+": needed: "+reason(err))
