@@ -42,6 +42,7 @@ const fetchCooldown = time.Millisecond
 // configured drain_timeout and returns. If other processes took this one for dead meanwhile, it goes on under a new
 // identity.
 func (a *App) Run(ctx context.Context, opts *RunOpts) error {
+	began := time.Now()
 	queues, err := a.queues(opts)
 	if err != nil {
 		return err
@@ -69,18 +70,18 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 		defer a.applyLater(ctx)()
 	}
 	a.checkConns(ctx, queues)
-	return a.live(ctx, queues, watch)
+	return a.live(ctx, queues, watch, began)
 }
 
 // live works under one process id after the other until ctx ends. Once it has begun to work nothing else ends it: a
 // database that is away, read-only or does not let anybody in may be another one tomorrow, and a worker that gave up would be
 // missed only then. What makes the first start fail is returned.
-func (a *App) live(ctx context.Context, queues map[string]int, watch *watch) error {
+func (a *App) live(ctx context.Context, queues map[string]int, watch *watch, began time.Time) error {
 	const leastPause, mostPause = time.Second, 10 * time.Second
 	started, pause := false, leastPause
 	for {
-		began, err := a.runAs(ctx, queues, watch)
-		started = started || began
+		worked, err := a.runAs(ctx, queues, watch, began)
+		started, began = started || worked, time.Time{}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -121,7 +122,7 @@ func (a *App) queues(opts *RunOpts) (map[string]int, error) {
 }
 
 // runAs works under one process id until ctx ends or the id is fenced. It reports whether it began to work.
-func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (began bool, err error) {
+func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch, began time.Time) (worked bool, err error) {
 	poolConfig, err := a.poolConfig()
 	if err != nil {
 		return false, err
@@ -135,7 +136,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch) (b
 	defer end()
 	pools := lifePools{sessions: newSessions()}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues, Knows: known,
+		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues, Knows: known, Began: began,
 		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
 		OnReconnect: func() { go a.reconnect(alive, &pools) },
 	})

@@ -101,3 +101,36 @@ jobs:
 		t.Error("a schedule of the program takes the place of the configuration's")
 	}
 }
+
+// A process is there from its first moment on: ticks that come due while it starts are not missed, however long that takes.
+func TestTicksOfAStartThatTakesLong(t *testing.T) {
+	t.Parallel()
+	app := setup(t, `
+jobs:
+  beat: {kind: plain}
+schedules:
+  often: {job: beat, every: 1s, overlap: allow, catch_up: all}
+`)
+	river.AddWorker(app.Workers, &plainWorker{})
+	tx, err := app.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE tidemill.process IN SHARE MODE`); err != nil { // nobody can register
+		t.Fatal(err)
+	}
+	work(t, app)
+	if err := waitFor(t, app, 1, `SELECT count(*)::int FROM tidemill.schedule WHERE next_tick_at < now() - interval '2.5 s'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitFor(t, app, 1, `SELECT (count(*) >= 5)::int FROM tidemill.tick`); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(ask[string](t, app, `SELECT string_agg(DISTINCT outcome, ' ') FROM tidemill.tick`)); got != periodic.Enqueued {
+		t.Errorf("ticks are %s, want all enqueued", got)
+	}
+}

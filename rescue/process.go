@@ -41,6 +41,10 @@ type Opts struct {
 	// not say, and is taken to know all.
 	Knows []string
 
+	// Began is when the process began to start, of time.Now; default: when it registers. From then on it counts as there, for
+	// example for ticks that came due before it could fire them.
+	Began time.Time
+
 	// Beat is how often the process says that it lives; default 1 s.
 	Beat time.Duration
 	// Sweep is how often it looks at the others; default 1 s.
@@ -162,9 +166,17 @@ func (p *Process) register(ctx context.Context) (err error) {
 	if err := pgx.BeginFunc(ctx, p.session.conn, func(tx pgx.Tx) error { return p.hold(ctx, tx) }); err != nil {
 		return fmt.Errorf("hold suspect jobs: %w", err)
 	}
+	var began time.Time
+	if err := p.session.conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&began); err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	if !p.opts.Began.IsZero() {
+		began = began.Add(-time.Since(p.opts.Began))
+	}
 	p.registered = time.Now()
-	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config, knows) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		RETURNING clock_timestamp()`, p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config, p.opts.Knows)
+	err = p.askClock(ctx, p.session, `INSERT INTO {tidemill}.process (id, host, pid, version, queues, config, knows, started_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING clock_timestamp()`,
+		p.id, host, os.Getpid(), p.opts.Version, queues, p.opts.Config, p.opts.Knows, began)
 	if err != nil {
 		return fmt.Errorf("register the process: %w", err)
 	}

@@ -23,6 +23,7 @@ func localClocks() map[string]string {
 		"metrics/refresh.go":     "since when this process shows what it has read",
 		"periodic/children.go":   "how often this process counts children",
 		"periodic/scheduler.go":  "when this process tries a failed schedule again",
+		"run.go":                 "how long the process has been starting; since when that is, the database's clock says",
 		"rescue/process.go":      "its own beats, and what came between them: the others count from those",
 		"rescue/beat.go":         "how long no beat got through, on the monotonic clock, which others count by, too",
 		"rescue/jobs.go":         "what had ended before the table was read",
