@@ -51,8 +51,11 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 		return fmt.Errorf("database: %w", withoutPassword(err))
 	}
 	a.ownSessions()
-	if err := migrations.Check(ctx, a.Pool, a.schema); err != nil {
+	switch err := migrations.Check(ctx, a.Pool, a.schema); {
+	case errors.Is(err, migrations.ErrPending):
 		return fmt.Errorf("%w; run: tidemill migrate up", err)
+	case err != nil:
+		return err
 	}
 	watch, err := a.observe(ctx, queues)
 	if err != nil {

@@ -9,7 +9,6 @@ package migrations
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -37,26 +36,6 @@ type Step struct {
 
 	up, down string
 }
-
-// Status is what a database has and what it lacks.
-type Status struct {
-	Steps        []Step
-	RiverVersion int // highest applied migration of River
-	RiverLatest  int // highest migration of River that this version brings
-}
-
-// Current reports whether nothing is pending.
-func (s *Status) Current() bool {
-	for _, step := range s.Steps {
-		if step.AppliedAt.IsZero() {
-			return false
-		}
-	}
-	return s.RiverVersion >= s.RiverLatest
-}
-
-// ErrPending is returned by Check for a database that lacks migrations.
-var ErrPending = errors.New("the database lacks migrations")
 
 // Up applies all that is pending and returns the steps that this call applied, River's included by count only.
 func Up(ctx context.Context, pool *pgxpool.Pool, schema Schema, logger *slog.Logger) ([]Step, error) {
@@ -143,16 +122,13 @@ func Get(ctx context.Context, pool *pgxpool.Pool, schema Schema) (*Status, error
 	return m.status(ctx, pool) // one connection at a time: River takes another, and a small pool must do for many who ask
 }
 
-// Check returns ErrPending unless the database has all that this version needs.
+// Check returns an error that wraps ErrPending, and names what is missing, unless the database has all that this version needs.
 func Check(ctx context.Context, pool *pgxpool.Pool, schema Schema) error {
 	status, err := Get(ctx, pool, schema)
 	if err != nil {
 		return err
 	}
-	if !status.Current() {
-		return ErrPending
-	}
-	return nil
+	return status.pendingError()
 }
 
 type migrator struct {
@@ -176,8 +152,11 @@ func (m *migrator) status(ctx context.Context, conn querier) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.unreleased(steps, applied); err != nil {
+		return nil, err
+	}
 	for i := range steps {
-		steps[i].AppliedAt = applied[steps[i].Version]
+		steps[i].AppliedAt = applied[steps[i].Version].AppliedAt
 	}
 
 	river, err := m.river(m.pool)
@@ -198,7 +177,8 @@ func (m *migrator) status(ctx context.Context, conn querier) (*Status, error) {
 	return status, nil
 }
 
-func (m *migrator) applied(ctx context.Context, conn querier) (map[int]time.Time, error) {
+// applied reads what the database has, by version; also steps of a newer version, which this one does not know.
+func (m *migrator) applied(ctx context.Context, conn querier) (map[int]Step, error) {
 	var exists bool
 	const find = "SELECT to_regclass($1) IS NOT NULL"
 	if err := conn.QueryRow(ctx, find, m.schema.SQL("{tidemill}.migration")).Scan(&exists); err != nil {
@@ -207,14 +187,16 @@ func (m *migrator) applied(ctx context.Context, conn querier) (map[int]time.Time
 	if !exists {
 		return nil, nil
 	}
-	rows, err := conn.Query(ctx, m.schema.SQL("SELECT version, applied_at FROM {tidemill}.migration"))
+	rows, err := conn.Query(ctx, m.schema.SQL("SELECT version, name, applied_at FROM {tidemill}.migration"))
 	if err != nil {
 		return nil, fmt.Errorf("read the migration table: %w", err)
 	}
-	applied := map[int]time.Time{}
-	var version int
-	var at time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&version, &at}, func() error { applied[version] = at; return nil }); err != nil {
+	applied := map[int]Step{}
+	var step Step
+	if _, err := pgx.ForEachRow(rows, []any{&step.Version, &step.Name, &step.AppliedAt}, func() error {
+		applied[step.Version] = step
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("read the migration table: %w", err)
 	}
 	return applied, nil

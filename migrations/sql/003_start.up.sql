@@ -1,52 +1,17 @@
--- locks: {tidemill}.run, {tidemill}.process
--- What any session may call in its own transaction. The functions run with their owner's rights, so that a role needs
--- nothing but USAGE on the schema and EXECUTE on what it shall call.
+-- What any session may call in its own transaction, and how a job starts. The functions run with their owner's rights, so that a
+-- role needs nothing but USAGE on the schema and EXECUTE on what it shall call.
 
--- What a job without run and the configuration of this database need to know; one row.
-CREATE TABLE {tidemill}.setting (
-    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
-    notify   boolean NOT NULL DEFAULT true,
-    queues   text[] NOT NULL DEFAULT '{}',
-    timezone text NOT NULL DEFAULT 'UTC',
-    config   text NOT NULL DEFAULT ''
-);
-INSERT INTO {tidemill}.setting DEFAULT VALUES;
-
--- The River kinds of users' programs, with the defaults of their jobs. A kind is never deleted: another program may have it.
-CREATE TABLE {tidemill}.kind (
-    kind         text PRIMARY KEY,
-    queue        text NOT NULL,
-    priority     smallint NOT NULL,
-    max_attempts smallint NOT NULL,
-    updated_at   timestamptz NOT NULL DEFAULT now()
-);
-
--- The jobs of the applied configuration.
-CREATE TABLE {tidemill}.job (
-    name         text PRIMARY KEY,
-    kind         text NOT NULL,
-    args         jsonb NOT NULL,
-    nests        boolean NOT NULL,
-    queue        text NOT NULL,
-    priority     smallint NOT NULL,
-    max_attempts smallint NOT NULL,
-    alone        boolean NOT NULL,
-    params       jsonb,
-    refusal      text,
-    updated_at   timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON COLUMN {tidemill}.job.nests IS 'params stand in a field of args of their own; otherwise they are fields of args';
-COMMENT ON COLUMN {tidemill}.job.params IS 'declared params, a list of {name, type, default}; NULL: any are taken';
-COMMENT ON COLUMN {tidemill}.job.refusal IS 'why SQL cannot start it, and what can';
-
-ALTER TABLE {tidemill}.run ADD COLUMN expires_at timestamptz;
-COMMENT ON COLUMN {tidemill}.run.expires_at IS 'when a run of outside code that has not ended is taken for lost';
-CREATE INDEX run_expires_idx ON {tidemill}.run (expires_at) WHERE expires_at IS NOT NULL AND finished_at IS NULL;
-
-ALTER TABLE {tidemill}.run ADD COLUMN resume_at timestamptz;
-COMMENT ON COLUMN {tidemill}.run.resume_at IS 'when a paused run was due';
-
-ALTER TABLE {tidemill}.process ADD COLUMN config text NOT NULL DEFAULT '';
+-- Whoever runs a job reads its arguments, many jobs at once: more than max_args bytes of them are refused.
+CREATE FUNCTION {tidemill}.check_size(what text, bytes bigint)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most integer := (SELECT max_args FROM {tidemill}.setting);
+BEGIN
+    IF bytes > most THEN
+        RAISE '%: % bytes, and max_args is %', what, bytes, most USING ERRCODE = '22023',
+            HINT = 'store them, in a table or a file, and pass their key';
+    END IF;
+END $$;
 
 -- insert_job is for the functions below only. It returns NULL if a live job has the unique key.
 CREATE FUNCTION {tidemill}.insert_job(
@@ -70,6 +35,8 @@ BEGIN
     ELSIF EXISTS (SELECT FROM unnest(tags) t (tag) WHERE tag IS NULL OR tag !~ '^\w[\w-]+\w$' OR length(tag) > 255) THEN
         RAISE 'a tag is not of 3 to 255 letters, digits, _ and -' USING ERRCODE = '22023';
     END IF;
+    PERFORM {tidemill}.check_size(format('the arguments of a job of kind %s', kind), octet_length(args::text)
+        + octet_length(metadata::text) + coalesce((SELECT sum(octet_length(tag)) FROM unnest(tags) t (tag)), 0));
     SELECT s.* INTO setting FROM {tidemill}.setting s;
     IF setting.queues <> '{}' AND NOT (queue = ANY (setting.queues) OR EXISTS (SELECT FROM {river}.river_queue q WHERE q.name = insert_job.queue)) THEN
         RAISE 'queue % is unknown', queue USING ERRCODE = '22023',
@@ -199,6 +166,15 @@ BEGIN
     RETURN resolved;
 END $$;
 
+-- try_params is resolve_params for one row of many: it returns what is wrong with the params instead of raising it.
+CREATE FUNCTION {tidemill}.try_params(job text, declared jsonb, given jsonb, due timestamptz, OUT resolved jsonb, OUT problem text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    resolved := {tidemill}.resolve_params(job, declared, given, due);
+EXCEPTION WHEN invalid_parameter_value THEN
+    problem := SQLERRM;
+END $$;
+
 CREATE FUNCTION {tidemill}.start(
     job text, params jsonb DEFAULT '{}', scheduled_at timestamptz DEFAULT NULL, queue text DEFAULT NULL,
     priority integer DEFAULT NULL, notify boolean DEFAULT NULL)
@@ -210,6 +186,8 @@ DECLARE
     id bigint;
     violated text;
 BEGIN
+    -- Libraries send NULL, or JSON's null, where the caller gave nothing.
+    params := coalesce(nullif(params, 'null'), '{}');
     SELECT d.* INTO def FROM {tidemill}.job d WHERE d.name = start.job;
     IF NOT FOUND THEN
         RAISE 'job % is unknown', coalesce(quote_literal(job), 'NULL') USING ERRCODE = '22023', HINT = coalesce(
@@ -250,40 +228,16 @@ END $$;
 COMMENT ON FUNCTION {tidemill}.start IS
 'Starts a configured job in the caller''s transaction and returns the id of its run; of a job that is unique, the live run''s.';
 
-CREATE FUNCTION {tidemill}.cancel(id bigint)
-RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    job record;
-BEGIN
-    SELECT j.state, j.queue, j.metadata ? 'tidemill' AS is_run INTO job FROM {river}.river_job j WHERE j.id = cancel.id FOR UPDATE;
-    IF NOT FOUND THEN
-        UPDATE {tidemill}.run r SET status = 'cancelled', finished_at = now(), updated_at = now()
-         WHERE r.id = cancel.id AND r.trigger = 'outside' AND r.finished_at IS NULL;
-        IF FOUND THEN
-            RETURN true;
-        ELSIF EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = cancel.id) THEN
-            RETURN false;
-        END IF;
-        RAISE 'there is no job %', id USING ERRCODE = '22023';
-    ELSIF job.state IN ('cancelled', 'completed', 'discarded') THEN
-        RETURN false;
-    END IF;
-    IF job.state = 'running' AND job.is_run THEN
-        INSERT INTO {tidemill}.run_intent (run, intent) VALUES (cancel.id, 'cancel') ON CONFLICT DO NOTHING;
-    END IF;
-    UPDATE {river}.river_job j SET
-        state = CASE WHEN j.state = 'running' THEN j.state ELSE 'cancelled' END,
-        finalized_at = CASE WHEN j.state = 'running' THEN j.finalized_at ELSE now() END,
-        metadata = jsonb_set(j.metadata, '{cancel_attempted_at}', to_jsonb(now()), true)
-     WHERE j.id = cancel.id;
-    PERFORM pg_notify({river:text} || '.river_control',
-        json_build_object('action', 'cancel', 'job_id', cancel.id, 'queue', job.queue)::text);
-    RETURN true;
-END $$;
-COMMENT ON FUNCTION {tidemill}.cancel IS
-'Cancels a job or run, when the caller commits: at once if it is not running, otherwise as soon as its worker notices.
-Returns false if it had ended.';
+-- caller is who calls a function that runs with its owner's rights: the role that the session has set, or that has logged in.
+CREATE FUNCTION {tidemill}.caller() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(nullif(current_setting('role'), 'none'), session_user) $$;
+
+-- may_end reports whether the caller may end what a role has begun. It is called with the rights of the functions' owner.
+CREATE FUNCTION {tidemill}.may_end(begun_by text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT begun_by IS NULL OR begun_by = {tidemill}.caller() OR pg_has_role({tidemill}.caller(), current_user, 'MEMBER')
+        OR coalesce((SELECT pg_has_role({tidemill}.caller(), r.oid, 'MEMBER') FROM pg_roles r WHERE r.rolname = begun_by), false)
+$$;
 
 CREATE FUNCTION {tidemill}.run_begin(name text, metadata jsonb DEFAULT '{}', timeout interval DEFAULT '1 day')
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -297,8 +251,9 @@ BEGIN
     ELSIF timeout IS NULL OR timeout <= '0' THEN
         RAISE 'timeout is not positive' USING ERRCODE = '22023';
     END IF;
-    INSERT INTO {tidemill}.run (id, job, kind, trigger, metadata, status, started_at, expires_at)
-    VALUES (id, name, 'outside', 'outside', metadata, 'running', clock_timestamp(), clock_timestamp() + timeout);
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, metadata, status, started_at, expires_at, begun_by)
+    VALUES (id, name, 'outside', 'outside', metadata, 'running', clock_timestamp(), clock_timestamp() + timeout,
+        {tidemill}.caller());
     RETURN id;
 END $$;
 COMMENT ON FUNCTION {tidemill}.run_begin IS
@@ -311,11 +266,13 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     run record;
 BEGIN
-    SELECT r.trigger, r.status INTO run FROM {tidemill}.run r WHERE r.id = end_run.id FOR UPDATE;
+    SELECT r.trigger, r.status, r.begun_by INTO run FROM {tidemill}.run r WHERE r.id = end_run.id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE 'there is no run %', id USING ERRCODE = '22023';
     ELSIF run.trigger <> 'outside' THEN
         RAISE 'run % is worked by Tidemill', id USING ERRCODE = '22023', HINT = 'only what run_begin began is ended from outside';
+    ELSIF NOT {tidemill}.may_end(run.begun_by) THEN
+        RAISE 'run % was begun by role %', id, run.begun_by USING ERRCODE = '42501', HINT = 'only that role, its members and the owner of the functions end it';
     ELSIF run.status NOT IN ('running', end_run.status) THEN
         RAISE 'run % has ended: it is %', id, run.status USING ERRCODE = '55000';
     END IF;
@@ -335,50 +292,7 @@ AS $$ SELECT {tidemill}.end_run(id, 'failed', result, coalesce(nullif(error, '')
 COMMENT ON FUNCTION {tidemill}.run_fail IS 'Says that a run that run_begin began has failed, and why.';
 
 REVOKE ALL ON FUNCTION
-    {tidemill}.insert_job, {tidemill}.enqueue, {tidemill}.resolve_params, {tidemill}.start, {tidemill}.cancel,
-    {tidemill}.run_begin, {tidemill}.end_run, {tidemill}.run_finish, {tidemill}.run_fail
+    {tidemill}.check_size, {tidemill}.insert_job, {tidemill}.enqueue, {tidemill}.resolve_params, {tidemill}.try_params,
+    {tidemill}.start, {tidemill}.caller, {tidemill}.may_end, {tidemill}.run_begin, {tidemill}.end_run, {tidemill}.run_finish,
+    {tidemill}.run_fail
 FROM PUBLIC;
-
--- As before, and the output that a worker recorded becomes the run's result, in River's own transaction.
-CREATE OR REPLACE FUNCTION {tidemill}.run_follows_job() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    failed boolean := coalesce(array_length(NEW.errors, 1), 0) > coalesce(array_length(OLD.errors, 1), 0);
-    was_final boolean := OLD.finalized_at IS NOT NULL;
-    is_final boolean := NEW.finalized_at IS NOT NULL;
-    -- A pause is a snooze into the far future.
-    far boolean := NEW.state = 'scheduled' AND NEW.scheduled_at > now() + interval '50 years';
-BEGIN
-    -- If nobody asks for a pause any more, it is turned round; the update comes back here.
-    IF far AND NOT EXISTS (SELECT FROM {tidemill}.run_intent WHERE run = NEW.id AND intent = 'pause') THEN
-        UPDATE {river}.river_job SET state = 'available', scheduled_at = now() WHERE id = NEW.id;
-        RETURN NULL;
-    END IF;
-
-    UPDATE {tidemill}.run SET
-        status = CASE
-            WHEN far THEN 'paused'
-            WHEN NEW.state = 'running' THEN 'running'
-            WHEN NEW.state = 'completed' THEN coalesce(outcome, 'succeeded')
-            WHEN NEW.state = 'discarded' THEN 'failed'
-            WHEN NEW.state = 'cancelled' THEN 'cancelled'
-            WHEN NEW.state = 'retryable' OR failed OR OLD.state = 'retryable' THEN 'retrying'
-            ELSE 'enqueued' END,
-        error = CASE
-            -- River's word for a cancellation that somebody asked for says no more than the status does.
-            WHEN failed THEN nullif(regexp_replace(NEW.errors[array_upper(NEW.errors, 1)]->>'error', '^JobCancelError: ', ''),
-                'job cancelled remotely')
-            WHEN NEW.state IN ('completed', 'cancelled') OR was_final THEN NULL
-            ELSE error END,
-        result = CASE WHEN NEW.metadata ? 'output' THEN NEW.metadata->'output' ELSE result END,
-        failures = CASE WHEN was_final THEN 0 ELSE failures END,
-        started_at = CASE WHEN NEW.state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
-        finished_at = CASE WHEN is_final THEN now() END,
-        updated_at = now()
-    WHERE id = NEW.id;
-
-    IF is_final THEN
-        DELETE FROM {tidemill}.run_intent WHERE run = NEW.id;
-    END IF;
-    RETURN NULL;
-END $$;

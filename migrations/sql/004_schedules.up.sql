@@ -1,51 +1,7 @@
--- locks: {tidemill}.run
--- Schedules are rows: whoever is alive fires what is due, and what came due while nobody was is known afterwards.
-CREATE TABLE {tidemill}.schedule (
-    name         text PRIMARY KEY,
-    job          text NOT NULL,
-    spec         jsonb NOT NULL,
-    catch_up     text NOT NULL CHECK (catch_up IN ('latest', 'all', 'none')),
-    catch_up_for interval NOT NULL,
-    overlap      text NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow')),
-    jitter       interval NOT NULL DEFAULT '0',
-    kind         text NOT NULL,
-    args         jsonb NOT NULL,
-    params       jsonb NOT NULL DEFAULT '{}',
-    declared     jsonb,
-    queue        text NOT NULL,
-    priority     smallint NOT NULL,
-    max_attempts smallint NOT NULL,
-    alone        boolean NOT NULL DEFAULT false,
-    paused_at    timestamptz,
-    last_tick_at timestamptz,
-    next_tick_at timestamptz,
-    updated_at   timestamptz NOT NULL DEFAULT now()
-) WITH (fillfactor = 70);
-COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been dealt with; NULL: there is none any more';
-COMMENT ON COLUMN {tidemill}.schedule.declared IS 'params that become arguments at each tick, with their defaults; as in job.params';
-CREATE INDEX schedule_next_idx ON {tidemill}.schedule (next_tick_at) WHERE next_tick_at IS NOT NULL;
+-- Schedules: what starts a job by the clock.
 
--- What became of each tick. The primary key is why a tick can be enqueued only once.
-CREATE TABLE {tidemill}.tick (
-    schedule text NOT NULL,
-    due_at   timestamptz NOT NULL,
-    outcome  text NOT NULL CHECK (outcome IN ('enqueued', 'caught_up', 'waiting', 'overlap', 'paused', 'missed')),
-    run      bigint,
-    reason   text,
-    ticks    integer NOT NULL DEFAULT 1,
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    work     jsonb,
-    PRIMARY KEY (schedule, due_at)
-);
-COMMENT ON COLUMN {tidemill}.tick.ticks IS 'how many ticks the row stands for, those before due_at: very many missed ones share a row';
-COMMENT ON COLUMN {tidemill}.tick.work IS 'of a waiting tick: the scheduled_for, previous and caught_up to start it with';
-CREATE INDEX tick_waiting_idx ON {tidemill}.tick (schedule) WHERE outcome = 'waiting';
-CREATE INDEX tick_at_idx ON {tidemill}.tick (at);
-
--- Live runs of a job, for the rule about overlap.
-CREATE INDEX run_live_job_idx ON {tidemill}.run (job) WHERE finished_at IS NULL;
-
--- start_tick starts the run of a tick and returns what became of it. The caller holds the schedule's row.
+-- start_tick starts the run of a tick and returns what became of it. The caller holds the schedule's row. A run that code
+-- elsewhere entered under the name of a job is none of the job's: it must not keep the schedule waiting.
 CREATE FUNCTION {tidemill}.start_tick(s {tidemill}.schedule, work jsonb, held boolean)
 RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -61,11 +17,15 @@ BEGIN
         full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, due, s.spec->>'timezone') || work;
     END IF;
     IF s.overlap <> 'allow' THEN
-        -- Two schedules of one job must not both find nothing live. Whoever is second comes back a moment later.
-        IF NOT pg_try_advisory_xact_lock(hashtextextended({tidemill:text} || ' job ' || s.job, 0)) THEN
+        -- Two schedules of one job must not both find nothing live. The first of them, by name, stands for the job; whoever cannot
+        -- lock its row comes back a moment later.
+        PERFORM FROM {tidemill}.schedule x
+          WHERE x.name = (SELECT min(o.name) FROM {tidemill}.schedule o WHERE o.job = s.job) FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
             RAISE 'job % is being started', s.job USING ERRCODE = '55P03';
         END IF;
-        SELECT r.id INTO live FROM {tidemill}.run r WHERE r.job = s.job AND r.finished_at IS NULL ORDER BY r.id LIMIT 1;
+        SELECT r.id INTO live FROM {tidemill}.run r WHERE r.job = s.job AND r.trigger <> 'outside' AND r.finished_at IS NULL
+         ORDER BY r.id LIMIT 1;
     END IF;
     IF live IS NOT NULL THEN
         why := format('run %s of the job is live', live);
@@ -184,14 +144,14 @@ DECLARE
     full_args jsonb;
     id bigint;
 BEGIN
-    SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = trigger_schedule.name;
+    -- The row is locked so that two calls at once start one run. One that has failed is no answer to who asks again.
+    SELECT x.* INTO s FROM {tidemill}.schedule x WHERE x.name = trigger_schedule.name FOR UPDATE;
     IF NOT FOUND THEN
         RAISE 'there is no schedule %', quote_literal(name) USING ERRCODE = '22023', HINT = 'tidemill schedules list';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended({tidemill:text} || ' trigger ' || name, 0));
     SELECT r.id INTO id FROM {tidemill}.run r
      WHERE r.job = s.job AND r.trigger = by AND r.metadata->>'schedule' = s.name AND r.metadata ? 'triggered'
-       AND r.enqueued_at > clock_timestamp() - interval '1 minute' ORDER BY r.id DESC LIMIT 1;
+       AND r.enqueued_at > clock_timestamp() - interval '1 minute' AND r.status NOT IN ('failed', 'cancelled') ORDER BY r.id DESC LIMIT 1;
     IF FOUND THEN
         RETURN id;
     END IF;

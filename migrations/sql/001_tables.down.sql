@@ -1,0 +1,22 @@
+-- locks: {tidemill}.run, {tidemill}.artifact, {tidemill}.artifact_part, {tidemill}.child_cancel, {tidemill}.child_delta, {tidemill}.event, {tidemill}.job, {tidemill}.job_end, {tidemill}.kind, {tidemill}.leader, {tidemill}.message_claim, {tidemill}.process, {tidemill}.run_intent, {tidemill}.run_reject, {tidemill}.schedule, {tidemill}.setting, {tidemill}.source_file, {tidemill}.suspect, {tidemill}.tick
+DROP VIEW {tidemill}.runs;
+DROP FUNCTION {tidemill}.unknown_job;
+DROP TABLE {tidemill}.leader;
+DROP TABLE {tidemill}.suspect;
+DROP TABLE {tidemill}.job_end;
+DROP TABLE {tidemill}.source_file;
+DROP TABLE {tidemill}.artifact_part;
+DROP TABLE {tidemill}.artifact;
+DROP TABLE {tidemill}.message_claim;
+DROP TABLE {tidemill}.child_cancel;
+DROP TABLE {tidemill}.child_delta;
+DROP TABLE {tidemill}.event;
+DROP TABLE {tidemill}.tick;
+DROP TABLE {tidemill}.schedule;
+DROP TABLE {tidemill}.job;
+DROP TABLE {tidemill}.kind;
+DROP TABLE {tidemill}.setting;
+DROP TABLE {tidemill}.run_reject;
+DROP TABLE {tidemill}.run_intent;
+DROP TABLE {tidemill}.run;
+DROP TABLE {tidemill}.process;

@@ -1,0 +1,12 @@
+DROP FUNCTION {tidemill}.run_fail;
+DROP FUNCTION {tidemill}.run_finish;
+DROP FUNCTION {tidemill}.end_run;
+DROP FUNCTION {tidemill}.run_begin;
+DROP FUNCTION {tidemill}.may_end;
+DROP FUNCTION {tidemill}.caller;
+DROP FUNCTION {tidemill}.start;
+DROP FUNCTION {tidemill}.try_params;
+DROP FUNCTION {tidemill}.resolve_params;
+DROP FUNCTION {tidemill}.enqueue;
+DROP FUNCTION {tidemill}.insert_job;
+DROP FUNCTION {tidemill}.check_size;

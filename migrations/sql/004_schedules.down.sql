@@ -1,0 +1,4 @@
+DROP FUNCTION {tidemill}.trigger_schedule;
+DROP FUNCTION {tidemill}.release_ticks;
+DROP FUNCTION {tidemill}.fire;
+DROP FUNCTION {tidemill}.start_tick;

@@ -1,2 +1,0 @@
--- locks: {tidemill}.message_claim
-DROP TABLE {tidemill}.message_claim;

@@ -1,3 +1,0 @@
--- locks: {tidemill}.artifact, {tidemill}.artifact_part
-DROP TABLE {tidemill}.artifact_part;
-DROP TABLE {tidemill}.artifact;
