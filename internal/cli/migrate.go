@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,19 +30,31 @@ func (m *Main) migrateCmd() *cobra.Command {
 		},
 	}
 	down.Flags().IntVar(&steps, "steps", 1, "how many")
-	cmd.AddCommand(down,
-		&cobra.Command{
-			Use: "up", Short: "Apply what is pending", Args: args(0, 0),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				app, err := m.open(cmd.Context())
+	var dryRun bool
+	up := &cobra.Command{
+		Use: "up", Short: "Apply what is pending, and the configuration", Args: args(0, 0),
+		Long: `Applies the migrations that are pending, and then the configuration (see: tidemill config apply).
+
+--dry-run changes nothing. It prints which migrations would be applied and which tables each of them locks, and exits 0.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			app, err := m.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer app.Close()
+			if dryRun {
+				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema)
 				if err != nil {
 					return err
 				}
-				defer app.Close()
-				applied, err := app.Migrate(cmd.Context())
-				return m.migrated("applied", applied, err)
-			},
+				return m.wouldMigrate(status, app.Schema)
+			}
+			applied, err := app.Migrate(cmd.Context())
+			return m.migrated("applied", applied, err)
 		},
+	}
+	up.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be applied and what it locks")
+	cmd.AddCommand(down, up,
 		&cobra.Command{
 			Use: "status", Short: "Show what is applied and what is pending; exits 1 if anything is", Args: args(0, 0),
 			RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,15 +80,47 @@ func (m *Main) migrated(done string, steps []migrations.Step, err error) error {
 	if m.json {
 		names := make([]string, len(steps))
 		for i, step := range steps {
-			names[i] = fmt.Sprintf("%03d_%s", step.Version, step.Name)
+			names[i] = step.String()
 		}
 		return m.printJSON(map[string]any{"steps": names})
 	}
 	for _, step := range steps {
-		fmt.Fprintf(m.Stdout, "%s %03d_%s\n", done, step.Version, step.Name)
+		fmt.Fprintf(m.Stdout, "%s %s\n", done, step)
 	}
 	if len(steps) == 0 {
 		fmt.Fprintln(m.Stdout, "nothing to do")
+	}
+	return nil
+}
+
+// wouldMigrate says what "migrate up" would apply.
+func (m *Main) wouldMigrate(status *migrations.Status, schema migrations.Schema) error {
+	pending := status.Pending()
+	if m.json {
+		type step struct {
+			Name  string   `json:"name"`
+			Locks []string `json:"locks"`
+		}
+		steps := make([]step, len(pending))
+		for i, p := range pending {
+			steps[i] = step{Name: p.String(), Locks: p.Locks(schema)}
+		}
+		return m.printJSON(map[string]any{
+			"dry_run": true, "river_version": status.RiverVersion, "river_latest": status.RiverLatest, "steps": steps,
+		})
+	}
+	if status.Current() {
+		fmt.Fprintln(m.Stdout, "nothing to do")
+	}
+	if status.RiverVersion < status.RiverLatest {
+		fmt.Fprintf(m.Stdout, "would apply River's %d to %d (locks River's tables)\n", status.RiverVersion+1, status.RiverLatest)
+	}
+	for _, step := range pending {
+		locks := "locks no table that is in use"
+		if tables := step.Locks(schema); len(tables) > 0 {
+			locks = "locks " + strings.Join(tables, ", ")
+		}
+		fmt.Fprintf(m.Stdout, "would apply %s (%s)\n", step, locks)
 	}
 	return nil
 }
@@ -94,7 +139,7 @@ func (m *Main) migrationStatus(status *migrations.Status) error {
 			if !step.AppliedAt.IsZero() {
 				at = "applied " + m.ago(step.AppliedAt)
 			}
-			rows = append(rows, []string{"tidemill", fmt.Sprintf("%03d_%s", step.Version, step.Name), at})
+			rows = append(rows, []string{"tidemill", step.String(), at})
 		}
 		if err := m.table("", []string{"OF", "MIGRATION", "STATE"}, rows); err != nil {
 			return err
@@ -108,10 +153,8 @@ func (m *Main) migrationStatus(status *migrations.Status) error {
 
 func pending(status *migrations.Status) []string {
 	names := []string{}
-	for _, step := range status.Steps {
-		if step.AppliedAt.IsZero() {
-			names = append(names, fmt.Sprintf("%03d_%s", step.Version, step.Name))
-		}
+	for _, step := range status.Pending() {
+		names = append(names, step.String())
 	}
 	return names
 }
