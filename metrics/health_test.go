@@ -115,7 +115,7 @@ func TestReadinessOfAWorker(t *testing.T) {
 		}
 	}
 
-	expect(503, map[string]string{"migrations": "the database lacks migrations", "client": "not started yet", "database": "ok"})
+	expect(503, map[string]string{"migrations": "the database lacks migrations: River's 1 to 8, 001_tables, 002_triggers, 003_start, 004_schedules, 005_children", "client": "not started yet", "database": "ok"})
 	if _, err := migrations.Up(t.Context(), pool, migrations.Schema{}, nil); err != nil {
 		t.Fatal(err)
 	}
