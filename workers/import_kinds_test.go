@@ -48,7 +48,7 @@ func TestImportNamesTheFile(t *testing.T) {
 		{"JSON lines as CSV", "", "{\"id\": 1, \"name\": \"a\"}\n{\"id\": 2}\n", "set `format: ndjson`"},
 		{"JSON as CSV", "", "{\n  \"id\": 1\n}\n", "convert it with jq -c . and set `format: ndjson`"},
 		{"JSON array as CSV", "", "[{\"id\": 1},\n{\"id\": 2}]\n", "convert it with jq -c '.[]' and set `format: ndjson`"},
-		{"header without a name", "", "id,,name\n1,,a\n", "field 2 of the header has no name; give it one, or name under columns the fields that you want; the header is: id, , name"},
+		{"header without a name", "", "id,,name\n1,,a\n", "field 2 of the file's header has no name; give it one, or name under columns the fields that you want; the header is: id, , name"},
 		{"a few NULs", "", "id,name\n1\x00,\x00", "looks like binary data: NUL at byte 9"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

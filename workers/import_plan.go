@@ -36,7 +36,7 @@ func planImport(def *config.Import, table *bulk.Table, head []string) (*importPl
 	plan := &importPlan{width: len(head), spec: importSpec(def)}
 	columns := def.Columns
 	if at := slices.Index(head, ""); at >= 0 && len(columns) == 0 && def.Header && def.Format != config.NDJSON {
-		return nil, fmt.Errorf("field %d of the header has no name; give it one, or name under columns the fields that you want; the header is: %s",
+		return nil, fmt.Errorf("field %d of the file's header has no name; give it one, or name under columns the fields that you want; the header is: %s",
 			at+1, shorten(head))
 	}
 	if len(columns) == 0 {
