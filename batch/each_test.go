@@ -354,3 +354,38 @@ func TestEachCompositeKeysOfAllKinds(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A connection that is lost while a chunk is read is an error like any other, to be tried again: a statement without an answer
+// has no columns.
+func TestEachSurvivesLostConnections(t *testing.T) {
+	t.Parallel()
+
+	type args struct{ scoreArgs }
+	for evaluation := 2; evaluation <= 5; evaluation++ {
+		t.Run(fmt.Sprint(evaluation), func(t *testing.T) {
+			t.Parallel()
+			rows := 0
+			e := testengine.Start(t, "", func(workers *river.Workers) {
+				river.AddWorker(workers, batch.Each(batch.EachOpts[args, int]{
+					Query: `SELECT v FROM generate_series(1, 6) v
+						WHERE CASE WHEN v = 3 AND nextval('public.once') = ` + fmt.Sprint(evaluation) + ` THEN pg_terminate_backend(pg_backend_pid()) ELSE true END`,
+					OrderBy: []string{"v"}, Size: 1,
+					Do: func(_ context.Context, _ pgx.Tx, c *batch.Chunk[int]) error {
+						rows += len(c.Rows)
+						return nil
+					},
+				}))
+			})
+			if _, err := e.Pool.Exec(t.Context(), `CREATE SEQUENCE public.once`); err != nil {
+				t.Fatal(err)
+			}
+			started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed); info.Status != batch.Succeeded || rows < 6 {
+				t.Errorf("%d rows are done: %+v", rows, info)
+			}
+		})
+	}
+}

@@ -116,15 +116,17 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 	}
 	defer rows.Close()
 
-	key, err := w.keyColumns(rows)
-	if err != nil {
-		return nil, nil, err
-	}
+	var key []int // known with the first row: a statement that fails has no columns
 	scan := rowScanner[R]()
 	var out []R
 	var last [][]byte
 	for rows.Next() {
 		raw := rows.RawValues()
+		if key == nil {
+			if key, err = w.keyColumns(rows); err != nil {
+				return nil, nil, err
+			}
+		}
 		for _, i := range key {
 			if raw[i] == nil {
 				return nil, nil, nullKey(rows.FieldDescriptions()[i].Name)
