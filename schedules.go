@@ -1,7 +1,6 @@
 package tidemill
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/periodic"
-	"github.com/tidemill/tidemill/workers"
 )
 
 // definitions are the schedules of the configuration and those that the program added.
@@ -30,50 +28,39 @@ func (a *App) definitions() ([]periodic.Definition, error) {
 			return nil, fmt.Errorf("schedule %s is defined twice, by the program and in the configuration", def.Name)
 		}
 		names[def.Name] = true
-		if err := riverpg.CheckSize("the arguments of schedule "+def.Name, len(def.Args), a.Config.MaxArgs); err != nil {
+		size, err := a.argsSize(def)
+		if err != nil {
+			return nil, err
+		}
+		if err := riverpg.CheckSize("the arguments of schedule "+def.Name, size, a.Config.MaxArgs); err != nil {
 			return nil, err
 		}
 	}
 	return defs, nil
 }
 
-func (a *App) definition(s *config.Schedule) (periodic.Definition, error) {
-	job, err := a.job(s.Job)
+// argsSize is about how many bytes the arguments of a schedule's runs have.
+func (a *App) argsSize(def periodic.Definition) (int, error) {
+	if def.Kind != "" {
+		return len(def.Args), nil
+	}
+	job, err := a.job(def.Job)
 	if err != nil {
-		return periodic.Definition{}, err
+		return 0, fmt.Errorf("schedule %s: %w", def.Name, err)
 	}
-	def := periodic.Definition{
-		Name: s.Name, Spec: periodic.Spec{Cron: s.Cron, Every: s.Every, Timezone: s.Timezone},
-		CatchUp: s.CatchUp, CatchUpWindow: s.CatchUpWindow, Overlap: s.Overlap, Jitter: s.Jitter,
-		Job: job.Name, Kind: riverKind(job), Queue: job.Queue, Priority: job.Priority, MaxAttempts: maxAttempts(job),
-		Params: s.Params, Unique: job.Unique,
-	}
-	if builtIn(job) {
-		def.Args, err = json.Marshal(workers.JobArgs{Job: job.Name, Params: s.Params})
-		return def, err
-	}
-	if def.Args, err = mergeRaw(job.Args, s.Params); err != nil {
-		return def, err
-	}
-	if job.Params != nil {
-		def.Declared, err = json.Marshal(paramRows(job))
-	}
-	return def, err
+	row, err := a.jobRow(job)
+	return len(row.Args) + len(def.Params), err
 }
 
-// mergeRaw puts the fields of one JSON object over those of another; either may be missing.
-func mergeRaw(base, over json.RawMessage) (json.RawMessage, error) {
-	var fields map[string]json.RawMessage
-	if len(over) > 0 {
-		if err := json.Unmarshal(over, &fields); err != nil {
-			return nil, fmt.Errorf("params: %w", err)
-		}
+// definition names the job, which Apply writes beside it.
+func (a *App) definition(s *config.Schedule) (periodic.Definition, error) {
+	if _, err := a.job(s.Job); err != nil {
+		return periodic.Definition{}, err
 	}
-	params := Params{}
-	for name, value := range fields {
-		params[name] = value
-	}
-	return mergeArgs(base, params)
+	return periodic.Definition{
+		Name: s.Name, Spec: periodic.Spec{Cron: s.Cron, Every: s.Every, Timezone: s.Timezone},
+		CatchUp: s.CatchUp, CatchUpWindow: s.CatchUpWindow, Overlap: s.Overlap, Jitter: s.Jitter, Job: s.Job, Params: s.Params,
+	}, nil
 }
 
 // Board shows and steers the schedules of the database.

@@ -134,3 +134,63 @@ schedules:
 		t.Errorf("ticks are %s, want all enqueued", got)
 	}
 }
+
+// A schedule names its job: what the job's row says holds from the next start on, whoever starts it.
+func TestAScheduleStartsItsJobsRow(t *testing.T) {
+	t.Parallel()
+	app := setup(t, `
+jobs:
+  letters: {kind: letter, args: {to: all}, params: {n: integer}, schedule: {cron: "0 0 1 1 *", params: {n: 7}}}
+`)
+	app.Schedules = []periodic.Definition{{
+		Name: "of the program", Job: "letters", Kind: "letter", Priority: 2, Spec: periodic.Spec{Cron: "0 0 1 1 *"},
+		Args: json.RawMessage(`{"to": "me"}`), Params: json.RawMessage(`{"shown": true}`),
+	}}
+	if _, err := app.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Pool.Exec(t.Context(), `UPDATE tidemill.job SET priority = 3, args = '{"to": "some"}' WHERE name = 'letters'`); err != nil {
+		t.Fatal(err)
+	}
+	const started = `SELECT concat_ws(' ', j.priority, j.args - 'scheduled_for', r.params, j.metadata)
+		FROM tidemill.river_job j JOIN tidemill.run r USING (id) WHERE j.id = `
+	if _, err := app.Pool.Exec(t.Context(), `SELECT tidemill.start_tick(s, '{"scheduled_for": "2026-01-30T00:00:00Z"}', false) FROM tidemill.schedule s WHERE name = 'letters'`); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for name, start := range map[string]string{
+		"schedule": `tidemill.trigger_schedule('letters', 'api', '2026-01-31T00:00:00Z')`,
+		"tick":     `(SELECT run FROM tidemill.tick)`,
+		"start":    `tidemill.start('letters', '{"n": 7}')`,
+		"program":  `tidemill.trigger_schedule('of the program', 'api', '2026-01-31T00:00:00Z')`,
+	} {
+		got[name] = must(ask[string](t, app, started+must(ask[string](t, app, `SELECT `+start+`::text`))))
+	}
+	want := map[string]string{
+		"schedule": `3 {"n": 7, "to": "some"} {"n": 7} {"tidemill": {"job": "letters", "schedule": "letters"}}`,
+		"tick":     `3 {"n": 7, "to": "some"} {"n": 7} {"tidemill": {"job": "letters", "schedule": "letters"}}`,
+		"start":    `3 {"n": 7, "to": "some"} {"n": 7} {"tidemill": {"job": "letters"}}`,
+		"program":  `2 {"to": "me"} {"shown": true} {"tidemill": {"job": "letters", "schedule": "of the program"}}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A schedule whose job is gone says so, and what to do.
+func TestAScheduleWithoutItsJob(t *testing.T) {
+	t.Parallel()
+	app := setup(t, `
+jobs: {letters: {kind: letter, schedule: "0 0 1 1 *"}}
+`)
+	if _, err := app.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Pool.Exec(t.Context(), `DELETE FROM tidemill.job`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := app.Pool.Exec(t.Context(), `SELECT tidemill.trigger_schedule('letters', 'api', '2026-01-31T00:00:00Z')`)
+	if err == nil || !strings.Contains(err.Error(), "schedule letters starts job letters, which is not in the applied configuration") {
+		t.Error(err)
+	}
+}

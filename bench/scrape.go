@@ -87,8 +87,8 @@ func fillAround(ctx context.Context, conn *pgx.Conn) error {
 			SELECT 'job-' || i, 'kind', '{}', false, 'default', 1, 1, false FROM generate_series(0, 49) i`,
 		`INSERT INTO tidemill.run (id, job, kind, trigger, status, finished_at)
 			SELECT i, 'job-' || i % 50, 'kind', 'schedule', CASE WHEN random() < 0.1 THEN 'failed' ELSE 'succeeded' END, now() FROM generate_series(1, 200000) i`,
-		`INSERT INTO tidemill.schedule (name, job, spec, catch_up, catch_up_for, overlap, kind, args, queue, priority, max_attempts, last_tick_at, next_tick_at)
-			SELECT 'schedule-' || i, 'job-' || i % 50, '{}', 'latest', '1 d', 'skip', 'kind', '{}', 'default', 1, 1, now(), now() + interval '1 h'
+		`INSERT INTO tidemill.schedule (name, job, spec, catch_up, catch_up_for, overlap, last_tick_at, next_tick_at)
+			SELECT 'schedule-' || i, 'job-' || i % 50, '{}', 'latest', '1 d', 'skip', now(), now() + interval '1 h'
 			  FROM generate_series(1, 100) i`,
 		`VACUUM ANALYZE tidemill.run, tidemill.job, tidemill.schedule`,
 	} {

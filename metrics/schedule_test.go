@@ -55,9 +55,8 @@ func TestSchedulesBeginAtZero(t *testing.T) {
 	}
 }
 
-const insertSchedule = `INSERT INTO tidemill.schedule (name, job, spec, catch_up, catch_up_for, overlap, kind, args, queue, priority, max_attempts,
-		paused_at, last_tick_at, next_tick_at)
-	SELECT $1 || coalesce(i::text, ''), 'j', '{}', 'latest', '1 d', 'skip', 'k', '{}', 'default', 1, 1, $2::timestamptz, $3::timestamptz, $4::timestamptz
+const insertSchedule = `INSERT INTO tidemill.schedule (name, job, spec, catch_up, catch_up_for, overlap, paused_at, last_tick_at, next_tick_at)
+	SELECT $1 || coalesce(i::text, ''), 'j', '{}', 'latest', '1 d', 'skip', $2::timestamptz, $3::timestamptz, $4::timestamptz
 	  FROM generate_series(1, $5::int) i`
 
 func TestSchedulesOfTheCluster(t *testing.T) {

@@ -33,7 +33,8 @@ type Definition struct {
 	// Jitter spreads the runs of one instant: each begins up to this much later.
 	Jitter time.Duration
 
-	// Job is the name of the runs in the ledger; default Kind.
+	// Job is the name of the runs in the ledger; default Kind. Without Kind it is the job of that name in the table job, which
+	// says what the fields Kind to Declared say for others, except Params.
 	Job string
 	// Kind, Args (a JSON object; default {}), Queue (default default), Priority (default 1) and MaxAttempts (default 25)
 	// are those of the River job. The arguments also get scheduled_for, previous and caught_up.
@@ -42,7 +43,7 @@ type Definition struct {
 	Queue       string
 	Priority    int
 	MaxAttempts int
-	// Params are shown with the run; default {}.
+	// Params are shown with the run; default {}. Without Kind they are those of the job's start.
 	Params json.RawMessage
 	// Declared, if set, makes arguments of Params at each tick: a list of {name, type, default} as the table job has it.
 	Declared json.RawMessage
@@ -57,22 +58,28 @@ type Applied struct {
 
 // definitionRow is a Definition in the form in which the statement takes it.
 type definitionRow struct {
-	Name        string          `json:"name"`
-	Job         string          `json:"job"`
-	Spec        storedSpec      `json:"spec"`
-	CatchUp     string          `json:"catch_up"`
-	Window      float64         `json:"window_seconds"`
-	Overlap     string          `json:"overlap"`
-	Jitter      float64         `json:"jitter"`
+	Name    string          `json:"name"`
+	Job     string          `json:"job"`
+	Spec    storedSpec      `json:"spec"`
+	CatchUp string          `json:"catch_up"`
+	Window  float64         `json:"window_seconds"`
+	Overlap string          `json:"overlap"`
+	Jitter  float64         `json:"jitter"`
+	Params  json.RawMessage `json:"params"`
+	Own     *ownJob         `json:"own,omitempty"`
+	Next    *time.Time      `json:"next_tick_at"`
+}
+
+// ownJob is what a schedule starts that names no job of the table job, in the form of a row of that.
+type ownJob struct {
 	Kind        string          `json:"kind"`
 	Args        json.RawMessage `json:"args"`
-	Params      json.RawMessage `json:"params"`
-	Declared    json.RawMessage `json:"declared,omitempty"`
+	Nests       bool            `json:"nests"`
 	Queue       string          `json:"queue"`
 	Priority    int             `json:"priority"`
 	MaxAttempts int             `json:"max_attempts"`
 	Alone       bool            `json:"alone"`
-	Next        *time.Time      `json:"next_tick_at"`
+	Params      json.RawMessage `json:"params,omitempty"` // that are declared
 }
 
 // ApplyTx makes the schedules of the database those of defs. A schedule that is new, or whose times have changed, begins
@@ -97,20 +104,16 @@ func ApplyTx(ctx context.Context, tx pgx.Tx, schema migrations.Schema, defs []De
 	}
 	applied := &Applied{}
 	found, err := tx.Query(ctx, schema.SQL(`
-		INSERT INTO {tidemill}.schedule AS s (name, job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, declared, queue,
-			priority, max_attempts, alone, next_tick_at)
-		SELECT name, job, spec, catch_up, make_interval(secs => window_seconds), overlap, make_interval(secs => jitter), kind, args, params, declared, queue,
-			priority, max_attempts, alone, next_tick_at
+		INSERT INTO {tidemill}.schedule AS s (name, job, spec, catch_up, catch_up_for, overlap, jitter, params, own, next_tick_at)
+		SELECT name, job, spec, catch_up, make_interval(secs => window_seconds), overlap, make_interval(secs => jitter), params, own, next_tick_at
 		  FROM jsonb_to_recordset($1) r (name text, job text, spec jsonb, catch_up text, window_seconds float8, overlap text, jitter float8,
-			kind text, args jsonb, params jsonb, declared jsonb, queue text, priority smallint, max_attempts smallint, alone boolean, next_tick_at timestamptz)
+			params jsonb, own jsonb, next_tick_at timestamptz)
 		 ORDER BY name
-		ON CONFLICT (name) DO UPDATE SET (job, spec, catch_up, catch_up_for, overlap, jitter, kind, args, params, declared, queue, priority,
-			max_attempts, alone, next_tick_at, updated_at) = (excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for,
-			excluded.overlap, excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.declared, excluded.queue, excluded.priority,
-			excluded.max_attempts, excluded.alone, CASE WHEN s.spec = excluded.spec THEN s.next_tick_at ELSE excluded.next_tick_at END, now())
-		WHERE (s.job, s.spec, s.catch_up, s.catch_up_for, s.overlap, s.jitter, s.kind, s.args, s.params, s.declared, s.queue, s.priority,
-			s.max_attempts, s.alone) IS DISTINCT FROM (excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for, excluded.overlap,
-			excluded.jitter, excluded.kind, excluded.args, excluded.params, excluded.declared, excluded.queue, excluded.priority, excluded.max_attempts, excluded.alone)
+		ON CONFLICT (name) DO UPDATE SET (job, spec, catch_up, catch_up_for, overlap, jitter, params, own, next_tick_at, updated_at) =
+			(excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for, excluded.overlap, excluded.jitter, excluded.params, excluded.own,
+			 CASE WHEN s.spec = excluded.spec THEN s.next_tick_at ELSE excluded.next_tick_at END, now())
+		WHERE (s.job, s.spec, s.catch_up, s.catch_up_for, s.overlap, s.jitter, s.params, s.own) IS DISTINCT FROM
+			(excluded.job, excluded.spec, excluded.catch_up, excluded.catch_up_for, excluded.overlap, excluded.jitter, excluded.params, excluded.own)
 		RETURNING name, xmax = 0`), rows)
 	if err != nil {
 		return nil, fmt.Errorf("apply schedules: %w", err)
@@ -155,20 +158,20 @@ func (d *Definition) row(now time.Time) (definitionRow, error) {
 	}
 	row := definitionRow{
 		Name: d.Name, Job: d.Job, Spec: storedSpec{Cron: d.Spec.Cron, Every: int64(d.Spec.Every / time.Second), Timezone: d.Spec.Timezone},
-		CatchUp: d.CatchUp, Window: d.CatchUpWindow.Seconds(), Overlap: d.Overlap, Jitter: d.Jitter.Seconds(), Kind: d.Kind, Args: d.Args,
-		Params: d.Params, Declared: d.Declared, Queue: d.Queue, Priority: d.Priority, MaxAttempts: d.MaxAttempts, Alone: d.Unique,
+		CatchUp: d.CatchUp, Window: d.CatchUpWindow.Seconds(), Overlap: d.Overlap, Jitter: d.Jitter.Seconds(),
+		Params: d.Params, Own: d.own(),
 	}
-	row.fill()
+	row.fill(d.Kind)
 	switch {
 	case d.Name == "":
 		return row, fmt.Errorf("it has no name")
-	case d.Kind == "":
-		return row, fmt.Errorf("it has no kind")
+	case row.Job == "":
+		return row, fmt.Errorf("it has neither job nor kind")
 	case row.CatchUp != CatchUpLatest && row.CatchUp != CatchUpAll && row.CatchUp != CatchUpNone:
 		return row, fmt.Errorf("catch-up %q is not %s, %s or %s", row.CatchUp, CatchUpLatest, CatchUpAll, CatchUpNone)
 	case row.Overlap != OverlapSkip && row.Overlap != OverlapQueue && row.Overlap != OverlapAllow:
 		return row, fmt.Errorf("overlap %q is not %s, %s or %s", row.Overlap, OverlapSkip, OverlapQueue, OverlapAllow)
-	case row.Alone && row.Overlap == OverlapAllow:
+	case d.Unique && row.Overlap == OverlapAllow:
 		return row, fmt.Errorf("job %s has one live run at a time, so overlap cannot be %s", row.Job, OverlapAllow)
 	case d.Jitter < 0 || d.CatchUpWindow < 0:
 		return row, fmt.Errorf("a duration is negative")
@@ -180,15 +183,25 @@ func (d *Definition) row(now time.Time) (definitionRow, error) {
 }
 
 // fill puts defaults where nothing is.
-func (r *definitionRow) fill() {
-	r.Job = cmp.Or(r.Job, r.Kind)
+func (r *definitionRow) fill(kind string) {
+	r.Job = cmp.Or(r.Job, kind)
 	r.CatchUp, r.Overlap = cmp.Or(r.CatchUp, CatchUpLatest), cmp.Or(r.Overlap, OverlapSkip)
 	r.Window = cmp.Or(r.Window, (24 * time.Hour).Seconds())
-	r.Queue, r.Priority, r.MaxAttempts = cmp.Or(r.Queue, "default"), cmp.Or(r.Priority, 1), cmp.Or(r.MaxAttempts, 25)
-	if len(r.Args) == 0 {
-		r.Args = json.RawMessage("{}")
-	}
 	if len(r.Params) == 0 {
 		r.Params = json.RawMessage("{}")
 	}
+}
+
+func (d *Definition) own() *ownJob {
+	if d.Kind == "" {
+		return nil
+	}
+	own := &ownJob{
+		Kind: d.Kind, Args: d.Args, Queue: cmp.Or(d.Queue, "default"), Priority: cmp.Or(d.Priority, 1), MaxAttempts: cmp.Or(d.MaxAttempts, 25),
+		Alone: d.Unique, Params: d.Declared,
+	}
+	if len(own.Args) == 0 {
+		own.Args = json.RawMessage("{}")
+	}
+	return own
 }

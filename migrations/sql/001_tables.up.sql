@@ -153,21 +153,16 @@ CREATE TABLE {tidemill}.schedule (
     catch_up_for interval NOT NULL,
     overlap      text NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow')),
     jitter       interval NOT NULL DEFAULT '0',
-    kind         text NOT NULL,
-    args         jsonb NOT NULL,
     params       jsonb NOT NULL DEFAULT '{}',
-    declared     jsonb,
-    queue        text NOT NULL,
-    priority     smallint NOT NULL,
-    max_attempts smallint NOT NULL,
-    alone        boolean NOT NULL DEFAULT false,
+    own          jsonb,
     paused_at    timestamptz,
     last_tick_at timestamptz,
     next_tick_at timestamptz,
     updated_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been dealt with; NULL: there is none any more';
-COMMENT ON COLUMN {tidemill}.schedule.declared IS 'params that become arguments at each tick, with their defaults; as in job.params';
+COMMENT ON COLUMN {tidemill}.schedule.job IS 'the job of that name in the table job; with own, only the name of the runs';
+COMMENT ON COLUMN {tidemill}.schedule.own IS 'what a program''s schedule starts, with the columns of the table job; NULL: the job of the configuration';
 CREATE INDEX schedule_next_idx ON {tidemill}.schedule (next_tick_at) WHERE next_tick_at IS NOT NULL;
 
 -- What became of each tick. The primary key is why a tick can be enqueued only once.

@@ -5,6 +5,8 @@ DROP FUNCTION {tidemill}.run_begin;
 DROP FUNCTION {tidemill}.may_end;
 DROP FUNCTION {tidemill}.caller;
 DROP FUNCTION {tidemill}.start;
+DROP FUNCTION {tidemill}.start_run;
+DROP FUNCTION {tidemill}.start_args;
 DROP FUNCTION {tidemill}.try_params;
 DROP FUNCTION {tidemill}.resolve_params;
 DROP FUNCTION {tidemill}.enqueue;

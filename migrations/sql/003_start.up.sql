@@ -175,6 +175,34 @@ EXCEPTION WHEN invalid_parameter_value THEN
     problem := SQLERRM;
 END $$;
 
+-- start_args are the arguments of the River job that starts def, at the time for which it is started. They agree with startArgs of
+-- the Go package. work is what a start by the clock tells besides. What is wrong with the params is raised.
+CREATE FUNCTION {tidemill}.start_args(def {tidemill}.job, params jsonb, at timestamptz, zone text, work jsonb)
+RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    resolved jsonb := {tidemill}.resolve_params(def.name, def.params, params, at, zone);
+BEGIN
+    -- A worker of ours resolves the params itself, as its own configuration says at that time.
+    IF def.nests THEN
+        resolved := CASE WHEN params = '{}' THEN params ELSE jsonb_build_object('params', params) END;
+    END IF;
+    RETURN def.args || resolved || work;
+END $$;
+
+-- start_run is how SQL starts a run, whoever asks: it inserts River's job and the run's row, and returns their id. A second live run
+-- of a job that has one at a time violates run_live_alone_key; what that means, the caller knows.
+CREATE FUNCTION {tidemill}.start_run(
+    def {tidemill}.job, trigger text, params jsonb, args jsonb, due timestamptz, schedule text, note jsonb, notify boolean, at timestamptz)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    id bigint := {tidemill}.insert_job(def.kind, args, def.queue, def.priority, def.max_attempts, due,
+        jsonb_build_object('tidemill', jsonb_strip_nulls(jsonb_build_object('job', def.name, 'schedule', schedule))), '{}', NULL, notify);
+BEGIN
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
+    VALUES (id, def.name, def.kind, trigger, args, params, def.alone, note, at);
+    RETURN id;
+END $$;
+
 CREATE FUNCTION {tidemill}.start(
     job text, params jsonb DEFAULT '{}', scheduled_at timestamptz DEFAULT NULL, queue text DEFAULT NULL,
     priority integer DEFAULT NULL, notify boolean DEFAULT NULL)
@@ -196,13 +224,10 @@ BEGIN
     ELSIF def.refusal IS NOT NULL THEN
         RAISE 'job % cannot be started by SQL', job USING ERRCODE = '0A000', HINT = def.refusal;
     END IF;
-    -- A worker of ours resolves the params itself, as its own configuration says at that time.
-    full_args := {tidemill}.resolve_params(job, def.params, params, coalesce(scheduled_at, now()));
-    IF def.nests THEN
-        full_args := CASE WHEN params = '{}' THEN '{}'::jsonb ELSE jsonb_build_object('params', params) END
-            || CASE WHEN scheduled_at > now() THEN jsonb_build_object('scheduled_for', scheduled_at) ELSE '{}'::jsonb END;
-    END IF;
-    full_args := def.args || full_args;
+    full_args := {tidemill}.start_args(def, params, coalesce(scheduled_at, now()), NULL,
+        CASE WHEN def.nests AND scheduled_at > now() THEN jsonb_build_object('scheduled_for', scheduled_at) ELSE '{}' END);
+    def.queue := coalesce(queue, def.queue);
+    def.priority := coalesce(priority, def.priority);
     FOR i IN 1..5 LOOP
         IF def.alone THEN
             SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = start.job AND r.alone AND r.finished_at IS NULL;
@@ -211,11 +236,7 @@ BEGIN
             END IF;
         END IF;
         BEGIN
-            id := {tidemill}.insert_job(def.kind, full_args, coalesce(queue, def.queue), coalesce(priority, def.priority),
-                def.max_attempts, scheduled_at, jsonb_build_object('tidemill', jsonb_build_object('job', job)), '{}', NULL, notify);
-            INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone)
-            VALUES (id, start.job, def.kind, 'sql', full_args, start.params, def.alone);
-            RETURN id;
+            RETURN {tidemill}.start_run(def, 'sql', params, full_args, scheduled_at, NULL, '{}', notify, now());
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
             IF violated <> 'run_live_alone_key' THEN
@@ -293,6 +314,6 @@ COMMENT ON FUNCTION {tidemill}.run_fail IS 'Says that a run that run_begin began
 
 REVOKE ALL ON FUNCTION
     {tidemill}.check_size, {tidemill}.insert_job, {tidemill}.enqueue, {tidemill}.resolve_params, {tidemill}.try_params,
-    {tidemill}.start, {tidemill}.caller, {tidemill}.may_end, {tidemill}.run_begin, {tidemill}.end_run, {tidemill}.run_finish,
+    {tidemill}.start_args, {tidemill}.start_run, {tidemill}.start, {tidemill}.caller, {tidemill}.may_end, {tidemill}.run_begin, {tidemill}.end_run, {tidemill}.run_finish,
     {tidemill}.run_fail
 FROM PUBLIC;

@@ -1,5 +1,29 @@
 -- Schedules: what starts a job by the clock.
 
+-- job_of is what a schedule starts.
+CREATE FUNCTION {tidemill}.job_of(s {tidemill}.schedule)
+RETURNS {tidemill}.job LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    def {tidemill}.job;
+BEGIN
+    IF s.own IS NOT NULL THEN
+        RETURN jsonb_populate_record(def, s.own || jsonb_build_object('name', s.job));
+    END IF;
+    SELECT j.* INTO def FROM {tidemill}.job j WHERE j.name = s.job;
+    IF NOT FOUND THEN
+        RAISE 'schedule % starts job %, which is not in the applied configuration', s.name, s.job USING ERRCODE = '22023',
+            HINT = 'tidemill config apply';
+    END IF;
+    RETURN def;
+END $$;
+
+-- schedule_args are the arguments of a start by a schedule. Params of a program's schedule that declares none are only shown.
+CREATE FUNCTION {tidemill}.schedule_args(s {tidemill}.schedule, def {tidemill}.job, work jsonb)
+RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT {tidemill}.start_args(def, CASE WHEN s.own IS NOT NULL AND def.params IS NULL THEN '{}' ELSE s.params END,
+        (work->>'scheduled_for')::timestamptz, s.spec->>'timezone', work)
+$$;
+
 -- start_tick starts the run of a tick and returns what became of it. The caller holds the schedule's row. A run that code
 -- elsewhere entered under the name of a job is none of the job's: it must not keep the schedule waiting.
 CREATE FUNCTION {tidemill}.start_tick(s {tidemill}.schedule, work jsonb, held boolean)
@@ -7,15 +31,13 @@ RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     due timestamptz := work->>'scheduled_for';
     caught_up boolean := coalesce((work->>'caught_up')::boolean, false);
-    full_args jsonb := s.args || work;
+    def {tidemill}.job := {tidemill}.job_of(s);
+    full_args jsonb := {tidemill}.schedule_args(s, def, work);
     live bigint;
     id bigint;
     result text;
     why text;
 BEGIN
-    IF s.declared IS NOT NULL THEN
-        full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, due, s.spec->>'timezone') || work;
-    END IF;
     IF s.overlap <> 'allow' THEN
         -- Two schedules of one job must not both find nothing live. The first of them, by name, stands for the job; whoever cannot
         -- lock its row comes back a moment later.
@@ -42,11 +64,8 @@ BEGIN
         RETURN result;
     END IF;
     result := CASE WHEN caught_up THEN 'caught_up' ELSE 'enqueued' END;
-    id := {tidemill}.insert_job(s.kind, full_args, s.queue, s.priority, s.max_attempts,
-        CASE WHEN s.jitter > '0' THEN clock_timestamp() + random() * s.jitter END,
-        jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
-    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata)
-    VALUES (id, s.job, s.kind, 'schedule', full_args, s.params, s.alone, jsonb_build_object('schedule', s.name) || work);
+    id := {tidemill}.start_run(def, 'schedule', s.params, full_args, CASE WHEN s.jitter > '0' THEN clock_timestamp() + random() * s.jitter END,
+        s.name, jsonb_build_object('schedule', s.name) || work, true, now());
     INSERT INTO {tidemill}.tick (schedule, due_at, outcome, run) VALUES (s.name, due, result, id)
     ON CONFLICT (schedule, due_at) DO UPDATE SET outcome = excluded.outcome, run = excluded.run, work = NULL, at = clock_timestamp()
         WHERE tick.outcome = 'waiting';
@@ -141,7 +160,7 @@ RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     s {tidemill}.schedule%ROWTYPE;
     work jsonb := jsonb_build_object('scheduled_for', trigger_schedule.scheduled_for);
-    full_args jsonb;
+    def {tidemill}.job;
     id bigint;
 BEGIN
     -- The row is locked so that two calls at once start one run. One that has failed is no answer to who asks again.
@@ -155,21 +174,15 @@ BEGIN
     IF FOUND THEN
         RETURN id;
     END IF;
-    IF s.alone THEN
+    def := {tidemill}.job_of(s);
+    IF def.alone THEN
         SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = s.job AND r.alone AND r.finished_at IS NULL;
         IF FOUND THEN
             RETURN id;
         END IF;
     END IF;
-    full_args := s.args || work;
-    IF s.declared IS NOT NULL THEN
-        full_args := s.args || {tidemill}.resolve_params(s.job, s.declared, s.params, trigger_schedule.scheduled_for::timestamptz, s.spec->>'timezone') || work;
-    END IF;
-    id := {tidemill}.insert_job(s.kind, full_args, s.queue, s.priority, s.max_attempts, NULL,
-        jsonb_build_object('tidemill', jsonb_build_object('job', s.job, 'schedule', s.name)), '{}', NULL, true);
-    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
-    VALUES (id, s.job, s.kind, by, full_args, s.params, s.alone, jsonb_build_object('schedule', s.name, 'triggered', true) || work, clock_timestamp());
-    RETURN id;
+    RETURN {tidemill}.start_run(def, by, s.params, {tidemill}.schedule_args(s, def, work), NULL, s.name,
+        jsonb_build_object('schedule', s.name, 'triggered', true) || work, true, clock_timestamp());
 END $$;
 
-REVOKE ALL ON FUNCTION {tidemill}.start_tick, {tidemill}.fire, {tidemill}.release_ticks, {tidemill}.trigger_schedule FROM PUBLIC;
+REVOKE ALL ON FUNCTION {tidemill}.job_of, {tidemill}.schedule_args, {tidemill}.start_tick, {tidemill}.fire, {tidemill}.release_ticks, {tidemill}.trigger_schedule FROM PUBLIC;
