@@ -270,19 +270,14 @@ func (w *eachWalk) childSQL(b *sqlBuilder, size int) string {
 		" GROUP BY (n - 1) / " + strconv.Itoa(w.def.Batch)
 }
 
-// madeSQL makes the arguments of a child of what it is given, as the SQL function start does, or says why it cannot be started.
+// madeSQL makes the arguments of a child of what it is given, as each start does, or says why it cannot be started.
 func (w *eachWalk) madeSQL(b *sqlBuilder) string {
-	args := b.arg(string(w.child.Args), "jsonb") + " || "
-	if w.child.Nests {
-		args += "jsonb_build_object('params', child.given)"
-	} else if w.child.Declared == nil {
-		args += "child.given"
-	} else {
-		args += "tried.resolved"
+	args := func(resolved string) string {
+		return "{tidemill}.join_args(" + b.arg(string(w.child.Args), "jsonb") + ", " + strconv.FormatBool(w.child.Nests) + ", child.given, " + resolved + ", '{}') AS args FROM child"
 	}
 	if w.child.Declared == nil {
-		return "SELECT n, rows, given, NULL AS problem, " + args + " AS args FROM child"
+		return "SELECT n, rows, given, NULL AS problem, " + args("child.given")
 	}
-	return "SELECT n, rows, given, tried.problem, " + args + " AS args FROM child, {tidemill}.try_params(" +
+	return "SELECT n, rows, given, tried.problem, " + args("tried.resolved") + ", {tidemill}.try_params(" +
 		b.arg(w.child.Job, "text") + ", " + b.arg(string(w.child.Declared), "jsonb") + ", child.given, now()) tried"
 }

@@ -7,6 +7,7 @@ DROP FUNCTION {tidemill}.caller;
 DROP FUNCTION {tidemill}.start;
 DROP FUNCTION {tidemill}.start_run;
 DROP FUNCTION {tidemill}.start_args;
+DROP FUNCTION {tidemill}.join_args;
 DROP FUNCTION {tidemill}.try_params;
 DROP FUNCTION {tidemill}.resolve_params;
 DROP FUNCTION {tidemill}.enqueue;

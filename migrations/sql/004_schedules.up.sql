@@ -19,10 +19,11 @@ END $$;
 
 -- schedule_args are the arguments of a start by a schedule. Params of a program's schedule that declares none are only shown.
 CREATE FUNCTION {tidemill}.schedule_args(s {tidemill}.schedule, def {tidemill}.job, work jsonb)
-RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT {tidemill}.start_args(def, CASE WHEN s.own IS NOT NULL AND def.params IS NULL THEN '{}' ELSE s.params END,
-        (work->>'scheduled_for')::timestamptz, s.spec->>'timezone', work)
-$$;
+RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN {tidemill}.start_args(def, CASE WHEN s.own IS NOT NULL AND def.params IS NULL THEN '{}' ELSE s.params END,
+        (work->>'scheduled_for')::timestamptz, s.spec->>'timezone', work);
+END $$;
 
 -- start_tick starts the run of a tick and returns what became of it. The caller holds the schedule's row. A run that code
 -- elsewhere entered under the name of a job is none of the job's: it must not keep the schedule waiting.
