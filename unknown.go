@@ -28,6 +28,8 @@ const (
 	mostElsewhere  = time.Second
 	// lookUnknown is how often a worker looks for waiting runs that nobody knows, those of kinds that nobody fetches among them.
 	lookUnknown = 5 * time.Second
+	// mostUnknown bounds the memory for names, which whoever inserts jobs may make up. After that many it begins again.
+	mostUnknown = 1000
 )
 
 // unknownJobs decides what becomes of the jobs that this process fetches and does not know. It is a River plugin.
@@ -111,6 +113,9 @@ func (u *unknownJobs) look(ctx context.Context, row *rivertype.JobRow, job strin
 func (u *unknownJobs) seen(kind, job string) *unknownJob {
 	key := knownAs(kind, job)
 	if u.byJob[key] == nil {
+		if len(u.byJob) >= mostUnknown {
+			clear(u.byJob)
+		}
 		u.byJob[key] = &unknownJob{}
 	}
 	return u.byJob[key]

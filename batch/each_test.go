@@ -308,9 +308,9 @@ func TestEachRefusesKeysThatLoseRows(t *testing.T) {
 				info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed)
 				switch {
 				case tt.want == "" && (info.Status != batch.Succeeded || rows != strings.Count(tt.values, "(")):
-					t.Errorf("%s after %d rows: %v", info.Status, rows, info.Error)
+					t.Errorf("%s after %d rows: %s", info.Status, rows, pointed(info.Error))
 				case tt.want != "" && (info.Error == nil || !strings.Contains(*info.Error, tt.want)):
-					t.Errorf("%s after %d rows: %v, want %q", info.Status, rows, info.Error, tt.want)
+					t.Errorf("%s after %d rows: %s, want %q", info.Status, rows, pointed(info.Error), tt.want)
 				}
 			})
 		}
@@ -355,6 +355,43 @@ func TestEachCompositeKeysOfAllKinds(t *testing.T) {
 	}
 }
 
+// Keys that are equal in different forms lose no row, wherever the ends of chunks are: the run has all of them, or fails.
+func TestEachOfKeysEqualInOtherForms(t *testing.T) {
+	t.Parallel()
+
+	type args struct{ scoreArgs }
+	for _, values := range []string{
+		"(1.0), (1.00), (2)", "('0'::float8), ('-0'::float8), ('1'::float8)", "('1 day'::interval), ('24 hours'::interval), ('2 days'::interval)",
+		"('a'), ('b'), ('c')",
+	} {
+		for size := 1; size <= 3; size++ {
+			t.Run(fmt.Sprintf("%s, chunks of %d", values, size), func(t *testing.T) {
+				t.Parallel()
+				rows := 0
+				type row struct{ V any }
+				e := testengine.Start(t, "", func(workers *river.Workers) {
+					river.AddWorker(workers, batch.Each(batch.EachOpts[args, row]{
+						Query: "SELECT v FROM (VALUES " + values + ") t (v)", OrderBy: []string{"v"}, Size: size,
+						Do: func(_ context.Context, _ pgx.Tx, c *batch.Chunk[row]) error {
+							rows += len(c.Rows)
+							return nil
+						},
+					}))
+				})
+				started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed)
+				refused := info.Status == batch.Failed && strings.Contains(*info.Error, "not unique") && !strings.Contains(values, "'a'")
+				if !refused && (info.Status != batch.Succeeded || rows != 3) {
+					t.Errorf("%s after %d rows: %s", info.Status, rows, pointed(info.Error))
+				}
+			})
+		}
+	}
+}
+
 // A connection that is lost while a chunk is read is an error like any other, to be tried again: a statement without an answer
 // has no columns.
 func TestEachSurvivesLostConnections(t *testing.T) {
@@ -384,8 +421,15 @@ func TestEachSurvivesLostConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			if info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed); info.Status != batch.Succeeded || rows < 6 {
-				t.Errorf("%d rows are done: %+v", rows, info)
+				t.Errorf("%s after %d rows: %s", info.Status, rows, pointed(info.Error))
 			}
 		})
 	}
+}
+
+func pointed(text *string) string {
+	if text == nil {
+		return "no error"
+	}
+	return *text
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,8 +134,7 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 			}
 		}
 		if repeats(last, raw, key) {
-			return nil, nil, retry.Permanent(fmt.Errorf("order_by %s is not unique: rows with the same key could be lost between chunks; add a column that makes it so",
-				strings.Join(w.orderBy, ", ")))
+			return nil, nil, w.repeatedKey()
 		}
 		if len(out) == w.size {
 			break
@@ -163,35 +163,53 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) ([]R, []string, error) {
 	return out, after, w.hidden(ctx, tx, after)
 }
 
-// hidden looks for rows that no later chunk would find: those with the beginning of the key that was the last one, and NULL
-// after that. No comparison of keys is true for them.
+// hidden looks for rows that no later chunk would find, though they come after the last one: no comparison is true for a key
+// with NULL, and a key that equals the last one in another form, as 1.0 and 1.00 do, is not greater.
 func (w *walk[R]) hidden(ctx context.Context, tx pgx.Tx, after []string) error {
-	if len(after) < 2 {
+	if len(w.orderBy) == 1 && oneForm(w.types) {
 		return nil
 	}
 	args := pgx.NamedArgs{}
 	for name, value := range w.params {
 		args[name] = value
 	}
-	var places, prefix []string
+	places, same := []string{"false"}, []string{}
 	for i, column := range w.orderBy {
 		name := "q." + pgx.Identifier{column}.Sanitize()
 		if i > 0 {
-			places = append(places, "("+strings.Join(prefix, " AND ")+" AND "+name+" IS NULL)")
+			places = append(places, "("+strings.Join(same, " AND ")+" AND "+name+" IS NULL)")
 		}
 		param := fmt.Sprintf("tidemill_after%d", i)
 		args[param] = after[i]
-		prefix = append(prefix, name+" = @"+param+"::text::"+w.types[i])
+		same = append(same, name+" = @"+param+"::text::"+w.types[i])
 	}
-	var found bool
-	query := "SELECT EXISTS (SELECT FROM (" + w.query + ") q WHERE " + strings.Join(places, " OR ") + ")"
-	if err := tx.QueryRow(ctx, query, args).Scan(&found); err != nil {
-		return fmt.Errorf("look for NULL in the key: %w", err)
+	equal := "false"
+	if !oneForm(w.types) {
+		equal = "(SELECT count(*) > 1 FROM (SELECT FROM (" + w.query + ") q WHERE " + strings.Join(same, " AND ") + " LIMIT 2) two)"
 	}
-	if found {
+	var null, twice bool
+	query := "SELECT EXISTS (SELECT FROM (" + w.query + ") q WHERE " + strings.Join(places, " OR ") + "), " + equal
+	if err := tx.QueryRow(ctx, query, args).Scan(&null, &twice); err != nil {
+		return fmt.Errorf("look for rows that the end of a chunk hides: %w", err)
+	}
+	switch {
+	case null:
 		return nullKey(strings.Join(w.orderBy[1:], " or "))
+	case twice:
+		return w.repeatedKey()
 	}
 	return nil
+}
+
+// oneForm reports whether equal values of the types are the same bytes.
+func oneForm(types []string) bool {
+	exact := []string{"smallint", "integer", "bigint", "uuid", "date", "timestamp without time zone", "timestamp with time zone", "bytea", "boolean", "oid"}
+	return !slices.ContainsFunc(types, func(name string) bool { return !slices.Contains(exact, name) })
+}
+
+func (w *walk[R]) repeatedKey() error {
+	return retry.Permanent(fmt.Errorf("order_by %s is not unique: rows with the same key could be lost between chunks; add a column that makes it so",
+		strings.Join(w.orderBy, ", ")))
 }
 
 func nullKey(column string) error {
