@@ -24,6 +24,23 @@ func (p *exportPlan) notUnique() error {
 		strings.Join(names, ", ")))
 }
 
+// oneRow fails if several rows have the key with which a part ends. Keys may be equal in different forms, as 1.0 and 1.00 are. Of
+// a table an index says so.
+func (p *exportPlan) oneRow(ctx context.Context, conn *pgx.Conn, key []string) error {
+	if p.ex.Query == "" {
+		return nil
+	}
+	var several bool
+	err := conn.QueryRow(ctx, "SELECT count(*) > 1 FROM (SELECT FROM "+p.from()+" WHERE "+p.bound("=", key)+" LIMIT 2) two").Scan(&several)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for rows with the same key: %w", err)
+	case several:
+		return p.notUnique()
+	}
+	return nil
+}
+
 // keyset reads part by part in key order, up to the key that was the last one at the beginning. The next part is read while
 // the one before it is made durable and committed.
 func (e *exportRun) keyset(ctx context.Context, found bool) error {

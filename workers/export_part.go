@@ -208,7 +208,7 @@ func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, after, 
 	}
 	limit := int64(r.run.ex.Chunk)
 	var last []string
-	return r.copyOut(ctx, r.plan.copySQL(r.run.ex.Chunk+1, conditions...), func(message []byte) error {
+	err := r.copyOut(ctx, r.plan.copySQL(r.run.ex.Chunk+1, conditions...), func(message []byte) error {
 		if part.Rows == limit {
 			next, err := r.plan.values(r.rows, message)
 			if err != nil || next == nil {
@@ -231,4 +231,8 @@ func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, after, 
 		}
 		return err
 	})
+	if err != nil || part.after == nil {
+		return err
+	}
+	return r.plan.oneRow(ctx, r.conn, part.after)
 }

@@ -257,6 +257,7 @@ func TestExportThatCannotBegin(t *testing.T) {
 		{"same name twice", "query: SELECT id, id FROM t\norder_by: [id]", `two columns are called "id"`},
 		{"not unique", "query: SELECT name FROM t\norder_by: [name]\nchunk: 1", "is not unique"},
 		{"not unique in ndjson", "query: SELECT name FROM t\norder_by: [name]\nchunk: 1\nformat: ndjson", "is not unique"},
+		{"not unique in other forms", "query: SELECT v FROM (VALUES (1.0), (1.00), (2)) q (v)\norder_by: [v]\nchunk: 1", "is not unique"},
 		{"NULL in the key", "table: t\norder_by: [n, id]", "is NULL"},
 		{"NULL behind", "query: SELECT 1 AS a, n FROM t\norder_by: [a, n]", "is NULL"},
 		{"division by zero", "query: SELECT 1 / (id - id) AS id FROM t\norder_by: [id]", "division by zero"},
