@@ -113,7 +113,7 @@ func TestDetectDoubts(t *testing.T) {
 func TestFewUTF8(t *testing.T) {
 	t.Parallel()
 
-	for _, text := range []string{"ä", "ñ", "é\n", "id,name\n1,José\n", "1,£5\n", "1,山\n", "я\n", "1,Ģirts\n", "1,\ufeffbom\n", "1,\u200eLeft\n", "a\u200bb\n", "1,“quoted”\n", "1,5 €\n", "x…\n", "1,🙂\n"} {
+	for _, text := range []string{"ä", "ñ", "é\n", "id,name\n1,José\n", "1,£5\n", "1,山\n", "я\n", "1,Ģirts\n", "1,\ufeffbom\n", "1,\u200eLeft\n", "a\u200bb\n", "1,“quoted”\n", "1,5 €\n", "x…\n", "1,🙂\n", "\u2028\n", "1,a\u2028b\n", "1,two\u2029\n"} {
 		if head := look(t, []byte(text), Format{}); head.Encoding != UTF8 || head.Doubt() != "" {
 			t.Errorf("%q: %s, %s", text, head.Encoding, head.Doubt())
 		}

@@ -32,7 +32,7 @@ func utf8Cost(words []word) float64 {
 func utf8CharCost(g, before, after glyph) float64 {
 	latin := unicode.Is(unicode.Latin, g.r)
 	switch {
-	case unicode.Is(unicode.Cf, g.r) && g.r > 0xff: // byte order marks in the middle, marks of direction, joiners: programs write them
+	case unicode.In(g.r, unicode.Cf, unicode.Zl, unicode.Zp) && g.r > 0xff: // byte order marks in the middle, marks of direction, joiners, ends of lines: programs write them
 		return 0.3
 	case g.r == utf8.RuneError, unicode.IsControl(g.r), !unicode.IsGraphic(g.r):
 		return foreign
