@@ -10,24 +10,34 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/internal/operate"
 )
+
+// jobBulk is a verb that is about to be done to the jobs of a filter.
+type jobBulk struct {
+	app     *App
+	verb    *jobVerb
+	filter  operate.JobFilter
+	highest int64 // id at the time of the count
+}
 
 // bulkOpts say how much asking a bulk needs.
 type bulkOpts struct{ all, dryRun, yes bool }
 
 func (m *Main) jobVerbCmd(verb *jobVerb) *cobra.Command {
-	var filter jobFilter
+	var filter operate.JobFilter
 	var opts bulkOpts
 	cmd := &cobra.Command{
-		Use: verb.name + " [ID...]", Short: verb.short, Args: cobra.ArbitraryArgs,
+		Use: verb.Name + " [ID...]", Short: verb.short, Args: cobra.ArbitraryArgs,
 		Long: verb.long + `
 
 Name jobs by their ids, or give a filter: then the jobs that match are counted first, and on a terminal you are asked.
-Jobs that change meanwhile are skipped. Ctrl-C ends after the present ` + grouped(bulkSize) + ` jobs and says how far it got.
+Jobs that change meanwhile are skipped. Ctrl-C ends after the present ` + grouped(operate.BulkSize) + ` jobs and says how far it got.
 
 Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer was no, 2 wrong usage, 130 ended by Ctrl-C.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := filter.check(cmd); err != nil {
+			if err := checkJobFilter(cmd, &filter); err != nil {
 				return err
 			}
 			for _, arg := range args {
@@ -35,9 +45,10 @@ Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer wa
 				if err != nil {
 					return err
 				}
-				filter.ids = append(filter.ids, id)
+				filter.IDs = append(filter.IDs, id)
 			}
-			if err := verb.prepare(&filter, opts.all); err != nil {
+			filter, err := verb.prepare(filter, opts.all)
+			if err != nil {
 				return err
 			}
 			app, err := m.open(cmd.Context())
@@ -48,7 +59,7 @@ Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer wa
 			return m.bulk(cmd.Context(), &jobBulk{app: app, verb: verb, filter: filter}, opts)
 		},
 	}
-	filter.add(cmd, slices.Sorted(slices.Values(stateNames(verb.possible))))
+	addJobFilter(cmd, &filter, verb.Possible())
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.all, "all", false, "without a filter: all jobs that "+verb.usually)
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "only say how many jobs match")
@@ -57,46 +68,33 @@ Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer wa
 }
 
 // prepare refuses what would take other jobs than were meant, and narrows the filter to the verb's states.
-func (v *jobVerb) prepare(filter *jobFilter, all bool) error {
-	others := *filter
-	others.ids = nil
-	named := len(filter.ids) > 0
+func (v *jobVerb) prepare(filter operate.JobFilter, all bool) (operate.JobFilter, error) {
+	others := filter
+	others.IDs = nil
+	named := len(filter.IDs) > 0
 	switch {
-	case named && (all || !others.empty()):
-		return &usageError{err: fmt.Errorf("jobs %s takes ids or a filter, not both", v.name)}
-	case all && !others.empty():
-		return &usageError{err: errors.New("--all and a filter exclude each other")}
-	case !named && !all && others.empty():
-		return &usageError{err: errors.New("which jobs? none is named"), hint: "name ids, give a filter such as --kind, or --all; see tidemill jobs " + v.name + " --help"}
+	case named && (all || !others.Empty()):
+		return filter, &usageError{err: fmt.Errorf("jobs %s takes ids or a filter, not both", v.Name)}
+	case all && !others.Empty():
+		return filter, &usageError{err: errors.New("--all and a filter exclude each other")}
+	case !named && !all && others.Empty():
+		return filter, &usageError{err: errors.New("which jobs? none is named"), hint: "name ids, give a filter such as --kind, or --all; see tidemill jobs " + v.Name + " --help"}
 	}
-	possible := stateNames(v.possible)
-	for _, state := range filter.states {
-		if !slices.Contains(possible, state) {
-			return &usageError{
-				err:  fmt.Errorf("jobs that are %s cannot be %s", state, v.done),
-				hint: "only those that are " + strings.Join(slices.Sorted(slices.Values(possible)), ", "),
-			}
-		}
+	filter, err := v.Narrow(filter)
+	if err != nil {
+		return filter, &usageError{err: err, hint: "only those that are " + strings.Join(v.Possible(), ", ")}
 	}
-	switch {
-	case named:
-		filter.states = possible
-	case len(filter.states) == 0:
-		filter.states = stateNames(v.usual)
-	}
-	return nil
+	return filter, nil
 }
 
 func (m *Main) bulk(ctx context.Context, b *jobBulk, opts bulkOpts) error {
-	states, err := b.count(ctx)
+	counted, err := operate.CountBulk(ctx, b.app.cluster(), b.verb.JobVerb, b.filter)
 	if err != nil {
 		return err
 	}
-	out := &bulkJSON{States: states, DryRun: opts.dryRun, Reasons: []skippedJob{}}
-	for _, n := range states {
-		out.Matched += n
-	}
-	named := len(b.filter.ids) > 0
+	b.highest = counted.Highest
+	out := &bulkJSON{Matched: counted.Matched, States: counted.States, DryRun: opts.dryRun, Reasons: []operate.SkippedJob{}}
+	named := len(b.filter.IDs) > 0
 	switch {
 	case opts.dryRun && m.json:
 		return m.printJSON(out)
@@ -119,7 +117,7 @@ func (m *Main) confirm(verb *jobVerb, out *bulkJSON) error {
 			hint: "see what they are with: tidemill jobs list, and the same filter",
 		}
 	}
-	fmt.Fprintf(m.Stderr, "%s; %s them? [y/N] ", out.matches(), verb.name)
+	fmt.Fprintf(m.Stderr, "%s; %s them? [y/N] ", out.matches(), verb.Name)
 	answer, err := bufio.NewReader(m.Stdin).ReadString('\n')
 	if err != nil {
 		fmt.Fprintln(m.Stderr) // the terminal's own line was not ended
@@ -137,25 +135,27 @@ func (m *Main) doBulk(ctx context.Context, b *jobBulk, out *bulkJSON) error {
 	defer stop()
 	unsaid := context.AfterFunc(ctx, func() { fmt.Fprintln(m.Stderr, "\nending after the jobs in hand; a second Ctrl-C ends at once") })
 	bar := newProgress(m.Stderr)
-	b.progress = func(done int64) {
-		bar.text(fmt.Sprintf("%s %s of %s", b.verb.done, grouped(done), grouped(out.Matched)))
-	}
-	err := b.run(ctx)
+	did, err := operate.Bulk(ctx, b.app.cluster(), operate.BulkOpts{
+		Verb: b.verb.JobVerb, Filter: b.filter, Highest: b.highest,
+		Progress: func(done int64) {
+			bar.text(fmt.Sprintf("%s %s of %s", b.verb.Done, grouped(done), grouped(out.Matched)))
+		},
+	})
 	unsaid()
 	bar.clear()
 	out.Interrupted = errors.Is(err, context.Canceled)
 	if err != nil && !out.Interrupted {
-		return fmt.Errorf("%s were %s, then: %w", count(b.done, "job", "jobs"), b.verb.done, err)
+		return fmt.Errorf("%s were %s, then: %w", count(did.Done, "job", "jobs"), b.verb.Done, err)
 	}
-	out.Done, out.Running, out.Skipped = b.done, b.running, b.skipped
-	out.Reasons = append(out.Reasons, b.reasons...)
+	out.Done, out.Running, out.Skipped = did.Done, did.Running, did.Skipped
+	out.Reasons = append(out.Reasons, did.Reasons...)
 	if err := m.saidBulk(b, out); err != nil {
 		return err
 	}
 	switch {
 	case out.Interrupted:
 		return &exitError{code: 130}
-	case len(b.filter.ids) > 0 && b.skipped > 0:
+	case len(b.filter.IDs) > 0 && out.Skipped > 0:
 		return &exitError{code: exitFailed}
 	}
 	return nil
@@ -165,7 +165,7 @@ func (m *Main) saidBulk(b *jobBulk, out *bulkJSON) error {
 	if m.json {
 		return m.printJSON(out)
 	}
-	if out.Matched == 0 && len(b.filter.ids) == 0 {
+	if out.Matched == 0 && len(b.filter.IDs) == 0 {
 		_, err := fmt.Fprintln(m.Stderr, "no job matches")
 		return err
 	}
@@ -184,20 +184,20 @@ func (m *Main) saidBulk(b *jobBulk, out *bulkJSON) error {
 	case out.Running > 1:
 		fmt.Fprintf(m.Stderr, "%s of them are running; they end when their workers notice\n", grouped(out.Running))
 	}
-	_, err := fmt.Fprintf(m.Stdout, "%s %s\n", b.verb.done, count(out.Done, "job", "jobs"))
+	_, err := fmt.Fprintf(m.Stdout, "%s %s\n", b.verb.Done, count(out.Done, "job", "jobs"))
 	return err
 }
 
 // bulkJSON is the outcome of a bulk as --json shows it.
 type bulkJSON struct {
-	Matched     int64            `json:"matched"` // when counted
-	States      map[string]int64 `json:"states"`
-	DryRun      bool             `json:"dry_run"`
-	Done        int64            `json:"done"`
-	Running     int64            `json:"running"` // of those done: asked to end
-	Skipped     int64            `json:"skipped"`
-	Reasons     []skippedJob     `json:"reasons"` // of the first skipped
-	Interrupted bool             `json:"interrupted"`
+	Matched     int64                `json:"matched"` // when counted
+	States      map[string]int64     `json:"states"`
+	DryRun      bool                 `json:"dry_run"`
+	Done        int64                `json:"done"`
+	Running     int64                `json:"running"` // of those done: asked to end
+	Skipped     int64                `json:"skipped"`
+	Reasons     []operate.SkippedJob `json:"reasons"` // of the first skipped
+	Interrupted bool                 `json:"interrupted"`
 }
 
 // matches says how many jobs match, and in which states if there are several.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/internal/operate"
 )
 
 // mostErrors is how many of a job's errors are shown to people; --json has all.
@@ -26,9 +28,9 @@ func (m *Main) jobsShowCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			found, err := job(cmd.Context(), app, id)
+			found, err := operate.GetJob(cmd.Context(), app.cluster(), id)
 			if err != nil {
-				return err
+				return withJobHint(err)
 			}
 			if m.json {
 				return m.printJSON(found)
@@ -41,7 +43,7 @@ func (m *Main) jobsShowCmd() *cobra.Command {
 	}
 }
 
-func (m *Main) describeJob(w *strings.Builder, j *jobJSON) {
+func (m *Main) describeJob(w *strings.Builder, j *operate.Job) {
 	fmt.Fprintf(w, "job %d %s\n", j.ID, paint(m.Stdout, stateColour(j.State), string(j.State)))
 	line := func(name, format string, values ...any) {
 		fmt.Fprintf(w, "  %-12s %s\n", name, oneLine(fmt.Sprintf(format, values...)))

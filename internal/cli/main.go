@@ -1,5 +1,5 @@
-// Package cli is the tidemill command: parsing, asking, printing. Runs and processes are the business of batch and rescue;
-// what is done to single River jobs and to queues is done here, by River's client.
+// Package cli is the tidemill command: parsing, asking, printing. What is done to jobs, queues and processes is the business
+// of internal/operate, what is done to runs that of batch.
 package cli
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/operate"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -54,6 +55,11 @@ type App struct {
 	Fetch func(ctx context.Context, run int64, to workers.ExportTarget) (Fetch, error)
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
+}
+
+// cluster is what operations work on.
+func (a *App) cluster() *operate.Cluster {
+	return &operate.Cluster{Client: a.Client, Ledger: a.Ledger, Pool: a.Pool, Schema: a.Schema}
 }
 
 // Fetch copies the file of an export: Advance what is there by now, Finish the rest when the run has ended.

@@ -175,8 +175,3 @@ func (m *Main) when(t time.Time) string {
 		return "in " + span(left.Round(time.Second))
 	}
 }
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(line)
-}

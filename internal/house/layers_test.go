@@ -13,10 +13,10 @@ import (
 // layers names, for each of our packages, those of ours that its code may import; a row that ends in /... stands for
 // all folders below. Tests are free.
 //
-// The order is cmd, root, internal/cli; then workers, periodic and metrics; then batch and rescue; then migrations and
-// retry. batch, rescue, metrics, retry and migrations take plain Go options, so that each can be added alone to an
-// existing River client: they know neither config nor workers. The internal packages at the end are leaves: they know
-// neither us nor River, but for retention, which knows where the tables are.
+// The order is cmd, root, internal/cli and internal/server; then internal/operate; then workers, periodic and metrics;
+// then batch and rescue; then migrations and retry. batch, rescue, metrics, retry and migrations take plain Go options, so
+// that each can be added alone to an existing River client: they know neither config nor workers. The internal packages at
+// the end are leaves: they know neither us nor River, but for retention, which knows where the tables are.
 func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
@@ -25,11 +25,12 @@ func layers() map[string][]string {
 			"retry", "workers",
 		},
 		"internal/cli": {
-			"batch", "config", "internal/convert", "internal/dbtext", "internal/devdb", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic",
-			"rescue", "retry", "workers",
+			"batch", "config", "internal/convert", "internal/dbtext", "internal/devdb", "internal/operate", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations",
+			"periodic", "rescue", "retry", "workers",
 		},
 
-		"internal/server": {"batch", "metrics", "migrations", "periodic", "rescue", "workers"},
+		"internal/server":  {"batch", "internal/operate", "metrics", "migrations", "periodic", "rescue", "workers"},
+		"internal/operate": {"batch", "migrations", "rescue"},
 
 		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
 		"periodic": {"internal/cron", "migrations"},

@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"context"
@@ -14,34 +14,49 @@ import (
 	"github.com/tidemill/tidemill/batch"
 )
 
-// jobBulk does one verb to the jobs of a filter: in the order of their ids, in transactions of bounded size.
-//
-// A job that changes meanwhile is left alone unless the filter still matches it when it is locked. Jobs that somebody else
-// has locked are not waited for.
-type jobBulk struct {
-	app      *App
-	verb     *jobVerb
-	filter   jobFilter
-	until    int64 // highest id that is taken: jobs inserted after the count were not agreed to
-	progress func(done int64)
+const (
+	// BulkSize is how many jobs are in a transaction, which nobody else can take meanwhile: some 100 ms.
+	BulkSize = 200
 
-	done    int64
-	running int64 // of those done: cancellation was asked for, the worker has the last word
-	skipped int64
-	reasons []skippedJob // the first of those skipped
+	lookSize    = 2000 // jobs found at once: without statistics, each look may sort all that match
+	mostReasons = 20
+)
+
+// BulkOpts say what is done to which jobs.
+type BulkOpts struct {
+	Verb     *JobVerb
+	Filter   JobFilter
+	Highest  int64            // highest id that is taken, of CountBulk: jobs inserted after the count were not agreed to
+	Progress func(done int64) // after each transaction; may be nil
 }
 
-// skippedJob is a job that was left alone, and why.
-type skippedJob struct {
+// BulkCount is how many jobs a bulk would take.
+type BulkCount struct {
+	Matched int64
+	States  map[string]int64
+	Highest int64 // id
+}
+
+// BulkResult is what a bulk did.
+type BulkResult struct {
+	Done    int64
+	Running int64 // of those done: cancellation was asked for, the worker has the last word
+	Skipped int64
+	Reasons []SkippedJob // the first of those skipped
+}
+
+// SkippedJob is a job that was left alone, and why.
+type SkippedJob struct {
 	ID     int64  `json:"id"`
 	Reason string `json:"reason"`
 }
 
-const (
-	bulkSize    = 200  // jobs in a transaction, which nobody else can take meanwhile: some 100 ms
-	lookSize    = 2000 // jobs found at once: without statistics, each look may sort all that match
-	mostReasons = 20
-)
+// bulk is one bulk under way.
+type bulk struct {
+	*Cluster
+	opts   BulkOpts
+	result BulkResult
+}
 
 type bulkJob struct {
 	id    int64
@@ -49,33 +64,58 @@ type bulkJob struct {
 	isRun bool
 }
 
-// count counts the jobs that match, by state, and fixes the highest id.
-func (b *jobBulk) count(ctx context.Context) (map[string]int64, error) {
-	condition, args := where(b.filter.conditions())
-	rows, err := b.app.Pool.Query(ctx, b.app.Schema.SQL(
+// CountBulk counts the jobs to which Bulk would do the verb.
+func CountBulk(ctx context.Context, c *Cluster, verb *JobVerb, filter JobFilter) (*BulkCount, error) {
+	filter, err := verb.Narrow(filter)
+	if err != nil {
+		return nil, err
+	}
+	condition, args := filter.where()
+	rows, err := c.Pool.Query(ctx, c.Schema.SQL(
 		`SELECT state::text, count(*), max(id) FROM {river}.river_job WHERE `+condition+` GROUP BY state`), args)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
-	states := map[string]int64{}
+	counted := &BulkCount{States: map[string]int64{}}
 	var state string
 	var n, highest int64
 	_, err = pgx.ForEachRow(rows, []any{&state, &n, &highest}, func() error {
-		states[state] = n
-		b.until = max(b.until, highest)
+		counted.States[state] = n
+		counted.Matched += n
+		counted.Highest = max(counted.Highest, highest)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
-	return states, nil
+	return counted, nil
 }
 
-// run goes through all jobs that match. When ctx ends, it ends the batch that it is at, so that what it says it did is what
-// it did, and returns the cause.
-func (b *jobBulk) run(ctx context.Context) error {
+// Bulk does a verb to the jobs of a filter: in the order of their ids, in transactions of bounded size. The filter is
+// narrowed to the states that the verb takes, see JobVerb.Narrow.
+//
+// A job that changes meanwhile is left alone unless the filter still matches it when it is locked. Jobs that somebody else
+// has locked are not waited for.
+//
+// When ctx ends, the transaction at hand is ended before Bulk returns the cause; the result is what was done, also with an
+// error.
+func Bulk(ctx context.Context, c *Cluster, opts BulkOpts) (*BulkResult, error) {
+	filter, err := opts.Verb.Narrow(opts.Filter)
+	if err != nil {
+		return &BulkResult{}, err
+	}
+	opts.Filter = filter
+	if opts.Progress == nil {
+		opts.Progress = func(int64) {}
+	}
+	b := &bulk{Cluster: c, opts: opts}
+	err = b.run(ctx)
+	return &b.result, err
+}
+
+func (b *bulk) run(ctx context.Context) error {
 	missing := map[int64]bool{}
-	for _, id := range b.filter.ids {
+	for _, id := range b.opts.Filter.IDs {
 		missing[id] = true
 	}
 	for after := int64(0); ; {
@@ -90,11 +130,11 @@ func (b *jobBulk) run(ctx context.Context) error {
 			delete(missing, job.id)
 		}
 		after = jobs[len(jobs)-1].id
-		for some := range slices.Chunk(jobs, bulkSize) {
+		for some := range slices.Chunk(jobs, BulkSize) {
 			if err := b.apply(context.WithoutCancel(ctx), some); err != nil {
 				return err
 			}
-			b.progress(b.done)
+			b.opts.Progress(b.result.Done)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -102,12 +142,12 @@ func (b *jobBulk) run(ctx context.Context) error {
 	}
 }
 
-func (b *jobBulk) next(ctx context.Context, after int64) ([]bulkJob, error) {
-	condition, args := where(b.filter.conditions())
-	args["after"], args["until"], args["size"] = after, b.until, lookSize
-	rows, err := b.app.Pool.Query(ctx, b.app.Schema.SQL(`
+func (b *bulk) next(ctx context.Context, after int64) ([]bulkJob, error) {
+	condition, args := b.opts.Filter.where()
+	args["after"], args["highest"], args["size"] = after, b.opts.Highest, lookSize
+	rows, err := b.Pool.Query(ctx, b.Schema.SQL(`
 		SELECT id, state::text, `+isRun+` FROM {river}.river_job
-		 WHERE id > @after AND id <= @until AND `+condition+` ORDER BY id LIMIT @size`), args)
+		 WHERE id > @after AND id <= @highest AND `+condition+` ORDER BY id LIMIT @size`), args)
 	if err != nil {
 		return nil, fmt.Errorf("look for jobs: %w", err)
 	}
@@ -124,14 +164,14 @@ func scanBulkJob(row pgx.CollectableRow) (bulkJob, error) {
 	return job, err
 }
 
-func (b *jobBulk) apply(ctx context.Context, jobs []bulkJob) error {
+func (b *bulk) apply(ctx context.Context, jobs []bulkJob) error {
 	var plain []int64
 	for _, job := range jobs {
-		if !job.isRun || b.verb.run == nil {
+		if !job.isRun || b.opts.Verb.run == nil {
 			plain = append(plain, job.id)
 			continue
 		}
-		err := b.verb.run(ctx, b.app.Ledger, job.id)
+		err := b.opts.Verb.run(ctx, b.Ledger, job.id)
 		var state *batch.StateError
 		switch {
 		case err == nil:
@@ -162,13 +202,13 @@ func stateReason(err *batch.StateError) string {
 }
 
 // applyPlain does the verb to jobs in one transaction. If one of them makes that impossible, it takes them singly.
-func (b *jobBulk) applyPlain(ctx context.Context, ids []int64) error {
+func (b *bulk) applyPlain(ctx context.Context, ids []int64) error {
 	var locked []bulkJob
-	err := pgx.BeginFunc(ctx, b.app.Pool, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) (err error) {
 		if locked, err = b.lock(ctx, tx, ids); err != nil || len(locked) == 0 {
 			return err
 		}
-		return b.verb.jobs(ctx, tx, b.app.Client, jobIDs(locked))
+		return b.opts.Verb.jobs(ctx, tx, b.Client, jobIDs(locked))
 	})
 	conflict := conflictReason(err)
 	switch {
@@ -183,7 +223,7 @@ func (b *jobBulk) applyPlain(ctx context.Context, ids []int64) error {
 		b.left(ids[0], conflict)
 		return nil
 	case err != nil:
-		return fmt.Errorf("%s jobs: %w", b.verb.name, err)
+		return fmt.Errorf("%s jobs: %w", b.opts.Verb.Name, err)
 	}
 	for _, job := range locked {
 		b.did(job.state)
@@ -197,10 +237,10 @@ func (b *jobBulk) applyPlain(ctx context.Context, ids []int64) error {
 
 // lock takes those of the jobs that still match. It never waits: a worker that completes jobs, or an application that
 // inserts a unique one, holds them in an order that is not ours.
-func (b *jobBulk) lock(ctx context.Context, tx pgx.Tx, ids []int64) ([]bulkJob, error) {
-	condition, args := where(b.filter.conditions())
+func (b *bulk) lock(ctx context.Context, tx pgx.Tx, ids []int64) ([]bulkJob, error) {
+	condition, args := b.opts.Filter.where()
 	args["ids"] = ids
-	rows, err := tx.Query(ctx, b.app.Schema.SQL(`
+	rows, err := tx.Query(ctx, b.Schema.SQL(`
 		SELECT id, state::text, `+isRun+` FROM {river}.river_job
 		 WHERE id = ANY(@ids::bigint[]) AND `+condition+` ORDER BY id FOR UPDATE SKIP LOCKED`), args)
 	if err != nil {
@@ -232,26 +272,26 @@ func conflictReason(err error) string {
 	return ""
 }
 
-func (b *jobBulk) did(state string) {
-	b.done++
+func (b *bulk) did(state string) {
+	b.result.Done++
 	if state == string(rivertype.JobStateRunning) {
-		b.running++
+		b.result.Running++
 	}
 }
 
-func (b *jobBulk) left(id int64, reason string) {
-	b.skipped++
-	if len(b.reasons) < mostReasons {
-		b.reasons = append(b.reasons, skippedJob{ID: id, Reason: reason})
+func (b *bulk) left(id int64, reason string) {
+	b.result.Skipped++
+	if len(b.result.Reasons) < mostReasons {
+		b.result.Reasons = append(b.result.Reasons, SkippedJob{ID: id, Reason: reason})
 	}
 }
 
 // skip notes jobs that were not to be had, and finds out why.
-func (b *jobBulk) skip(ctx context.Context, ids []int64) error {
+func (b *bulk) skip(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := b.app.Pool.Query(ctx, b.app.Schema.SQL(`SELECT id, state::text FROM {river}.river_job WHERE id = ANY($1)`), ids)
+	rows, err := b.Pool.Query(ctx, b.Schema.SQL(`SELECT id, state::text FROM {river}.river_job WHERE id = ANY($1)`), ids)
 	if err != nil {
 		return fmt.Errorf("look for jobs: %w", err)
 	}
@@ -268,12 +308,12 @@ func (b *jobBulk) skip(ctx context.Context, ids []int64) error {
 	return nil
 }
 
-func (b *jobBulk) reason(state string, there bool) string {
+func (b *bulk) reason(state string, there bool) string {
 	switch {
 	case !there:
 		return "no such job"
-	case !slices.Contains(stateNames(b.verb.possible), state):
-		return fmt.Sprintf("it is %s and cannot be %s", state, b.verb.done)
+	case !slices.Contains(b.opts.Verb.possible, state):
+		return fmt.Sprintf("it is %s and cannot be %s", state, b.opts.Verb.Done)
 	default:
 		return "it changed meanwhile, or another session holds it"
 	}
