@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/operate"
 )
 
 func (m *Main) enqueueCmd() *cobra.Command {
-	var object, queue, key, at string
-	var priority, attempts int
+	var opts operate.EnqueueOpts
+	var object, at string
 	var in time.Duration
-	var tags []string
 	cmd := &cobra.Command{
 		Use:   "enqueue KIND",
 		Short: "Insert a job of a kind that a program registered",
@@ -43,14 +43,8 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 				return err
 			}
 			defer app.Close()
-			var due *time.Time
-			if at := when.time(app); !at.IsZero() {
-				due = &at
-			}
-			var id int64
-			err = app.Pool.QueryRow(cmd.Context(), app.Schema.SQL(`SELECT {tidemill}.enqueue($1, $2, queue => nullif($3, ''),
-				priority => nullif($4, 0), max_attempts => nullif($5, 0), scheduled_at => $6, unique_key => nullif($7, ''), tags => $8)`),
-				args[0], json.RawMessage(object), queue, priority, attempts, due, key, tags).Scan(&id)
+			opts.Kind, opts.Args, opts.At = args[0], json.RawMessage(object), when.time(app)
+			id, err := operate.Enqueue(cmd.Context(), app.cluster(), opts)
 			if err != nil {
 				return plainError(err)
 			}
@@ -63,13 +57,13 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&object, "args", "{}", "arguments, a `JSON` object")
-	flags.StringVar(&queue, "queue", "", "queue in place of the kind's own")
-	flags.IntVar(&priority, "priority", 0, "1 to 4, 1 first")
-	flags.IntVar(&attempts, "max-attempts", 0, "attempts in all")
+	flags.StringVar(&opts.Queue, "queue", "", "queue in place of the kind's own")
+	flags.IntVar(&opts.Priority, "priority", 0, "1 to 4, 1 first")
+	flags.IntVar(&opts.MaxAttempts, "max-attempts", 0, "attempts in all")
 	flags.StringVar(&at, "at", "", "when it is due, as `2026-01-31T09:00:00+09:00`")
 	flags.DurationVar(&in, "in", 0, "in what time it is due")
-	flags.StringVar(&key, "unique-key", "", "insert nothing, and print the id of the live job, if one of this kind and `key` is live")
-	flags.StringArrayVar(&tags, "tag", []string{}, "a tag; may be given several times")
+	flags.StringVar(&opts.UniqueKey, "unique-key", "", "insert nothing, and print the id of the live job, if one of this kind and `key` is live")
+	flags.StringArrayVar(&opts.Tags, "tag", []string{}, "a tag; may be given several times")
 	cmd.MarkFlagsMutuallyExclusive("at", "in")
 	return cmd
 }

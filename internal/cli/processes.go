@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/internal/operate"
 	"github.com/tidemill/tidemill/rescue"
 )
 
@@ -29,7 +29,7 @@ func (m *Main) processesCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			infos, err := rescue.List(cmd.Context(), app.Pool, app.Schema)
+			infos, err := operate.ListProcesses(cmd.Context(), app.cluster())
 			if err != nil {
 				return err
 			}
@@ -56,62 +56,26 @@ func (m *Main) showProcesses(infos []*rescue.Info) error {
 	rows := make([][]string, len(infos))
 	for i, info := range infos {
 		rows[i] = []string{
-			info.ID, processState(info), strconv.Itoa(info.Running), queueList(info.Queues), info.Version,
+			info.ID, operate.ProcessState(info), strconv.Itoa(info.Running), queueList(info.Queues), info.Version,
 			m.ago(info.StartedAt), span(info.BeatAge) + " ago",
 		}
 	}
 	return m.table("no worker processes", []string{"PROCESS", "STATE", "RUNNING", "QUEUES", "VERSION", "STARTED", "LAST BEAT"}, rows)
 }
 
-// runningJob is what a process does at the moment.
-type runningJob struct {
-	Process     string    `json:"-"`
-	ID          int64     `json:"id"`
-	Kind        string    `json:"kind"`
-	Queue       string    `json:"queue"`
-	Job         string    `json:"job,omitempty"` // the configured job, if it is a run
-	Attempt     int       `json:"attempt"`
-	MaxAttempts int       `json:"max_attempts"`
-	Since       time.Time `json:"since"`
-	Seconds     float64   `json:"running_seconds"` // by the database's clock
-}
-
-// readRunning returns what the processes run, the longest running first.
-func readRunning(ctx context.Context, app *App, infos []*rescue.Info) ([]*runningJob, error) {
-	ids := make([]string, len(infos))
-	for i, info := range infos {
-		ids[i] = info.ID
-	}
-	rows, err := app.Pool.Query(ctx, app.Schema.SQL(`
-		SELECT j.attempted_by[array_upper(j.attempted_by, 1)], j.id, j.kind, j.queue, coalesce(r.job, ''), j.attempt, j.max_attempts,
-		       coalesce(j.attempted_at, j.created_at),
-		       extract(epoch FROM greatest(clock_timestamp() - coalesce(j.attempted_at, j.created_at), '0'))::float8
-		  FROM {river}.river_job j LEFT JOIN {tidemill}.run r ON r.id = j.id AND j.metadata ? 'tidemill'
-		 WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = ANY($1::text[])
-		 ORDER BY 8, j.id`), ids)
-	if err != nil {
-		return nil, fmt.Errorf("list running jobs: %w", err)
-	}
-	jobs, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[runningJob])
-	if err != nil {
-		return nil, fmt.Errorf("list running jobs: %w", err)
-	}
-	return jobs, nil
-}
-
 func (m *Main) showRunning(ctx context.Context, app *App, infos []*rescue.Info) error {
-	jobs, err := readRunning(ctx, app, infos)
+	jobs, err := operate.RunningJobs(ctx, app.cluster(), infos)
 	if err != nil {
 		return err
 	}
 	if m.json {
 		type process struct {
 			*rescue.Info
-			Jobs []*runningJob `json:"jobs"`
+			Jobs []*operate.RunningJob `json:"jobs"`
 		}
 		out := make([]process, len(infos))
 		for i, info := range infos {
-			out[i] = process{Info: info, Jobs: []*runningJob{}}
+			out[i] = process{Info: info, Jobs: []*operate.RunningJob{}}
 			for _, job := range jobs {
 				if job.Process == info.ID {
 					out[i].Jobs = append(out[i].Jobs, job)
@@ -132,19 +96,6 @@ func (m *Main) showRunning(ctx context.Context, app *App, infos []*rescue.Info) 
 		}
 	}
 	return m.table("nothing runs", []string{"PROCESS", "JOB", "KIND", "QUEUE", "ATTEMPT", "FOR"}, rows)
-}
-
-func processState(info *rescue.Info) string {
-	switch {
-	case info.FencedAt != nil:
-		return "dead"
-	case !info.Alive():
-		return "silent"
-	case info.Draining:
-		return "draining"
-	default:
-		return "alive"
-	}
 }
 
 func queueList(raw json.RawMessage) string {
