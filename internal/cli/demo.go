@@ -43,20 +43,6 @@ jobs:
     reject_limit: {rows: 1000, ratio: 1%}
 `
 
-const demoTable = `
-DROP TABLE IF EXISTS tidemill_demo.people;
-CREATE TABLE tidemill_demo.people (
-    id          bigint NOT NULL,
-    email       text PRIMARY KEY,
-    full_name   text NOT NULL,
-    country     text,
-    signup_date date,
-    age         integer,
-    balance     numeric(12, 2),
-    notes       text,
-    created_at  timestamptz NOT NULL
-)`
-
 const demoBad = 42
 
 func (m *Main) demoCmd() *cobra.Command {
@@ -103,12 +89,11 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 	if _, err := app.Migrate(ctx); err != nil {
 		return err
 	}
-	if _, err := app.Pool.Exec(ctx, demoTable); err != nil {
-		return fmt.Errorf("make the demo table: %w", err)
+	if err := sampledata.MakePeopleTable(ctx, app.Pool); err != nil {
+		return err
 	}
-
-	var encoding string
-	if err := app.Pool.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&encoding); err != nil {
+	encoding, err := dbtext.Encoding(ctx, app.Pool)
+	if err != nil {
 		return fmt.Errorf("ask for the database's encoding: %w", err)
 	}
 
@@ -212,10 +197,9 @@ func (m *Main) demoImport(ctx context.Context, app *App, path string, want sampl
 
 // demoCheck holds what the run says, and what the table has, against what was generated.
 func (m *Main) demoCheck(ctx context.Context, app *App, info *batch.Info, want sampledata.PeopleStats) error {
-	var inTable, distinct int64
-	const q = "SELECT count(*), count(DISTINCT email) FROM tidemill_demo.people"
-	if err := app.Pool.QueryRow(ctx, q).Scan(&inTable, &distinct); err != nil {
-		return fmt.Errorf("count the demo's table: %w", err)
+	inTable, distinct, err := sampledata.CountPeople(ctx, app.Pool)
+	if err != nil {
+		return err
 	}
 	c := info.Counters
 	right := true
@@ -235,7 +219,7 @@ func (m *Main) demoCheck(ctx context.Context, app *App, info *batch.Info, want s
 	if !right {
 		return errors.New("the demo's counts are wrong; please report this")
 	}
-	_, err := fmt.Fprintf(m.Stdout, "%s every count is what was generated\n", paint(m.Stdout, green, "right:"))
+	_, err = fmt.Fprintf(m.Stdout, "%s every count is what was generated\n", paint(m.Stdout, green, "right:"))
 	return err
 }
 

@@ -13,7 +13,7 @@ type Known struct{ name atomic.Pointer[string] }
 
 const askBound = 5 * time.Second
 
-// Querier is the part of a pool, connection or transaction that Of uses.
+// Querier is the part of a pool, connection or transaction that Encoding uses.
 type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
@@ -26,10 +26,17 @@ func (k *Known) Of(ctx context.Context, db Querier) string {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askBound)
 	defer cancel()
-	var name string
-	if db.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&name) != nil {
+	name, err := Encoding(ctx, db)
+	if err != nil {
 		return ""
 	}
 	k.name.Store(&name)
 	return name
+}
+
+// Encoding asks for the encoding of a database.
+func Encoding(ctx context.Context, db Querier) (string, error) {
+	var name string
+	err := db.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&name)
+	return name, err
 }
