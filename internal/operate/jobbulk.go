@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/batch"
@@ -18,8 +17,7 @@ const (
 	// BulkSize is how many jobs are in a transaction, which nobody else can take meanwhile: some 100 ms.
 	BulkSize = 200
 
-	lookSize    = 2000 // jobs found at once: without statistics, each look may sort all that match
-	mostReasons = 20
+	lookSize = 2000 // jobs found at once: without statistics, each look may sort all that match
 )
 
 // BulkOpts say what is done to which jobs.
@@ -43,12 +41,6 @@ type BulkResult struct {
 	Running int64 // of those done: cancellation was asked for, the worker has the last word
 	Skipped int64
 	Reasons []SkippedJob // the first of those skipped
-}
-
-// SkippedJob is a job that was left alone, and why.
-type SkippedJob struct {
-	ID     int64  `json:"id"`
-	Reason string `json:"reason"`
 }
 
 // bulk is one bulk under way.
@@ -192,15 +184,6 @@ func (b *bulk) apply(ctx context.Context, jobs []bulkJob) error {
 	return b.applyPlain(ctx, plain)
 }
 
-// stateReason says why the ledger refused.
-func stateReason(err *batch.StateError) string {
-	reason := fmt.Sprintf("its run is %s", err.Status)
-	if err.Hint != "" {
-		reason += "; " + err.Hint
-	}
-	return reason
-}
-
 // applyPlain does the verb to jobs in one transaction. If one of them makes that impossible, it takes them singly.
 func (b *bulk) applyPlain(ctx context.Context, ids []int64) error {
 	var locked []bulkJob
@@ -257,64 +240,9 @@ func jobIDs(jobs []bulkJob) []int64 {
 	return ids
 }
 
-// conflictReason says why one job cannot be had, "" if err is about something else.
-func conflictReason(err error) string {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return ""
-	}
-	switch pg.Code {
-	case "23505":
-		return "a newer job with the same unique key is there"
-	case "55P03", "40P01":
-		return "another session holds it"
-	}
-	return ""
-}
-
 func (b *bulk) did(state string) {
 	b.result.Done++
 	if state == string(rivertype.JobStateRunning) {
 		b.result.Running++
-	}
-}
-
-func (b *bulk) left(id int64, reason string) {
-	b.result.Skipped++
-	if len(b.result.Reasons) < mostReasons {
-		b.result.Reasons = append(b.result.Reasons, SkippedJob{ID: id, Reason: reason})
-	}
-}
-
-// skip notes jobs that were not to be had, and finds out why.
-func (b *bulk) skip(ctx context.Context, ids []int64) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	rows, err := b.Pool.Query(ctx, b.Schema.SQL(`SELECT id, state::text FROM {river}.river_job WHERE id = ANY($1)`), ids)
-	if err != nil {
-		return fmt.Errorf("look for jobs: %w", err)
-	}
-	states := map[int64]string{}
-	var id int64
-	var state string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &state}, func() error { states[id] = state; return nil }); err != nil {
-		return fmt.Errorf("look for jobs: %w", err)
-	}
-	for _, id := range ids {
-		state, there := states[id]
-		b.left(id, b.reason(state, there))
-	}
-	return nil
-}
-
-func (b *bulk) reason(state string, there bool) string {
-	switch {
-	case !there:
-		return "no such job"
-	case !slices.Contains(b.opts.Verb.possible, state):
-		return fmt.Sprintf("it is %s and cannot be %s", state, b.opts.Verb.Done)
-	default:
-		return "it changed meanwhile, or another session holds it"
 	}
 }
