@@ -21,6 +21,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // wire lies between a worker and its database. While it is stalled it takes connections and passes nothing on.
@@ -169,7 +170,7 @@ func TestWorkerNeverEndsByItself(t *testing.T) {
 			database := testengine.URL(t)
 			w, near := newWire(t, database)
 			cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {second: {kind: second}}\n"),
-				&config.Opts{Lookup: func(string) (string, bool) { return near, true }})
+				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return near, true }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -255,7 +256,7 @@ func TestLostConnectionsAreClosed(t *testing.T) {
 	database := testengine.URL(t)
 	w, near := newWire(t, database)
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {sleep: {kind: sleep}}\n"),
-		&config.Opts{Lookup: func(string) (string, bool) { return near, true }})
+		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return near, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

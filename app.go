@@ -23,6 +23,7 @@ import (
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/rescue"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // App is Tidemill inside a Go program: what it needs to insert jobs, and, when Run is called, a worker process.
@@ -67,7 +68,7 @@ type Opts struct {
 
 // Load reads a configuration file and connects; see New.
 func Load(ctx context.Context, path string, opts *Opts) (*App, error) {
-	cfg, err := config.Load(path, nil)
+	cfg, err := config.Load(path, &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		return nil, err
 	}

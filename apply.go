@@ -215,13 +215,13 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 			return jobRow{}, err
 		}
 	}
-	if def.Params != nil || scans(def) || def.Kind == config.KindSQL { // a look at a source takes none, nor does a statement
+	if def.Params != nil || scans(def) || def.Kind == "sql" { // a look at a source takes none, nor does a statement
 		row.Params = paramRows(def)
 	}
 	if len(def.Then.All()) > 0 {
 		row.Follows = &followRow{Success: nextRows(def.Then.Success), Failure: nextRows(def.Then.Failure), Always: nextRows(def.Then.Always)}
 	}
-	if def.Import != nil && !scans(def) {
+	if def.Kind == "import" && !scans(def) {
 		why := "an import without source takes a file: tidemill import " + def.Name + " FILE"
 		row.Refusal = &why
 	}
@@ -255,7 +255,7 @@ func (a *App) kinds() (own, named []kindRow, err error) {
 		}
 	}
 	for _, def := range a.Config.Jobs {
-		if _, known := registered[def.Kind]; !known && def.Import == nil && !builtIn(def) {
+		if _, known := registered[def.Kind]; !known && def.Kind != "import" && !builtIn(def) {
 			named = append(named, row(def.Kind, river.InsertOpts{}))
 		}
 	}

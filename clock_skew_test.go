@@ -19,6 +19,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers"
 )
 
 const skewYAML = `
@@ -131,7 +132,7 @@ func setupSkewed(t *testing.T, ahead time.Duration, log slog.Handler) *skewBundl
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.hooks <- r.Header }))
 	t.Cleanup(server.Close)
 	values := map[string]string{"DATABASE_URL": testdb.Skewed(t, ahead), "HOOK": server.URL, "STORAGE": "file://" + t.TempDir()}
-	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"+skewYAML), &config.Opts{
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"+skewYAML), &config.Opts{Kinds: workers.ConfigKinds(),
 		Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok },
 	})
 	if err != nil {

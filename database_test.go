@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // No part of a password is in an error, however it is written and whatever is wrong.
@@ -49,7 +50,7 @@ func TestPasswordsNeverShow(t *testing.T) {
 			app.Close()
 			t.Fatalf("%s: connected", text)
 		}
-		quoted, encodeErr := config.Parse("tidemill.yaml", []byte(fmt.Sprintf("database: {url: %q}\n", text)), nil)
+		quoted, encodeErr := config.Parse("tidemill.yaml", []byte(fmt.Sprintf("database: {url: %q}\n", text)), &config.Opts{Kinds: workers.ConfigKinds()})
 		all := err.Error() + fmt.Sprint(encodeErr)
 		if quoted != nil {
 			all += (&App{Config: quoted}).DatabaseName()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 type firstArgs struct{}
@@ -57,7 +58,7 @@ func TestNotifyIsASwitch(t *testing.T) {
 database: {url: "${DATABASE_URL}", notify: %v}
 metrics: {listen: ""}
 jobs: {first: {kind: first}}
-`, notify), &config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+`, notify), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -88,7 +88,7 @@ func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*
 // expire deletes exports that are kept no longer, until ctx ends. Without jobs of kind export there is nothing to do.
 func (a *App) expire(ctx context.Context) {
 	for _, job := range a.Config.Jobs {
-		if job.Export == nil {
+		if job.Kind != "export" {
 			continue
 		}
 		bucket, err := a.Storage(ctx)

@@ -17,7 +17,7 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	jobs := func(name string) (*config.Job, bool) { job, ok := a.Config.Jobs[name]; return job, ok }
 	zone := a.Config.Location()
 	add := map[string]func() error{
-		config.KindImport: func() error {
+		"import": func() error {
 			opts := workers.ImportOpts{Jobs: jobs, Pool: a.Pool, OnChunk: m.ObserveChunk}
 			if a.Config.Storage.URL != "" || uploads(a.Config) {
 				var err error
@@ -32,15 +32,15 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 				Jobs: jobs, Pool: a.Pool, Schema: a.schema, Start: a.startFound,
 			}))
 		},
-		config.KindHTTP: func() error {
+		"http": func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewHTTPWorker(workers.HTTPOpts{
 				Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, Version: Version(),
 			}))
 		},
-		config.KindCommand: func() error {
+		"command": func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewCommandWorker(workers.CommandOpts{Jobs: jobs, Location: zone, Logger: a.logger}))
 		},
-		config.KindEmail: func() error {
+		"email": func() error {
 			worker, err := workers.NewEmailWorker(workers.EmailOpts{
 				Jobs: jobs, Clock: a.Now, Location: zone, Mail: a.Config.Mail, Pool: a.Pool, Schema: a.schema, Logger: a.logger,
 			})
@@ -49,10 +49,10 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 			}
 			return river.AddWorkerSafely(a.Workers, worker)
 		},
-		config.KindSQL: func() error {
+		"sql": func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewSQLWorker(workers.SQLOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool}))
 		},
-		config.KindExport: func() error {
+		"export": func() error {
 			bucket, err := a.Storage(ctx)
 			if err != nil {
 				return err
@@ -61,14 +61,14 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 				Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, OnChunk: m.ObserveChunk, Pool: a.Pool, Schema: a.schema, Storage: bucket,
 			}))
 		},
-		config.KindEach: func() error {
+		"each": func() error {
 			return river.AddWorkerSafely(a.Workers, workers.NewEachWorker(workers.EachOpts{
 				Jobs: jobs, Child: a.child, Location: zone, Logger: a.logger, Notify: a.Config.Database.Notify, OnChunk: m.ObserveChunk,
 				Pool: a.Pool, Schema: a.schema,
 			}))
 		},
 	}
-	add[config.KindCleanup] = func() error {
+	add["cleanup"] = func() error {
 		opts := workers.CleanupOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
 		if archives(a.Config) {
 			var err error
@@ -118,7 +118,7 @@ func (a *App) child(name string) (workers.EachChild, error) {
 // archives tells whether a job writes what it deletes to the storage.
 func archives(cfg *config.Config) bool {
 	for _, job := range cfg.Jobs {
-		if job.Cleanup != nil && job.Cleanup.Archive != config.ArchiveNone {
+		if job.Kind == "cleanup" && job.Spec.(*config.Cleanup).Archive != config.ArchiveNone {
 			return true
 		}
 	}
@@ -128,7 +128,7 @@ func archives(cfg *config.Config) bool {
 // uploads tells whether a job imports files that are given to it, and that only the storage can hold.
 func uploads(cfg *config.Config) bool {
 	for _, job := range cfg.Jobs {
-		if job.Import != nil && !scans(job) {
+		if job.Kind == "import" && !scans(job) {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 func TestSecondWorkerOnAMachine(t *testing.T) {
@@ -31,7 +32,7 @@ func TestSecondWorkerOnAMachine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			url := testengine.URL(t)
 			cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\n"+tt.yaml),
-				&config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

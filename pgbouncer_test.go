@@ -21,6 +21,7 @@ import (
 	"github.com/tidemill/tidemill/internal/testbouncer"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // through is the program of app behind a PgBouncer that shares sessions.
@@ -29,7 +30,7 @@ func through(t *testing.T, app *App, parameters string, opts Opts) *App {
 	opts.Logger = slog.New(slog.DiscardHandler)
 	url := testbouncer.Start(t, testbouncer.Opts{URL: app.Config.Database.URL, Mode: "transaction"}) + parameters
 	const yaml = "database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs:\n  hello: {kind: command, argv: [\"true\"], params: {n: integer}}\n"
-	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/tidemill/tidemill/internal/retention"
 	"github.com/tidemill/tidemill/internal/testengine"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // setup returns an App of this configuration on a migrated database of its own.
@@ -22,7 +23,7 @@ func setup(t *testing.T, yaml string) *App {
 	t.Helper()
 	url := testengine.URL(t)
 	lookup := func(string) (string, bool) { return url, true }
-	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Lookup: lookup})
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}

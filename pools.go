@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/tidemill/tidemill/config"
 )
 
 const (
@@ -29,16 +30,16 @@ func (a *App) sizePool(config *pgxpool.Config, workers int) {
 
 // workPool is for the chunks of jobs. An import with several writers takes one connection for each, and whoever has the
 // turn must find one: the engine lets no more than half of the pool wait for theirs.
-func (a *App) workPool(config *pgxpool.Config, workers int) *pgxpool.Config {
-	config = config.Copy()
+func (a *App) workPool(from *pgxpool.Config, workers int) *pgxpool.Config {
+	pool := from.Copy()
 	for _, job := range a.Config.Jobs {
-		if job.Import != nil && job.Import.Writers > 1 {
+		if job.Kind == "import" && job.Spec.(*config.Import).Writers > 1 {
 			workers *= 2
 			break
 		}
 	}
-	a.sizePool(config, workers)
-	return config
+	a.sizePool(pool, workers)
+	return pool
 }
 
 // controlPool is for River's client: jobs are fetched and their ends stored through it, whatever the jobs do with their own

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // Each worker of a queue can have a connection, unless the URL says otherwise; where that cannot be, a worker says so when
@@ -35,7 +36,7 @@ func TestPoolsFitTheQueues(t *testing.T) {
 			ctx := context.Background()
 			url := testengine.URL(t) + tt.limit
 			cfg, err := config.Parse("tidemill.yaml", fmt.Appendf(nil, "database: {url: \"${DATABASE_URL}\"}\nqueues: %s\n", tt.queues),
-				&config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testdb"
+	"github.com/tidemill/tidemill/workers"
 )
 
 const settingsYAML = `
@@ -57,7 +58,7 @@ func setupSettings(t *testing.T, url, held, word, shown string) *settingsBundle 
 	t.Cleanup(server.Close)
 	values := map[string]string{"DATABASE_URL": url, "HOOK": server.URL, "WORD": word, "STORAGE": "file://" + t.TempDir()}
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\nstorage: {url: \"${STORAGE}\"}\n"+settingsYAML),
-		&config.Opts{Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok }})
+		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/periodic"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // sizeYAML lets arguments be of 2 KiB.
@@ -127,7 +128,7 @@ func TestTooLongArgumentsAreRefused(t *testing.T) {
 // applyOther applies another configuration to the app's database.
 func applyOther(ctx context.Context, t *testing.T, app *App, yaml string) error {
 	t.Helper()
-	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), nil)
+	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

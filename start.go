@@ -72,7 +72,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 	if err != nil {
 		return nil, err
 	}
-	if def.Import != nil && !scans(def) {
+	if def.Kind == "import" && !scans(def) {
 		return nil, fmt.Errorf("job %s imports a file; start it with ImportFile, or with: tidemill import %s FILE", job, job)
 	}
 	now, err := a.timeAt(ctx, tx)
@@ -126,7 +126,7 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	if err != nil {
 		return nil, err
 	}
-	if def.Import == nil {
+	if def.Kind != "import" {
 		return nil, fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
 	}
 	if err := a.checkRejectsOf(ctx, job, opts.RejectsOf); err != nil {
@@ -163,8 +163,10 @@ func importStart(def *config.Job, args workers.ImportArgs) batch.StartOpts {
 	}
 	return batch.StartOpts{
 		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: workers.ImportIdentity(def, args.SHA256),
-		Once: def.Import.Again == config.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
-		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) { return workers.HasRows(ctx, tx, def.Import.Table) },
+		Once: def.Spec.(*config.Import).Again == config.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
+		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) {
+			return workers.HasRows(ctx, tx, def.Spec.(*config.Import).Table)
+		},
 	}
 }
 
@@ -241,17 +243,19 @@ func (a configuredArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
 
 // builtIn reports whether the job is of a built-in kind whose arguments name it and nest its params.
 func builtIn(def *config.Job) bool {
-	return def.HTTP != nil || def.Command != nil || def.Email != nil || def.SQL != nil || def.Each != nil || def.Cleanup != nil || def.Export != nil ||
+	return def.Kind == "http" || def.Kind == "command" || def.Kind == "email" || def.Kind == "sql" || def.Kind == "each" || def.Kind == "cleanup" || def.Kind == "export" ||
 		scans(def)
 }
 
 // scans reports whether a start of the job, an import, looks for files in its source. Such a start is as those of the other
 // built-in kinds; the imports themselves have arguments of their own.
-func scans(def *config.Job) bool { return def.Import != nil && def.Import.Source.URL != "" }
+func scans(def *config.Job) bool {
+	return def.Kind == "import" && def.Spec.(*config.Import).Source.URL != ""
+}
 
 // maxAttempts is River's limit of attempts. Kinds that work in chunks count those without progress themselves.
 func maxAttempts(def *config.Job) int {
-	if def.Each != nil || def.Cleanup != nil || def.Export != nil || scans(def) {
+	if def.Kind == "each" || def.Kind == "cleanup" || def.Kind == "export" || scans(def) {
 		return math.MaxInt16
 	}
 	return def.Retry.MaxAttempts
@@ -297,7 +301,7 @@ func riverKind(def *config.Job) string {
 	if scans(def) {
 		return workers.KindImportScan
 	}
-	if builtIn(def) || def.Import != nil {
+	if builtIn(def) || def.Kind == "import" {
 		return builtInPrefix + def.Kind
 	}
 	return def.Kind

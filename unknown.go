@@ -14,7 +14,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -199,11 +198,11 @@ func (a *App) knows() ([]string, error) {
 		}
 	}
 	for _, def := range a.Config.Jobs {
-		if !builtIn(def) && def.Import == nil {
+		if !builtIn(def) && def.Kind != "import" {
 			continue
 		}
 		known = append(known, knownAs(builtInPrefix+def.Kind, def.Name))
-		if def.Kind == config.KindImport {
+		if def.Kind == "import" {
 			known = append(known, knownAs(workers.KindImportScan, def.Name))
 		}
 	}

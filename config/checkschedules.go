@@ -9,8 +9,8 @@ import (
 )
 
 // checkSchedules looks at all schedules and puts those that stand in their job with the others.
-func (d *decoder) checkSchedules() {
-	c := d.config
+func (d *Checker) checkSchedules() {
+	c := d.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Schedules)) {
 		d.checkSchedule(c.Schedules[name], path{"schedules", name})
 	}
@@ -21,27 +21,28 @@ func (d *decoder) checkSchedules() {
 		}
 		d.checkSchedule(s, at)
 		if _, taken := c.Schedules[name]; taken {
-			_, pos, _ := locate(c.root, at)
-			d.problem(path{"schedules", name}, "choose another name, or remove one of them", "the schedule in job %s, at line %d, has this name too", name, pos.Line)
+			v, _ := d.valueAt(at)
+			d.problem(path{"schedules", name}, "choose another name, or remove one of them", "the schedule in job %s, at line %d, has this name too", name, v.pos.Line)
 			continue
 		}
 		c.Schedules[name] = s
 	}
 }
 
-func (d *decoder) checkSchedule(s *Schedule, at path) {
-	job, jobAt := d.config.Jobs[s.Job], path{"jobs", s.Job}
+func (d *Checker) checkSchedule(s *Schedule, at path) {
+	job, jobAt := d.Config.Jobs[s.Job], path{"jobs", s.Job}
 	switch {
 	case s.Job == "" || !d.sure(at, "job"):
 		return
 	case job == nil:
 		d.checkKnown(s, at)
 		return
-	case job.takesFile() && d.sure(jobAt, "source"):
+	}
+	if problem, hint := d.needsFile(job); problem != "" {
 		if s != job.Schedule {
 			at = at.join("job")
 		}
-		d.problem(at, needsSource, "job %s is an import without source, which takes a file", s.Job)
+		d.problem(at, hint, "job %s %s", s.Job, problem)
 		return
 	}
 	if job.Unique && s.Overlap == OverlapAllow && d.sure(jobAt, "unique") && d.sure(at, "overlap") {
@@ -55,31 +56,30 @@ func (d *decoder) checkSchedule(s *Schedule, at path) {
 const maxSuggested = 100
 
 // checkKnown reports the name of a job that is not there. One that could not be read is.
-func (d *decoder) checkKnown(s *Schedule, at path) {
-	if _, _, found := locate(d.config.root, path{"jobs", s.Job}); found {
+func (d *Checker) checkKnown(s *Schedule, at path) {
+	if d.given(path{"jobs", s.Job}) {
 		return
 	}
 	at, hint := at.join("job"), "describe it under jobs"
-	if names := slices.Sorted(maps.Keys(d.config.Jobs)); len(names) > 0 && len(names) <= maxSuggested {
+	if names := slices.Sorted(maps.Keys(d.Config.Jobs)); len(names) > 0 && len(names) <= maxSuggested {
 		hint = didYouMean(s.Job, names)
 	}
 	d.problem(at, hint, "%q is not a job", d.shown(at, s.Job))
 }
 
 // checkScheduleParams asks the job whether it takes the params.
-func (d *decoder) checkScheduleParams(s *Schedule, job *Job, at path) {
+func (d *Checker) checkScheduleParams(s *Schedule, job *Job, at path) {
 	if !d.sure(at, "params") || !d.sure(path{"jobs", job.Name}, "kind", "params") {
 		return
 	}
 	at = at.join("params")
 	given := map[string]value{}
-	if n, pos, found := locate(d.config.root, at); found && n.kind == mapNode {
-		v := value{node: n, at: at, pos: pos}
-		for _, e := range n.entries {
+	if v, found := d.valueAt(at); found && v.node.kind == mapNode {
+		for _, e := range v.node.entries {
 			given[e.key] = v.entry(e)
 		}
 		if job.Params != nil {
-			s.Params = declaredParams(d, v)
+			s.Params = declaredParams(d.decoder, v)
 		}
 	}
 	for _, problem := range paramErrors(job.CheckParams(s.Params)) {
@@ -90,7 +90,7 @@ func (d *decoder) checkScheduleParams(s *Schedule, job *Job, at path) {
 			continue
 		}
 		// The message of problem shows the value, which may be secret.
-		d.checkParam(v, job.Params[p].Type, paramValue(d, v))
+		checkParam(d.decoder, v, job.Params[p].Type, paramValue(d.decoder, v))
 	}
 }
 

@@ -8,8 +8,15 @@ import (
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
-// KindCleanup is the kind that deletes rows by rules of retention.
-const KindCleanup = "cleanup"
+const kindCleanup = "cleanup"
+
+// CleanupKind deletes rows by rules of retention.
+func CleanupKind() Kind {
+	return NewKind[Cleanup](Kind{
+		Name: kindCleanup, Chunked: true, Params: NoParams,
+		Doc: "Deletes rows that are old or expired, in short transactions that leave time to others. It goes on where it was stopped. `tidemill cleanup JOB --dry-run` counts.",
+	}, cleanupFields())
+}
 
 // ArchiveNone is the value of Cleanup.Archive for rows that are not kept anywhere; the other is CSV.
 const ArchiveNone = "none"
@@ -142,8 +149,8 @@ const (
 	maxArchiveBatch = 10_000
 )
 
-// checkCleanup looks for what does not fit together.
-func (d *decoder) checkCleanup(c *Cleanup, at path) {
+// Check looks for what does not fit together.
+func (c *Cleanup) Check(d *Checker, _ *Job, at path) {
 	if c.MaxBatch == 0 {
 		c.MaxBatch = max(maxBatch, c.Batch)
 		if c.Archive != ArchiveNone {
@@ -176,4 +183,14 @@ func (d *decoder) checkCleanup(c *Cleanup, at path) {
 type cleanupDefinition struct {
 	Rules   []CleanupRule // in their order: a run that goes on counts them
 	Archive string
+}
+
+// Identity is the rules, and whether what they delete is kept.
+func (c *Cleanup) Identity() (string, any) {
+	return "Cleanup", cleanupDefinition{Rules: c.Rules, Archive: c.Archive}
+}
+
+// Limits are the other fields.
+func (c *Cleanup) Limits() []any {
+	return []any{c.Batch, c.MaxBatch, c.Target, c.StatementTimeout, c.LockTimeout, c.Pause, c.AllowSeqScan}
 }

@@ -32,7 +32,7 @@ jobs:
 		Batch: 500, MaxBatch: 500, Target: 200 * time.Millisecond, StatementTimeout: 500 * time.Millisecond,
 		LockTimeout: 200 * time.Millisecond, Pause: 1, Archive: ArchiveNone,
 	}
-	if diff := cmp.Diff(want, c.Jobs["short"].Cleanup); diff != "" {
+	if diff := cmp.Diff(want, c.Jobs["short"].Spec.(*Cleanup)); diff != "" {
 		t.Errorf("short (-want +got):\n%s", diff)
 	}
 	want = &Cleanup{
@@ -44,7 +44,7 @@ jobs:
 		Pause: 0.5, AllowSeqScan: true, Archive: CSV,
 	}
 	long := c.Jobs["long"]
-	if diff := cmp.Diff(want, long.Cleanup); diff != "" {
+	if diff := cmp.Diff(want, long.Spec.(*Cleanup)); diff != "" {
 		t.Errorf("long (-want +got):\n%s", diff)
 	}
 	if long.Params == nil || len(long.Params) > 0 || long.Stall != time.Minute {
@@ -57,11 +57,11 @@ func TestCleanupMaxBatch(t *testing.T) {
 	for fields, want := range map[string]int{
 		"pause: 50%": 500, "batch: 100": 500, "batch: 2000": 2000, "archive: csv": 10_000, "archive: csv, batch: 20000": 20_000, "batch: 50, max_batch: 60": 60,
 	} {
-		c, err := Parse("test.yaml", []byte("jobs: {j: {kind: cleanup, rules: [{table: t, column: a, expired: true}], "+fields+"}}"), nil)
+		c, err := Parse("test.yaml", []byte("jobs: {j: {kind: cleanup, rules: [{table: t, column: a, expired: true}], "+fields+"}}"), &Opts{Kinds: allKinds()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Jobs["j"].Cleanup.MaxBatch; got != want {
+		if got := c.Jobs["j"].Spec.(*Cleanup).MaxBatch; got != want {
 			t.Errorf("%s: %d, want %d", fields, got, want)
 		}
 	}

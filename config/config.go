@@ -30,7 +30,8 @@ type Config struct {
 	Jobs         map[string]*Job
 	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil
 
-	root *node // for positions; nil for Default
+	root  *node // for positions; nil for Default
+	kinds []Kind
 }
 
 // Database says where River's and Tidemill's tables are.
@@ -110,6 +111,8 @@ type Retention struct {
 type Opts struct {
 	// Lookup gives the value of ${NAME}. Default: os.LookupEnv.
 	Lookup func(string) (string, bool)
+	// Kinds are those that jobs may be of, beside those that a user's program registers: those of package workers.
+	Kinds []Kind
 	// Offline leaves ${NAME} without value and default in texts as it stands, and
 	// other fields with such a name at their defaults, instead of reporting it. It
 	// is for checking a file where its secrets are not known.
@@ -118,19 +121,18 @@ type Opts struct {
 
 // Default is the configuration of an absent file.
 func Default() *Config {
-	c := defaults(configFields())
+	c := &Config{}
+	c.reset(c.fields())
 	c.Database.RiverSchema = c.Database.Schema
 	c.Retention.settle()
 	return c
 }
 
-// defaults leaves open what follows another field: the schema of River, and how long
+// reset leaves open what follows another field: the schema of River, and how long
 // rejects are kept.
-func defaults(fields object[Config]) *Config {
-	c := &Config{}
-	fields.reset(&decoder{config: c}, c)
+func (c *Config) reset(fields object[Config]) {
+	fields.reset(&decoder{}, c)
 	c.Retention.Rejects = asRuns
-	return c
 }
 
 // Load reads the file at path; see [Parse]. An unreadable file is reported as the
@@ -152,31 +154,28 @@ func Load(path string, opts *Opts) (*Config, error) {
 // is of type [Errors] and holds all problems, except that after a mistake in the
 // YAML syntax itself nothing else is looked at.
 func Parse(name string, data []byte, opts *Opts) (*Config, error) {
-	fields := configFields()
-	d := &decoder{file: name, config: defaults(fields)}
-	if opts != nil {
-		d.opts = *opts
+	if opts == nil {
+		opts = &Opts{}
 	}
-	if d.opts.Lookup == nil {
-		d.opts.Lookup = os.LookupEnv
+	c := &Config{File: name, kinds: opts.Kinds}
+	fields := c.fields()
+	c.reset(fields)
+	d := newDecoder(name, decodeOpts{Lookup: opts.Lookup, Offline: opts.Offline})
+	if root := d.parse(data); root.node != nil {
+		c.root = root.node
+		section[Config]{fields}.read(d, root, c)
+		(&Checker{d, c}).check()
 	}
-	d.config.File = name
-	if root := d.parseTree(data); root != nil {
-		d.config.root = root
-		section[Config]{fields}.read(d, value{node: root, pos: root.pos}, d.config)
-		d.check()
+	if problems := d.problems(); len(problems) > 0 {
+		return nil, problems
 	}
-	if len(d.errors) > 0 {
-		d.errors.sort()
-		return nil, d.errors
-	}
-	return d.config, nil
+	return c, nil
 }
 
 // Same reports whether another configuration says the same, however its file is written. It may say no of two that do.
 func (c *Config) Same(other *Config) bool {
 	a, b := *c, *other
-	a.root, b.root = nil, nil
+	a.root, b.root, a.kinds, b.kinds = nil, nil, nil, nil
 	return reflect.DeepEqual(a, b)
 }
 

@@ -15,7 +15,7 @@ import (
 
 // lookup gives Parse the names of vars and no others.
 func lookup(vars map[string]string) *Opts {
-	return &Opts{Lookup: func(name string) (string, bool) {
+	return &Opts{Kinds: allKinds(), Lookup: func(name string) (string, bool) {
 		v, ok := vars[name]
 		return v, ok
 	}}
@@ -33,6 +33,9 @@ func mustParse(t *testing.T, src string) *Config {
 // messages are the lines of the error for src without the name of the file.
 func messages(t *testing.T, src string, opts *Opts) []string {
 	t.Helper()
+	if opts == nil {
+		opts = &Opts{Kinds: allKinds()}
+	}
 	c, err := Parse("", []byte(src), opts)
 	if err == nil {
 		return nil
@@ -141,8 +144,8 @@ schedules:
 		Timezone:     "Asia/Tokyo",
 		Jobs: map[string]*Job{
 			"load": {
-				Name: "load", Kind: KindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour,
-				Import: &Import{
+				Name: "load", Kind: kindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour, Params: []Param{},
+				Spec: &Import{
 					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'', Ragged: RaggedReject,
 					Columns: []Column{
 						{Target: "id", Number: 2},
@@ -199,7 +202,7 @@ func TestDefaults(t *testing.T) {
 
 	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
 	wantJob := map[string]*Job{
-		"a": {Name: "a", Kind: KindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Import: &Import{
+		"a": {Name: "a", Kind: kindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Params: []Param{}, Spec: &Import{
 			Table: Table{Name: "t"}, Format: "csv", Header: true, Ragged: RaggedReject, OnConflict: Reject,
 			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: Chunked, Writers: 1, Again: AgainChanged,
 		}},
@@ -213,9 +216,9 @@ func TestDefaults(t *testing.T) {
 // Each default of the field tables must itself be a value that the field takes.
 func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
-	d := &decoder{config: &Config{}}
-	configFields().reset(d, d.config)
-	jobFields().reset(d, &Job{})
+	d, c := newDecoder("", decodeOpts{}), &Config{kinds: allKinds()}
+	c.fields().reset(d, c)
+	newJobs(allKinds(), &Config{}).fields().reset(d, &Job{})
 	programFields().reset(d, &Job{})
 	importFields().reset(d, &Import{})
 	columnFields().reset(d, &Column{})
@@ -324,7 +327,7 @@ func TestColumnsOfAnImport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := mustParse(t, "jobs: {a: {kind: import, table: t, "+tt.fields+"}}")
-			if diff := cmp.Diff(tt.want, c.Jobs["a"].Import.Columns); diff != "" {
+			if diff := cmp.Diff(tt.want, c.Jobs["a"].Spec.(*Import).Columns); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		})
@@ -401,13 +404,13 @@ jobs:
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "t.yaml")
-	if _, err := Load(file, nil); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(file, &Opts{Kinds: allKinds()}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load of an absent file: %v, want ErrNotExist", err)
 	}
 	if err := os.WriteFile(file, []byte("queues: {a: 1}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(file, nil)
+	c, err := Load(file, &Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +420,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte("\nqueue: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Load(file, nil)
+	_, err = Load(file, &Opts{Kinds: allKinds()})
 	var one *Error
 	if !errors.As(err, &one) {
 		t.Fatalf("Load: %v, want an *Error within", err)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -74,28 +75,25 @@ func (c *Config) Hash() string {
 
 // limits bound how a job is run, or say where it finds its work, and do not change what it does.
 func (j *Job) limits() []any {
-	switch {
-	case j.Import != nil:
-		limits := []any{j.Import.RejectLimit, j.Import.MaxRecord, j.Import.Mode, j.Import.Writers}
-		if url := j.Import.Source.URL; url != "" {
-			limits = append(limits, url)
-		}
-		return limits
-	case j.HTTP != nil:
-		return []any{j.HTTP.Timeout, j.HTTP.MaxResponse}
-	case j.Command != nil:
-		return []any{j.Command.Timeout, j.Command.MaxOutput}
-	case j.Email != nil:
-		return []any{j.Email.Timeout}
-	case j.SQL != nil:
-		return []any{j.SQL.Timeout, j.SQL.MaxRows}
-	case j.Export != nil:
-		return []any{j.Export.Ranges, j.Export.Timeout, j.Export.Chunk, j.Export.Expire}
-	case j.Cleanup != nil:
-		c := j.Cleanup
-		return []any{c.Batch, c.MaxBatch, c.Target, c.StatementTimeout, c.LockTimeout, c.Pause, c.AllowSeqScan}
+	if j.Spec == nil {
+		return nil
 	}
-	return nil
+	return j.Spec.Limits()
+}
+
+// digestOf is the digest of an object.
+func digestOf(members []member) string {
+	var b bytes.Buffer
+	for i, m := range members {
+		data, err := json.Marshal(m.value)
+		if err != nil {
+			data = fmt.Appendf(nil, "%+v", m.value)
+		}
+		fmt.Fprintf(&b, "%c%q:%s", "{,"[min(i, 1)], m.name, data)
+	}
+	b.WriteByte('}')
+	sum := sha256.Sum256(b.Bytes())
+	return hex.EncodeToString(sum[:])
 }
 
 // digest is the SHA-256 of v as JSON, which sorts the keys of its maps. Where JSON cannot have v, for a ratio was set to no

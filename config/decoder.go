@@ -2,19 +2,49 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"strings"
 )
 
 // decoder collects the problems of one file.
 type decoder struct {
 	file   string
-	opts   Opts
+	opts   decodeOpts
 	errors Errors
-	config *Config
+	root   *node // of the file; nil without
 
 	// bad holds the paths of all problems and of their ancestors. Checks that need
 	// several values are left out where one of them is bad already.
 	bad map[string]bool
+}
+
+// decodeOpts say what stands for the names in a file.
+type decodeOpts struct {
+	Lookup  func(string) (string, bool) // gives the value of ${NAME}; nil: os.LookupEnv
+	Offline bool                        // a name without value and default is left as it stands
+}
+
+// newDecoder returns one for the file of that name.
+func newDecoder(file string, opts decodeOpts) *decoder {
+	if opts.Lookup == nil {
+		opts.Lookup = os.LookupEnv
+	}
+	return &decoder{file: file, opts: opts}
+}
+
+// parse reads the text of the file. The node is nil when it is not YAML; see problems.
+func (d *decoder) parse(data []byte) value {
+	d.root = d.parseTree(data)
+	if d.root == nil {
+		return value{}
+	}
+	return value{node: d.root, pos: d.root.pos}
+}
+
+// problems are all that were reported, in the order of the file.
+func (d *decoder) problems() Errors {
+	d.errors.sort()
+	return d.errors
 }
 
 func (d *decoder) failAt(pos Position, at path, hint, format string, args ...any) {

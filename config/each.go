@@ -10,8 +10,15 @@ import (
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
-// KindEach is the kind that enqueues a job for each row of a query.
-const KindEach = "each"
+const kindEach = "each"
+
+// EachKind enqueues a job for each row of a query.
+func EachKind() Kind {
+	return NewKind[Each](Kind{
+		Name: kindEach, Chunked: true, Params: DeclaredParams, NoChild: true,
+		Doc: "Enqueues a job for each row of a query, or for each batch of rows. What follows it (`then`) follows the end of the last child: `success` if all have succeeded, `failure` if some failed, were cancelled or deleted.",
+	}, eachFields())
+}
 
 // MaxEachBatch is the most rows that one child can be given: they are its arguments, and travel with it.
 const MaxEachBatch = 10_000
@@ -68,17 +75,18 @@ func checkEachQuery(s string) (problem, hint string) {
 }
 
 // checkEach looks at the query's params, the order and the job that is enqueued.
-func (d *decoder) checkEach(j *Job, at path) {
-	d.checkBound(j.Each.Query, "query", j, at)
+// Check looks for what does not fit together.
+func (e *Each) Check(d *Checker, j *Job, at path) {
+	d.checkBound(e.Query, "query", j, at)
 	if d.sure(at, "order_by") {
-		d.checkOrderBy(j.Each.OrderBy, at.join("order_by"))
+		checkOrderBy(d, e.OrderBy, at.join("order_by"))
 	}
 	if d.sure(at, "enqueue") {
-		d.checkEnqueue(j, at.join("enqueue"))
+		e.checkEnqueue(d, at.join("enqueue"))
 	}
 }
 
-func (d *decoder) checkOrderBy(columns []string, at path) {
+func checkOrderBy(d *Checker, columns []string, at path) {
 	if len(columns) == 0 {
 		d.problem(at, "name the columns of the primary key", "names no column")
 	}
@@ -93,17 +101,17 @@ func (d *decoder) checkOrderBy(columns []string, at path) {
 	}
 }
 
-func (d *decoder) checkEnqueue(j *Job, at path) {
-	enqueue := j.Each.Enqueue
+func (e *Each) checkEnqueue(d *Checker, at path) {
+	enqueue := e.Enqueue
 	if enqueue.Job == "" { // reported as missing
 		return
 	}
-	child, field := d.config.Jobs[enqueue.Job], at.join("job")
+	child, field := d.Config.Jobs[enqueue.Job], at.join("job")
 	switch {
 	case child == nil:
-		d.problem(field, didYouMean(enqueue.Job, slices.Sorted(maps.Keys(d.config.Jobs))), "%q is not one of jobs", d.shown(field, enqueue.Job))
+		d.problem(field, didYouMean(enqueue.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.shown(field, enqueue.Job))
 		return
-	case child.Kind == KindImport || child.Kind == KindEach:
+	case d.noChild(child):
 		d.problem(field, "", "job %s is of kind %s, which cannot be a child", enqueue.Job, child.Kind)
 		return
 	case child.Unique:
@@ -111,11 +119,11 @@ func (d *decoder) checkEnqueue(j *Job, at path) {
 	case len(child.Then.All()) > 0:
 		d.problem(field, "what follows the last child belongs into then: of this job", "job %s has a then, and children have no runs that could be followed", enqueue.Job)
 	}
-	d.checkFixed(child, enqueue.Params, j.Each.Batch, at)
+	checkFixed(d, child, enqueue.Params, e.Batch, at)
 }
 
 // checkFixed judges the params that all children get. Whether the row has the others is known to the database.
-func (d *decoder) checkFixed(child *Job, fixed json.RawMessage, batch int, at path) {
+func checkFixed(d *Checker, child *Job, fixed json.RawMessage, batch int, at path) {
 	if child.Params == nil {
 		return
 	}
@@ -148,3 +156,19 @@ func (d *decoder) checkFixed(child *Job, fixed json.RawMessage, batch int, at pa
 		d.problem(at.join("params"), wrong.Hint, "job %s: %s", child.Name, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
 	}
 }
+
+type eachDefinition struct {
+	Query   string
+	OrderBy []string
+	Batch   int
+	Job     string
+	Params  any
+}
+
+// Identity is all of it.
+func (e *Each) Identity() (string, any) {
+	return "Each", eachDefinition{Query: e.Query, OrderBy: e.OrderBy, Batch: e.Batch, Job: e.Enqueue.Job, Params: plainJSON(e.Enqueue.Params)}
+}
+
+// Limits are none.
+func (*Each) Limits() []any { return nil }

@@ -24,17 +24,17 @@ func TestParseEach(t *testing.T) {
 		Query: "SELECT id, name FROM app.users WHERE plan = :plan", OrderBy: []string{"id"}, Batch: 1,
 		Enqueue: Enqueue{Job: "b", Params: []byte(`{"n":1}`)},
 	}
-	if diff := cmp.Diff(want, c.Jobs["a"].Each); diff != "" {
+	if diff := cmp.Diff(want, c.Jobs["a"].Spec.(*Each)); diff != "" {
 		t.Errorf("each (-want +got):\n%s", diff)
 	}
 	many := c.Jobs["many"]
-	if many.Each.Batch != 1000 || many.Params == nil {
-		t.Errorf("batch %d, params %v", many.Each.Batch, many.Params)
+	if many.Spec.(*Each).Batch != 1000 || many.Params == nil {
+		t.Errorf("batch %d, params %v", many.Spec.(*Each).Batch, many.Params)
 	}
 	changed := *c.Jobs["a"]
-	other := *changed.Each
+	other := *changed.Spec.(*Each)
 	other.Enqueue.Params = []byte(`{"n":2}`)
-	changed.Each = &other
+	changed.Spec = &other
 	if changed.Hash() == c.Jobs["a"].Hash() {
 		t.Error("other params of the children make the same definition")
 	}

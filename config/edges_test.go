@@ -51,11 +51,11 @@ func TestTextsThatMeanSomethingElse(t *testing.T) {
 // Anchors of a field of one's own are used like any.
 func TestOwnFields(t *testing.T) {
 	t.Parallel()
-	cfg, err := Parse("t.yaml", []byte("x-low: &low {queue: low, priority: 4}\nx-words: anything\njobs: {a: {<<: *low, kind: own, priority: 2}}"), nil)
+	cfg, err := Parse("t.yaml", []byte("x-low: &low {queue: low, priority: 4}\nx-words: anything\njobs: {a: {<<: *low, kind: own, priority: 2}}"), &Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := Parse("t.yaml", []byte("jobs: {a: {kind: own, queue: low, priority: 2}}"), nil)
+	plain, err := Parse("t.yaml", []byte("jobs: {a: {kind: own, queue: low, priority: 2}}"), &Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ jobs:
 			t.Errorf("args of %s\n got %s\nwant %s", name, got, want)
 		}
 	}
-	i := c.Jobs["c"].Import
+	i := c.Jobs["c"].Spec.(*Import)
 	if i.Table.Name != "x" || !i.Header || i.Delimiter != '\t' || i.MaxRecord != 2048 || i.Columns[0].Field != "7" || i.Match[0] != "a" {
 		t.Errorf("import %+v", i)
 	}
@@ -138,14 +138,14 @@ jobs:
 	if got := messages(t, src, lookup(nil)); len(got) != 10 {
 		t.Errorf("%d errors, want one for each of 10 names:\n%s", len(got), strings.Join(got, "\n"))
 	}
-	c, err := Parse("", []byte(src), &Opts{Lookup: lookup(nil).Lookup, Offline: true})
+	c, err := Parse("", []byte(src), &Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Database.URL != "${DATABASE_URL}" || c.Jobs["a"].Import.Table.Name != "${TABLE}" || c.Queues["other"].Workers != 3 {
+	if c.Database.URL != "${DATABASE_URL}" || c.Jobs["a"].Spec.(*Import).Table.Name != "${TABLE}" || c.Queues["other"].Workers != 3 {
 		t.Errorf("config %+v", c)
 	}
-	bad := messages(t, "jobs: {a: {kind: import, table: t, queue: lwo, match: [\"${K}\"], prioriti: 1}}", &Opts{Lookup: lookup(nil).Lookup, Offline: true})
+	bad := messages(t, "jobs: {a: {kind: import, table: t, queue: lwo, match: [\"${K}\"], prioriti: 1}}", &Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
 	want := []string{
 		`1:36: jobs.a.queue: "lwo" is not a configured queue (did you mean low?)`,
 		`1:65: jobs.a.prioriti: unknown field (did you mean priority?)`,

@@ -8,8 +8,15 @@ import (
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
-// KindExport is the kind that writes a table or the rows of a query into a file.
-const KindExport = "export"
+const kindExport = "export"
+
+// ExportKind writes a table or the rows of a query into a file.
+func ExportKind() Kind {
+	return NewKind[Export](Kind{
+		Name: kindExport, Chunked: true, Params: DeclaredParams,
+		Doc: "Writes a table, or the rows of a query, into a file in the storage. `tidemill export JOB -o FILE` fetches it.",
+	}, exportFields())
+}
 
 // What the words of an export stand for.
 const (
@@ -120,8 +127,8 @@ func csvOnly() []string {
 
 func snapshotOnly() []string { return []string{"ranges", "timeout"} }
 
-func (d *decoder) checkExport(j *Job, at path) {
-	e := j.Export
+// Check looks for what does not fit together.
+func (e *Export) Check(d *Checker, j *Job, at path) {
 	if d.sure(at, "table", "query") {
 		switch hasTable := e.Table.Name != ""; {
 		case hasTable && e.Query != "":
@@ -157,7 +164,7 @@ func (d *decoder) checkExport(j *Job, at path) {
 }
 
 // checkNames looks at a list of columns.
-func (d *decoder) checkNames(field string, names []string, at path) {
+func (d *Checker) checkNames(field string, names []string, at path) {
 	if !d.sure(at, field) {
 		return
 	}
@@ -174,12 +181,12 @@ func (d *decoder) checkNames(field string, names []string, at path) {
 }
 
 // checkUnused reports fields that are given and mean nothing because of the field cause.
-func (d *decoder) checkUnused(at path, cause string, unused bool, fields []string, why string) {
+func (d *Checker) checkUnused(at path, cause string, unused bool, fields []string, why string) {
 	if !unused || !d.sure(at, cause) {
 		return
 	}
 	for _, name := range fields {
-		if _, _, given := locate(d.config.root, at.join(name)); given {
+		if d.given(at.join(name)) {
 			d.problem(at.join(name), "remove it", "%s", why)
 		}
 	}
@@ -200,10 +207,14 @@ type exportDefinition struct {
 	Consistency    string
 }
 
-func (e *Export) definition() *exportDefinition {
-	return &exportDefinition{
+// Identity is what the file has in it, and how it is written.
+func (e *Export) Identity() (string, any) {
+	return "Export", exportDefinition{
 		Table: e.Table, Query: e.Query, Columns: e.Columns, OrderBy: e.OrderBy, Format: e.Format, Compression: e.Compression,
 		Header: e.Header, Delimiter: e.Delimiter, LineEnd: e.LineEnd, BOM: e.BOM, Null: e.Null, Formulas: e.Formulas,
 		Consistency: e.Consistency,
 	}
 }
+
+// Limits are the other fields.
+func (e *Export) Limits() []any { return []any{e.Ranges, e.Timeout, e.Chunk, e.Expire} }

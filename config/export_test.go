@@ -16,7 +16,7 @@ func TestExportDefaults(t *testing.T) {
 		Table: Table{Schema: "app", Name: "users"}, Format: CSV, Compression: Uncompressed, Header: true, Delimiter: ',', LineEnd: LF,
 		Formulas: Defuse, Consistency: Keyset, Ranges: 2, Timeout: time.Hour, Chunk: 50_000, Expire: 7 * day,
 	}
-	if diff := cmp.Diff(want, jobs["a"].Export); diff != "" {
+	if diff := cmp.Diff(want, jobs["a"].Spec.(*Export)); diff != "" {
 		t.Error(diff)
 	}
 	if jobs["a"].Params == nil || len(jobs["b"].Params) != 1 || jobs["a"].Stall != 10*time.Minute {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// configFields is the table of the top level. Retry, retention, queues and timezone
+// fields is the table of the top level. Retry, retention, queues and timezone
 // stand before jobs and schedules, which inherit from them.
-func configFields() object[Config] {
+func (c *Config) fields() object[Config] {
 	return object[Config]{
 		row("database", section[Database]{databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
 			func(c *Config) *Database { return &c.Database }),
@@ -37,9 +37,9 @@ func configFields() object[Config] {
 			func(c *Config) *string { return &c.Reload }),
 		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
 			func(c *Config) *string { return &c.Timezone }),
-		row("jobs", newJobs(), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
+		row("jobs", newJobs(c.kinds, c), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
-		row("schedules", newSchedules(), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
+		row("schedules", newSchedules(c), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
 			func(c *Config) *map[string]*Schedule { return &c.Schedules }),
 	}
 }

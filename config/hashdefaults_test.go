@@ -22,9 +22,9 @@ func TestHashHoldsDefaults(t *testing.T) {
 	base := "jobs: {j: {kind: import, table: app.t, columns: {a: {field: A, type: number}}}}"
 	want := mustParse(t, base).Jobs["j"].Hash()
 	hold := func(name string, pick func(*Import) reflect.Value) {
-		for field := range pick(mustParse(t, base).Jobs["j"].Import).NumField() {
+		for field := range pick(mustParse(t, base).Jobs["j"].Spec.(*Import)).NumField() {
 			job := mustParse(t, base).Jobs["j"]
-			at := pick(job.Import)
+			at := pick(job.Spec.(*Import))
 			called := name + at.Type().Field(field).Name
 			change(t, called, at.Field(field))
 			if got, in := job.Hash() != want, how[called] == ""; got != in {

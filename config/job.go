@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 )
 
@@ -26,132 +25,11 @@ type Job struct {
 	// Schedule is the one that stands in the job, nil if there is none. It is in Config.Schedules too.
 	Schedule *Schedule
 
-	// Params are declared in the order of the file. Nil: a start may give any, except to an import or a statement; empty,
-	// but not nil: none. See ResolveParams.
+	// Params are declared in the order of the file. Nil: a start may give any; empty, but not nil: none. See ResolveParams.
 	Params []Param
 
 	Then Then // what follows its runs
 
-	// Of these, the one of the job's kind is set.
-	Import  *Import
-	HTTP    *HTTP
-	Command *Command
-	Email   *Email
-	SQL     *SQL
-	Cleanup *Cleanup
-	Export  *Export
-	Each    *Each
-	Args    json.RawMessage // of a kind of the user's own: a JSON object
-}
-
-// KindImport is the kind that loads a file into a table.
-const KindImport = "import"
-
-// The formats of a file.
-const (
-	CSV    = "csv"
-	NDJSON = "ndjson"
-)
-
-// The ways to treat a record of a wrong number of fields.
-const (
-	RaggedReject = "reject" // put it aside
-	RaggedPad    = "pad"    // missing fields are empty, empty ones at its end are left out
-)
-
-// The ways to treat a row whose match columns equal those of a row in the table.
-const (
-	Skip   = "skip"   // leave the row of the table
-	Update = "update" // bring the row of the table up to date
-	Reject = "error"  // reject the row of the file
-)
-
-// The ways to commit an import.
-const (
-	Chunked = "chunked" // what is committed stays, whatever becomes of the run
-	Atomic  = "atomic"  // all in one transaction
-)
-
-// What an import does with the content that it imported last.
-const (
-	AgainChanged = "changed" // nothing, unless the table has been emptied
-	AgainAlways  = "always"
-)
-
-// Import is what a job of kind import does.
-type Import struct {
-	Source      Source
-	Table       Table
-	Format      string   // CSV or NDJSON
-	Encoding    string   // empty: found out
-	Compression string   // empty: found out
-	Header      bool     // the first record names the fields; of CSV
-	Delimiter   byte     // 0: found out
-	Quote       byte     // 0: found out
-	Comment     byte     // begins lines that are skipped; 0: none
-	Ragged      string   // RaggedReject or RaggedPad
-	Columns     []Column // in the order of the file; empty: the names in the header
-	Set         []SetRule
-	Match       []string // rows are the same when these columns are equal; empty: plain insert
-	OnConflict  string   // Skip, Update or Reject
-	RejectLimit RejectLimit
-	MaxRecord   int    // bytes
-	Mode        string // Chunked or Atomic
-	Again       string // AgainChanged or AgainAlways
-	Writers     int    // chunks that are written at once
-}
-
-// Table names a table. The parts are as the catalog has them, without quotes.
-type Table struct {
-	Schema string // empty: found by the search path
-	Name   string
-}
-
-// String writes the table as the configuration would, quoted where needed.
-func (t Table) String() string {
-	quote := func(s string) string {
-		if identRE.MatchString(s) {
-			return s
-		}
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	if t.Schema == "" {
-		return quote(t.Name)
-	}
-	return quote(t.Schema) + "." + quote(t.Name)
-}
-
-// Column is a column of the table and the field that fills it. Exactly one of Field
-// and Number is set.
-type Column struct {
-	Target string   // column of the table
-	Field  string   // name in the header
-	Number int      // place in the record, from 1; without header only
-	Trim   bool     // remove white space on both ends
-	NullIf []string // texts that become NULL, or the default
-	// Default is for fields that are empty or missing, as PostgreSQL reads it; nil: NULL.
-	Default *string `json:",omitempty"`
-	// Optional: a file need not have the field.
-	Optional bool `json:",omitempty"`
-	ValueFormat
-}
-
-// When a column is set by a [SetRule].
-const (
-	OnInsert = "insert" // for a new row
-	OnChange = "change" // for a new row and for one that an update really changes
-)
-
-// SetRule sets a column that the file does not have.
-type SetRule struct {
-	Column string
-	Value  string // now: the time of the transaction
-	When   string // OnInsert or OnChange
-}
-
-// RejectLimit ends a run that rejects more rows than Rows, or a greater share of the
-// rows read than Ratio.
-type RejectLimit struct {
-	Rows  int64
-	Ratio float64 // 0 to 1; 1 is no limit
+	Spec Spec            // of a built-in kind: what the job does, of the type that the kind has; nil for others
+	Args json.RawMessage // of a kind of the user's own: a JSON object
 }

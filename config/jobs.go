@@ -17,72 +17,34 @@ func isJobName(s string) bool { return len(s) <= maxNameLength && jobNameRE.Matc
 
 // jobs is a mapping from names to jobs, whose fields depend on their kind.
 type jobs struct {
-	common object[Job] // fields of every kind that they do not except
-	kinds  []jobKind   // that of a user's own program is the last
+	config *Config // so far: what jobs inherit stands before them
+	kinds  []Kind  // that of a user's own program is the last
 }
 
-// jobKind is what jobs of one kind have beside the common fields.
-type jobKind struct {
-	name, doc string // name is programKind for those of a user's own program
-	fields    []info
-	read      func(d *decoder, v value, job *Job)
-}
+func newJobs(kinds []Kind, c *Config) jobs { return jobs{c, append(slices.Clone(kinds), programs())} }
 
-func newJobs() jobs {
-	return jobs{
-		common: jobFields(),
-		kinds: []jobKind{
-			builtIn(KindImport, "Loads a file into a table.", importFields(),
-				func(j *Job) **Import { return &j.Import }),
-			builtIn(KindHTTP, "Sends a request to a program of yours. Any answer of 2xx is success; 410 ends the job for good.", httpFields(),
-				func(j *Job) **HTTP { return &j.HTTP }),
-			builtIn(KindCommand, "Runs a program on the worker's machine, without a shell. Exit status 0 is success.", commandFields(),
-				func(j *Job) **Command { return &j.Command }),
-			builtIn(KindEmail, "Sends a mail. `to`, `cc`, `bcc`, `subject`, `text` and `html` are templates of Go (packages text/template and html/template) over the params of the job. Needs the top-level `mail`.", emailFields(),
-				func(j *Job) **Email { return &j.Email }),
-			builtIn(KindSQL, "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.", sqlFields(),
-				func(j *Job) **SQL { return &j.SQL }),
-			builtIn(KindExport, "Writes a table, or the rows of a query, into a file in the storage. `tidemill export JOB -o FILE` fetches it.", exportFields(),
-				func(j *Job) **Export { return &j.Export }),
-			builtIn(KindCleanup, "Deletes rows that are old or expired, in short transactions that leave time to others. It goes on where it was stopped. `tidemill cleanup JOB --dry-run` counts.", cleanupFields(),
-				func(j *Job) **Cleanup { return &j.Cleanup }),
-			builtIn(KindEach, "Enqueues a job for each row of a query, or for each batch of rows. What follows it (`then`) follows the end of the last child: `success` if all have succeeded, `failure` if some failed, were cancelled or deleted.", eachFields(),
-				func(j *Job) **Each { return &j.Each }),
-			programs(),
-		},
+// programs are the kinds of a user's own program.
+func programs() Kind {
+	return Kind{
+		Name: programKind, Doc: "Any other kind is one that your Go program registers with River.", Chunked: true,
+		fields: programFields().infos(),
 	}
 }
 
-// builtIn is a kind of ours, whose fields are kept at the member of a job that target gives.
-func builtIn[T any](name, doc string, fields object[T], target func(*Job) **T) jobKind {
-	return jobKind{name: name, doc: doc, fields: fields.infos(), read: func(d *decoder, v value, job *Job) {
-		it := new(T)
-		fields.reset(d, it)
-		fields.readFields(d, v, it)
-		*target(job) = it
-	}}
-}
-
-func programs() jobKind {
-	fields := programFields()
-	return jobKind{
-		name: programKind, doc: "Any other kind is one that your Go program registers with River.", fields: fields.infos(),
-		read: func(d *decoder, v value, job *Job) {
-			fields.reset(d, job)
-			fields.readFields(d, v, job)
-		},
-	}
+// common are the fields of jobs whatever their kind, but for those that this kind has no use for.
+func (t jobs) common(k Kind) object[Job] {
+	return slices.DeleteFunc(t.fields(), func(f field[Job]) bool {
+		return f.name == "params" && k.Params == NoParams || f.name == "stall" && !k.Chunked
+	})
 }
 
 // infos are all fields of jobs of the kind k.
-func (t jobs) infos(k jobKind) []info { return slices.Concat(t.common.of(k.name).infos(), k.fields) }
+func (t jobs) infos(k Kind) []info { return slices.Concat(t.common(k).infos(), k.fields) }
 
 // of is the kind with that name.
-func (t jobs) of(name string) jobKind {
-	for _, k := range t.kinds {
-		if k.name == name {
-			return k
-		}
+func (t jobs) of(name string) Kind {
+	if k, ok := findKind(t.kinds, name); ok {
+		return k
 	}
 	return t.kinds[len(t.kinds)-1]
 }
@@ -114,28 +76,31 @@ func (t jobs) job(d *decoder, v value) *Job {
 		return nil
 	}
 	job := &Job{}
-	kindRow, rest := t.common[:1], t.common[1:]
-	kindRow.readFields(d, v, job)
+	all := t.fields()
+	all[:1].readFields(d, v, job)
 	if job.Kind == "" { // its further fields cannot be judged
-		t.readCommon(d, v, job, rest)
+		t.readCommon(d, v, job, all[1:])
 		return job
 	}
 	own := t.of(job.Kind)
 	t.checkKind(d, v, job, own)
-	t.readCommon(d, v, job, rest.of(own.name))
-	own.read(d, v, job)
-	if (job.Kind == KindSQL || job.Kind == KindExport || job.Kind == KindEach) && job.Params == nil {
-		job.Params = []Param{} // a statement has no place for one that is not declared
+	t.readCommon(d, v, job, t.common(own)[1:])
+	if own.read == nil {
+		fields := programFields()
+		fields.reset(d, job)
+		fields.readFields(d, v, job)
+		return job
 	}
-	if job.Kind == KindCleanup {
-		job.Params = []Param{} // rules have no place for any
+	job.Spec = own.read(d, v)
+	if own.Params != AnyParams && job.Params == nil {
+		job.Params = []Param{}
 	}
 	return job
 }
 
 func (t jobs) readCommon(d *decoder, v value, job *Job, fields object[Job]) {
 	fields.reset(d, job)
-	job.Retry, job.Retention = d.config.Retry, d.config.Retention
+	job.Retry, job.Retention = t.config.Retry, t.config.Retention
 	fields.readFields(d, v, job)
 	job.OwnDelays = givesDelays(v)
 }
@@ -154,14 +119,14 @@ func givesDelays(job value) bool {
 
 // checkKind reports the fields that the kind of the job does not have; of those that
 // another kind has it says which.
-func (t jobs) checkKind(d *decoder, v value, job *Job, own jobKind) {
+func (t jobs) checkKind(d *decoder, v value, job *Job, own Kind) {
 	known := t.infos(own)
 	names := make([]string, len(known))
 	for i, f := range known {
 		names[i] = f.name
 	}
 	kind, _ := v.node.find("kind")
-	meant := suggest(job.Kind, builtInKinds())
+	meant := suggest(job.Kind, t.builtIn())
 	for _, e := range v.node.entries {
 		owners := t.owners(e.key)
 		if hasField(known, e.key) || len(owners) == 0 {
@@ -185,7 +150,7 @@ func (t jobs) owners(field string) []string {
 	var names []string
 	for _, k := range t.kinds {
 		if hasField(t.infos(k), field) {
-			names = append(names, k.name)
+			names = append(names, k.Name)
 		}
 	}
 	return names
@@ -199,15 +164,15 @@ func (t jobs) shape() shape {
 	var byKind []any
 	variants := make([]variant, len(t.kinds))
 	for i, k := range t.kinds {
-		is, title := map[string]any{"const": k.name}, "Kind `"+k.name+"`"
-		if k.name == programKind {
-			is, title = map[string]any{"not": map[string]any{"enum": builtInKinds()}}, "Kinds of your own program"
+		is, title := map[string]any{"const": k.Name}, "Kind `"+k.Name+"`"
+		if k.Name == programKind {
+			is, title = map[string]any{"not": map[string]any{"enum": t.builtIn()}}, "Kinds of your own program"
 		}
 		byKind = append(byKind, map[string]any{
 			"if":   map[string]any{"properties": map[string]any{"kind": is}, "required": []string{"kind"}},
 			"then": objectSchema(t.infos(k)),
 		})
-		variants[i] = variant{title, k.doc, k.fields}
+		variants[i] = variant{title, k.Doc, k.fields}
 	}
 	return shape{
 		words: "mapping from name to job",
@@ -217,13 +182,26 @@ func (t jobs) shape() shape {
 			"additionalProperties": map[string]any{
 				"type":       "object",
 				"required":   []string{"kind"},
-				"properties": map[string]any{"kind": kind{}.shape().schema},
+				"properties": map[string]any{"kind": kind{t.builtIn()}.shape().schema},
 				"allOf":      byKind,
 			},
 		},
 		optional: true,
 		keys:     "JOB",
-		fields:   t.common.infos(),
+		fields:   t.fields().infos(),
+		fieldsOf: t.fieldsOf,
 		variants: variants,
 	}
+}
+
+// builtIn are the names of the kinds that are not of a user's own program.
+func (t jobs) builtIn() []string { return kindNames(t.kinds[:len(t.kinds)-1]) }
+
+// fieldsOf are the fields of the job n.
+func (t jobs) fieldsOf(n *node) []info {
+	e, _ := n.find("kind")
+	if e.value == nil {
+		return nil
+	}
+	return t.infos(t.of(e.value.text))
 }

@@ -17,11 +17,6 @@ const reservedPrefix = "tidemill."
 
 var kindRE = regexp.MustCompile(kindPattern)
 
-// builtInKinds are the kinds that this version runs itself.
-func builtInKinds() []string {
-	return []string{KindImport, KindHTTP, KindCommand, KindEmail, KindSQL, KindExport, KindCleanup, KindEach}
-}
-
 // plannedKinds have a meaning in later versions, so no program may take them.
 func plannedKinds() []string {
 	return []string{"health", "report", "sync"}
@@ -59,16 +54,16 @@ func listWords(words []string) string {
 }
 
 // kind is a built-in kind or the River kind of a user's own worker.
-type kind struct{}
+type kind struct{ builtIn []string }
 
-func (kind) read(d *decoder, v value, into *string) {
+func (t kind) read(d *decoder, v value, into *string) {
 	s, known, ok := d.text(v)
 	switch {
 	case !ok || !known:
-	case slices.Contains(builtInKinds(), s):
+	case slices.Contains(t.builtIn, s):
 		*into = s
 	case slices.Contains(plannedKinds(), s):
-		d.fail(v, "built in: "+strings.Join(builtInKinds(), ", "), "kind %s is not built yet", s)
+		d.fail(v, "built in: "+strings.Join(t.builtIn, ", "), "kind %s is not built yet", s)
 	case strings.HasPrefix(s, reservedPrefix):
 		d.refuse(v, "names that begin with "+reservedPrefix+" are reserved", "is not a kind")
 	case len(s) > maxKindLength || !kindRE.MatchString(s):
@@ -78,11 +73,11 @@ func (kind) read(d *decoder, v value, into *string) {
 	}
 }
 
-func (kind) shape() shape {
+func (t kind) shape() shape {
 	return shape{
-		words: "`" + strings.Join(builtInKinds(), "`, `") + "`, or a kind that your program registers",
+		words: "`" + strings.Join(t.builtIn, "`, `") + "`, or a kind that your program registers",
 		schema: map[string]any{"anyOf": []any{
-			map[string]any{"enum": builtInKinds()},
+			map[string]any{"enum": t.builtIn},
 			map[string]any{
 				"type": "string", "pattern": kindPattern, "maxLength": maxKindLength,
 				"not": map[string]any{"anyOf": []any{

@@ -66,34 +66,34 @@ jobs:
 	job := func(name, kind string, params []Param) *Job {
 		return &Job{Name: name, Kind: kind, Queue: "default", Priority: 1, Retry: base.Retry, Retention: base.Retention, Params: params}
 	}
-	request := job("request", KindHTTP, []Param{
+	request := job("request", kindHTTP, []Param{
 		{Name: "user", Type: IntegerParam},
 		{Name: "since", Type: DateParam, Default: []byte(`"scheduled_for"`), Doc: "Day of the change."},
 		{Name: "filter", Type: JSONParam, Default: []byte(`{"a":[1,null]}`)},
 		{Name: "flag", Type: BooleanParam, Default: []byte(`"true"`)},
 		{Name: "note", Type: TextParam, Default: []byte("null")},
 	})
-	request.HTTP = &HTTP{
+	request.Spec = &HTTP{
 		URL: "https://app.example.com:8443/jobs?token=s e", Method: "PUT",
 		Headers: map[string]string{"Authorization": "Bearer s e", "X-Empty": ""},
 		Secrets: []string{key, "sixteen bytes or more"}, Timeout: time.Hour,
 	}
-	program := job("program", KindCommand, []Param{})
-	program.Command = &Command{
+	program := job("program", kindCommand, []Param{})
+	program.Spec = &Command{
 		Argv: []string{"bin/run", "", "two words"}, Dir: "/srv/app", Env: map[string]string{"TOKEN": "s e", "_x1": ""},
 		Timeout: 30 * day, MaxOutput: 1024,
 	}
-	letter := job("letter", KindEmail, nil)
-	letter.Email = &Email{
+	letter := job("letter", kindEmail, nil)
+	letter.Spec = &Email{
 		From: "Me <me@example.com>", ReplyTo: "you@example.com", To: []string{"{{.email}}"},
 		CC: []string{"Ann <ann@example.com>", "b@example.com, c@example.com"}, BCC: []string{"d@example.com"},
 		Subject: "{{if .a}}{{upper .a}}{{end}}", Text: "Hello\n{{.name}}", HTML: "<b>{{.name}}</b>",
 		Attach: []string{"report.csv", "/tmp/x"}, Timeout: time.Second,
 	}
-	templated := job("templated", KindEmail, nil)
-	templated.Email = &Email{To: []string{"a@example.com"}, Subject: "s", Template: "welcome_2", Timeout: time.Minute}
-	statement := job("statement", KindSQL, []Param{{Name: "a", Type: IntegerParam}})
-	statement.SQL = &SQL{Statement: "SELECT :a::int, ':b'", Timeout: time.Second}
+	templated := job("templated", kindEmail, nil)
+	templated.Spec = &Email{To: []string{"a@example.com"}, Subject: "s", Template: "welcome_2", Timeout: time.Minute}
+	statement := job("statement", kindSQL, []Param{{Name: "a", Type: IntegerParam}})
+	statement.Spec = &SQL{Statement: "SELECT :a::int, ':b'", Timeout: time.Second}
 	want := map[string]*Job{"request": request, "program": program, "letter": letter, "templated": templated, "statement": statement}
 	if diff := cmp.Diff(want, c.Jobs); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
@@ -103,13 +103,13 @@ jobs:
 func TestKindDefaults(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, `jobs: {h: {kind: http, url: "http://h"}, c: {kind: command, argv: [x]}, s: {kind: sql, statement: SELECT 1}}`)
-	if diff := cmp.Diff(&HTTP{URL: "http://h", Method: "POST", Timeout: 30 * time.Second, MaxResponse: 16 << 10}, c.Jobs["h"].HTTP); diff != "" {
+	if diff := cmp.Diff(&HTTP{URL: "http://h", Method: "POST", Timeout: 30 * time.Second, MaxResponse: 16 << 10}, c.Jobs["h"].Spec.(*HTTP)); diff != "" {
 		t.Errorf("http (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&Command{Argv: []string{"x"}, Timeout: time.Hour, MaxOutput: 64 << 10}, c.Jobs["c"].Command); diff != "" {
+	if diff := cmp.Diff(&Command{Argv: []string{"x"}, Timeout: time.Hour, MaxOutput: 64 << 10}, c.Jobs["c"].Spec.(*Command)); diff != "" {
 		t.Errorf("command (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&SQL{Statement: "SELECT 1", Timeout: 5 * time.Minute, MaxRows: 100}, c.Jobs["s"].SQL); diff != "" {
+	if diff := cmp.Diff(&SQL{Statement: "SELECT 1", Timeout: 5 * time.Minute, MaxRows: 100}, c.Jobs["s"].Spec.(*SQL)); diff != "" {
 		t.Errorf("sql (-want +got):\n%s", diff)
 	}
 	if c.Jobs["s"].Params == nil {
@@ -309,7 +309,7 @@ jobs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Jobs["h"].HTTP.Timeout != 30*time.Second || c.Location() != time.UTC {
-		t.Errorf("%v and %v are not the defaults", c.Jobs["h"].HTTP.Timeout, c.Location())
+	if c.Jobs["h"].Spec.(*HTTP).Timeout != 30*time.Second || c.Location() != time.UTC {
+		t.Errorf("%v and %v are not the defaults", c.Jobs["h"].Spec.(*HTTP).Timeout, c.Location())
 	}
 }

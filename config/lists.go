@@ -1,10 +1,5 @@
 package config
 
-import (
-	"encoding/json"
-	"strings"
-)
-
 // texts is a list of texts.
 type texts struct{ item string } // what an item is, for the reference
 
@@ -107,60 +102,5 @@ func (t namedTexts) shape() shape {
 		},
 		optional: true,
 		secret:   true,
-	}
-}
-
-// argv is a program with its arguments.
-type argv struct{}
-
-func (argv) read(d *decoder, v value, into *[]string) {
-	if v.node.kind == textNode {
-		d.refuse(v, "there is no shell; write it as "+argvHint(v.node.source), "is not a list")
-		return
-	}
-	if !d.is(v, listNode, "a list of the program and its arguments") {
-		return
-	}
-	if len(v.node.items) == 0 {
-		d.fail(v, "write it like [bin/rails, runner, Report.nightly]", "names no program")
-		return
-	}
-	out := make([]string, 0, len(v.node.items))
-	for i := range v.node.items {
-		item := v.item(i)
-		s, known, ok := d.text(item)
-		if !ok {
-			continue
-		}
-		if known && s == "" && i == 0 {
-			d.refuse(item, "begin with the name or path of a program", "names no program")
-		}
-		out = append(out, s)
-	}
-	*into = out
-}
-
-// argvHint is the list that a command line stands for: what needs a shell is given to one.
-func argvHint(line string) string {
-	if len(line) > 200 { // an error is one line to read
-		return "[sh, -c, …]"
-	}
-	words := strings.Fields(line)
-	if strings.ContainsAny(line, "|&;<>()$`\\\"'*?[]~\n") {
-		words = []string{"sh", "-c", line}
-	}
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(words); err != nil { // no list of texts fails
-		return "[program, argument]"
-	}
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), `","`, `", "`)
-}
-
-func (argv) shape() shape {
-	return shape{
-		words:  "list of texts",
-		schema: map[string]any{"type": "array", "minItems": 1, "items": map[string]any{"type": "string"}},
 	}
 }

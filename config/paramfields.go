@@ -67,7 +67,7 @@ func (params) checkDefault(d *decoder, v value, p *Param) {
 		d.refuse(at, "change the type", "is a default of a date or a timestamp")
 		return
 	}
-	d.checkParam(at, p.Type, p.Default)
+	checkParam(d, at, p.Type, p.Default)
 }
 
 // paramValue is the JSON of v, which is known to have one. A scalar from outside is text, whatever it looks like: the
@@ -83,7 +83,7 @@ func paramValue(d *decoder, v value) json.RawMessage {
 }
 
 // checkParam reports v, whose JSON is data, unless it is of the type. The message shows it as the file has it.
-func (d *decoder) checkParam(v value, typ string, data json.RawMessage) {
+func checkParam(d *decoder, v value, typ string, data json.RawMessage) {
 	_, problem, hint := readParam(typ, data)
 	switch {
 	case problem == "":

@@ -58,12 +58,11 @@ func (j *Job) CheckParams(given json.RawMessage) error {
 // and nil for a default that is null. A number, truth value and so on may also be given as a text that spells it. A
 // default [ScheduledFor] is due, as a date the one that it is in the location of due.
 //
-// A job that declares no params takes any, and the result has them as they are, numbers as json.Number; except that an
-// import and a statement take none.
+// A job whose Params are nil takes any, and the result has them as they are, numbers as json.Number.
 //
 // The error holds a [*ParamError] for each problem, found with errors.As; nothing else goes wrong.
 func (j *Job) ResolveParams(given json.RawMessage, due time.Time) (map[string]any, error) {
-	if j.Params == nil && j.Kind != KindSQL && j.Kind != KindImport {
+	if j.Params == nil {
 		values, problem := decodeObject[any](given)
 		if problem != "" {
 			return nil, j.notParams(problem)

@@ -47,9 +47,9 @@ func (r *Retention) settle() {
 
 // checkRetention settles the section below parent, after it has looked whether what it
 // says itself can be had. A job may inherit rejects that are longer than its own runs.
-func (d *decoder) checkRetention(r *Retention, parent path) {
+func (d *Checker) checkRetention(r *Retention, parent path) {
 	at := parent.join("retention").join("rejects")
-	_, _, given := locate(d.config.root, at)
+	given := d.given(at)
 	if given && r.Rejects > r.Runs && d.sure(nil, "retention") && d.sure(parent, "retention") {
 		d.problem(at, "raise runs or lower rejects", "rejects %s are longer than runs %s", formatPeriod(r.Rejects), formatPeriod(r.Runs))
 	}

@@ -45,7 +45,7 @@ func TestStorageModes(t *testing.T) {
 		`"0644"`: "", `"0600"`: "",
 		`0644`: "put it in quotes", `"644"`: "is not an octal mode", `"0o644"`: "is not an octal mode", `"0968"`: "is not an octal mode", `"0040"`: "leaves Tidemill itself without rights",
 	} {
-		_, err := Parse("tidemill.yaml", []byte("storage: {file_mode: "+mode+"}\n"), nil)
+		_, err := Parse("tidemill.yaml", []byte("storage: {file_mode: "+mode+"}\n"), &Opts{Kinds: allKinds()})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", mode, err, want)
 		}

@@ -40,9 +40,12 @@ func tickFields() object[Schedule] {
 }
 
 // schedules is a mapping from names to schedules.
-type schedules struct{ long section[Schedule] }
+type schedules struct {
+	long   section[Schedule]
+	config *Config // so far
+}
 
-func newSchedules() schedules { return schedules{section[Schedule]{scheduleFields()}} }
+func newSchedules(c *Config) schedules { return schedules{section[Schedule]{scheduleFields()}, c} }
 
 func (t schedules) read(d *decoder, v value, into *map[string]*Schedule) {
 	if !d.is(v, mapNode, "a mapping from names to schedules") {
@@ -57,7 +60,7 @@ func (t schedules) read(d *decoder, v value, into *map[string]*Schedule) {
 		if !d.is(at, mapNode, "a mapping with the fields of a schedule") {
 			continue
 		}
-		s := readSchedule(d, at, t.long)
+		s := readSchedule(d, at, t.long, t.config)
 		s.Name = e.key
 		(*into)[e.key] = s
 	}
@@ -81,8 +84,8 @@ func (t schedules) shape() shape {
 }
 
 // readSchedule reads a mapping.
-func readSchedule(d *decoder, v value, long section[Schedule]) *Schedule {
-	s := emptySchedule(d, long)
+func readSchedule(d *decoder, v value, long section[Schedule], c *Config) *Schedule {
+	s := emptySchedule(d, long, c)
 	long.read(d, v, s)
 	_, hasCron := v.node.find("cron")
 	_, hasEvery := v.node.find("every")
@@ -95,25 +98,28 @@ func readSchedule(d *decoder, v value, long section[Schedule]) *Schedule {
 	return s
 }
 
-func emptySchedule(d *decoder, long section[Schedule]) *Schedule {
+func emptySchedule(d *decoder, long section[Schedule], c *Config) *Schedule {
 	s := &Schedule{}
 	long.reset(d, s)
-	s.Timezone = d.config.Timezone
+	s.Timezone = c.Timezone
 	return s
 }
 
 // jobSchedule is the one schedule of a job, which has its name: a cron expression or a mapping.
-type jobSchedule struct{ long section[Schedule] }
+type jobSchedule struct {
+	long   section[Schedule]
+	config *Config // so far
+}
 
-func newJobSchedule() jobSchedule { return jobSchedule{section[Schedule]{tickFields()}} }
+func newJobSchedule(c *Config) jobSchedule { return jobSchedule{section[Schedule]{tickFields()}, c} }
 
 func (t jobSchedule) read(d *decoder, v value, into **Schedule) {
 	if v.node.kind == mapNode {
-		*into = readSchedule(d, v, t.long)
+		*into = readSchedule(d, v, t.long, t.config)
 		return
 	}
 	if cron, ok := cronText().text(d, v); ok {
-		s := emptySchedule(d, t.long)
+		s := emptySchedule(d, t.long, t.config)
 		s.Cron = cron
 		*into = s
 	}

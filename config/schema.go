@@ -7,8 +7,8 @@ import (
 
 // Schema is the JSON Schema (draft 2020-12) of tidemill.yaml, for editors. It knows
 // the structure and the form of values; rules between fields it does not know.
-func Schema() []byte {
-	root := section[Config]{configFields()}.shape().schema
+func Schema(kinds []Kind) []byte {
+	root := section[Config]{(&Config{kinds: kinds}).fields()}.shape().schema
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "tidemill.yaml"
 	root["patternProperties"] = map[string]any{"^" + ownPrefix: true}

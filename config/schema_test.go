@@ -144,12 +144,12 @@ func hasType(v any, name string) bool {
 
 func setupSchema(t *testing.T) (check schemaCheck, instance func(src string) any) {
 	t.Helper()
-	if err := json.Unmarshal(Schema(), &check.root); err != nil {
+	if err := json.Unmarshal(Schema(allKinds()), &check.root); err != nil {
 		t.Fatal(err)
 	}
 	return check, func(src string) any {
 		// An editor sees the names, not their values.
-		d := &decoder{opts: Opts{Lookup: func(name string) (string, bool) { return "${" + name + "}", true }}}
+		d := &decoder{opts: decodeOpts{Lookup: func(name string) (string, bool) { return "${" + name + "}", true }}}
 		var b bytes.Buffer
 		writeJSON(&b, d, value{node: d.parseTree([]byte(src))})
 		var v any
@@ -232,7 +232,7 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 func TestEveryFieldIsEverywhere(t *testing.T) {
 	t.Parallel()
 	check, _ := setupSchema(t)
-	reference := string(Reference())
+	reference := string(Reference(allKinds()))
 	var fields int
 	var walk func(at string, fields []info, schema map[string]any)
 	walk = func(at string, list []info, schema map[string]any) {
@@ -269,17 +269,16 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 				walk(at+f.name+".", f.shape.fields, below)
 				continue
 			}
-			branches, kinds := below["allOf"].([]any), newJobs().kinds
+			branches, kinds := below["allOf"].([]any), newJobs(allKinds(), &Config{}).kinds
 			if len(branches) != len(kinds) || len(f.shape.variants) != len(kinds) {
 				t.Fatalf("%s%s: %d variants and %d branches for %d kinds", at, f.name, len(f.shape.variants), len(branches), len(kinds))
 			}
 			for i, v := range f.shape.variants {
-				common := slices.DeleteFunc(slices.Clone(f.shape.fields), func(f info) bool { return slices.Contains(f.except, kinds[i].name) })
-				walk(at+f.name+".", slices.Concat(common, v.fields), branches[i].(map[string]any)["then"].(map[string]any))
+				walk(at+f.name+".", slices.Concat(newJobs(allKinds(), &Config{}).common(kinds[i]).infos(), v.fields), branches[i].(map[string]any)["then"].(map[string]any))
 			}
 		}
 	}
-	walk("", configFields().infos(), check.root)
+	walk("", (&Config{kinds: allKinds()}).fields().infos(), check.root)
 
 	// Leaves and sections of the Go types that no field of the file fills.
 	filledBesides := map[string]int{
@@ -290,7 +289,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Column":   3, // Target is the key; Number shares its field with Field; ValueFormat has a line of its own
 	}
 	for name, pair := range map[string][2]int{
-		"Config":      {len(configFields()), reflect.TypeFor[Config]().NumField() - 1}, // root
+		"Config":      {len((&Config{kinds: allKinds()}).fields()), reflect.TypeFor[Config]().NumField() - 2}, // root, kinds
 		"Database":    {len(databaseFields()), reflect.TypeFor[Database]().NumField()},
 		"Storage":     {len(storageFields()), reflect.TypeFor[Storage]().NumField()},
 		"Server":      {len(serverFields()), reflect.TypeFor[Server]().NumField()},
@@ -300,7 +299,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 		"Retention":   {len(retentionFields()), reflect.TypeFor[Retention]().NumField()},
 		"Queue":       {len(queueFields()), reflect.TypeFor[Queue]().NumField()},
 		"Retry":       {len(retryFields()), reflect.TypeFor[Retry]().NumField()},
-		"Job":         {len(jobFields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - len(builtInKinds())},
+		"Job":         {len(newJobs(allKinds(), &Config{}).fields()) + len(programFields()), reflect.TypeFor[Job]().NumField() - 1},
 		"Mail":        {len(mailFields()), reflect.TypeFor[Mail]().NumField()},
 		"Param":       {len(paramFields()), reflect.TypeFor[Param]().NumField()},
 		"HTTP":        {len(httpFields()), reflect.TypeFor[HTTP]().NumField()},

@@ -72,10 +72,10 @@ func checkTokenName(s string) (problem, hint string) {
 }
 
 // checkServer keeps apart what opens different doors.
-func (d *decoder) checkServer() {
+func (d *Checker) checkServer() {
 	at := path{"server"}
 	names, secrets := map[string]int{}, map[string]int{}
-	for i, t := range d.config.Server.Tokens {
+	for i, t := range d.Config.Server.Tokens {
 		item := at.join("tokens", index(i))
 		if first, dup := names[t.Name]; dup && t.Name != "" && d.sure(item, "name") {
 			d.problem(item.join("name"), "choose another", "%q is the name of tokens[%d] too", d.shown(item.join("name"), t.Name), first)
@@ -94,7 +94,7 @@ func (d *decoder) checkServer() {
 	if !d.sure(at, "cron_secret") {
 		return
 	}
-	for _, s := range d.config.Server.CronSecrets {
+	for _, s := range d.Config.Server.CronSecrets {
 		if i, dup := secrets[s]; dup {
 			d.problem(at.join("tokens", index(i), "token"), "a cron_secret opens nothing but /api/cron/", "is a cron_secret too")
 		}

@@ -30,8 +30,8 @@ type scalar struct {
 
 // Show returns all of the configuration.
 func (c *Config) Show() *Shown {
-	s := shower{root: c.root}
-	return &Shown{s.settings(configFields().infos(), c.root)}
+	s := shower{c.fields().infos(), c.root}
+	return &Shown{s.settings(s.fields, c.root)}
 }
 
 // ShowJob returns one job, false if there is none of that name.
@@ -40,12 +40,15 @@ func (c *Config) ShowJob(name string) (*Shown, bool) {
 	if !found {
 		return nil, false
 	}
-	s := shower{root: c.root}
-	return &Shown{s.job(n)}, true
+	s := shower{c.fields().infos(), c.root}
+	return &Shown{s.settings(newJobs(c.kinds, c).fieldsOf(n), n)}, true
 }
 
 // shower puts the tree of a file and the field tables together.
-type shower struct{ root *node }
+type shower struct {
+	fields []info // of the root
+	root   *node
+}
 
 func (s shower) settings(fields []info, n *node) []setting {
 	var out []setting
@@ -81,7 +84,7 @@ func (s shower) inherited(words string) (value any, from string) {
 	if m == nil {
 		return nil, words
 	}
-	fields, n := configFields().infos(), s.root
+	fields, n := s.fields, s.root
 	for _, name := range m[1:] {
 		i := slices.IndexFunc(fields, func(f info) bool { return f.name == name })
 		if name == "" || i < 0 {
@@ -122,7 +125,7 @@ func (s shower) value(shape shape, n *node) any {
 	for _, e := range n.entries {
 		it := setting{name: e.key}
 		if len(shape.variants) > 0 {
-			it.value = s.job(e.value)
+			it.value = s.settings(shape.fieldsOf(e.value), e.value)
 		} else {
 			it.value = s.below(shape, e.value)
 		}
@@ -141,15 +144,6 @@ func (s shower) below(shape shape, n *node) any {
 }
 
 func hasValue(it setting) bool { return it.value != nil }
-
-func (s shower) job(n *node) []setting {
-	e, _ := n.find("kind")
-	if e.value == nil {
-		return nil
-	}
-	all := newJobs()
-	return s.settings(all.infos(all.of(e.value.text)), n)
-}
 
 // asWritten is a value of any form.
 func asWritten(n *node) any {

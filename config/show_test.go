@@ -149,7 +149,7 @@ max_response: 16KiB
 func TestShowDefault(t *testing.T) {
 	t.Parallel()
 	shown := Default().Show().YAML()
-	cfg, err := Parse("", shown, nil)
+	cfg, err := Parse("", shown, &Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatalf("%s\n%v", shown, err)
 	}

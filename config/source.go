@@ -110,15 +110,17 @@ func segmentProblem(segment string) (problem, hint string) {
 }
 
 // checkSource looks at what goes together with a source.
-func (d *decoder) checkSource(j *Job, at path) {
-	if j.Import.Source.URL != "" && j.Unique && d.sure(at, "source", "unique") {
+func (i *Import) checkSource(d *Checker, j *Job, at path) {
+	if i.Source.URL != "" && j.Unique && d.sure(at, "source", "unique") {
 		d.problem(at.join("unique"), "remove it; a queue with one worker imports one file after the other",
 			"lets one run live at a time, and each file of the source is a run")
 	}
 }
 
-// needsSource is the hint to who starts an import without saying what it imports.
-const needsSource = "say where its files are: source: file:///srv/drop/*.csv"
-
-// takesFile tells whether the job is an import that somebody must give a file.
-func (j *Job) takesFile() bool { return j.Import != nil && j.Import.Source.URL == "" }
+// NeedsFile is what is wrong with a start of an import without source that is given no file.
+func (i *Import) NeedsFile(d *Checker, at path) (problem, hint string) {
+	if i.Source.URL != "" || !d.sure(at, "source") {
+		return "", ""
+	}
+	return "is an import without source, which takes a file", "say where its files are: source: file:///srv/drop/*.csv"
+}

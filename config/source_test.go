@@ -70,7 +70,7 @@ func TestSourceRefused(t *testing.T) {
 func TestSourceInHashes(t *testing.T) {
 	t.Parallel()
 	parse := func(source string) *Config {
-		c, err := Parse("x.yaml", []byte("jobs: {a: {kind: import, table: t"+source+"}}"), nil)
+		c, err := Parse("x.yaml", []byte("jobs: {a: {kind: import, table: t"+source+"}}"), &Opts{Kinds: allKinds()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestNoSecretOfAURLIsShown(t *testing.T) {
 storage: {url: "s3://id:secret@files"}
 jobs:
   a: {kind: import, table: t, source: "s3://id:sec/ret@drop/*.csv"}
-  b: {kind: import, table: t, source: "s3://drop/*.csv?endpoint=http://me:secret@h"}`), nil)
+  b: {kind: import, table: t, source: "s3://drop/*.csv?endpoint=http://me:secret@h"}`), &Opts{Kinds: allKinds()})
 	if err == nil || strings.Count(err.Error(), "AWS_ACCESS_KEY_ID") != 3 || strings.Contains(err.Error(), "sec") && strings.Contains(err.Error(), "ret@") ||
 		strings.Contains(err.Error(), ":secret") {
 		t.Error(err)

@@ -24,9 +24,10 @@ type shape struct {
 	optional bool           // an empty value counts as absent: sections and lists
 	secret   bool           // the value, or those of its keys, is never shown
 
-	keys     string    // what stands for a key of a mapping with free keys: JOB
-	fields   []info    // of a mapping with fixed keys, or of each value under keys
-	variants []variant // further fields, by the value of one
+	keys     string               // what stands for a key of a mapping with free keys: JOB
+	fields   []info               // of a mapping with fixed keys, or of each value under keys
+	variants []variant            // further fields, by the value of one
+	fieldsOf func(n *node) []info // with variants: all fields of the mapping n under a key
 }
 
 // variant is a set of fields that only mappings of one kind have.
@@ -41,7 +42,6 @@ type info struct {
 	def       string // as it would stand in the file; empty: none
 	inherits  string // in place of def: where the value comes from when absent
 	required  bool
-	except    []string // kinds of job that do not have the field
 	shape     shape
 }
 
@@ -78,12 +78,6 @@ func (f field[T]) needed() field[T] {
 	return f
 }
 
-// notOf marks a field that jobs of these kinds do not have.
-func (f field[T]) notOf(kinds ...string) field[T] {
-	f.except = kinds
-	return f
-}
-
 // from says where the value comes from when the field is absent.
 func (f field[T]) from(where string) field[T] {
 	f.inherits = where
@@ -98,11 +92,6 @@ func inherited[T any](where string, fields object[T]) object[T] {
 		out[i].def, out[i].inherits = "", "`"+where+"."+out[i].name+"`"
 	}
 	return out
-}
-
-// of are the fields that jobs of the kind have.
-func (o object[T]) of(kind string) object[T] {
-	return slices.DeleteFunc(slices.Clone(o), func(f field[T]) bool { return slices.Contains(f.except, kind) })
 }
 
 func (o object[T]) infos() []info {

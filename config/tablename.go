@@ -106,3 +106,29 @@ func identProblem(s string) string {
 	}
 	return ""
 }
+
+// Table names a table. The parts are as the catalog has them, without quotes.
+type Table struct {
+	Schema string // empty: found by the search path
+	Name   string
+}
+
+// String writes the table as the configuration would, quoted where needed.
+func (t Table) String() string {
+	quote := func(s string) string {
+		if identRE.MatchString(s) {
+			return s
+		}
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	if t.Schema == "" {
+		return quote(t.Name)
+	}
+	return quote(t.Schema) + "." + quote(t.Name)
+}
+
+// The formats of a file.
+const (
+	CSV    = "csv"
+	NDJSON = "ndjson"
+)

@@ -85,9 +85,9 @@ func (t nexts) shape() shape {
 }
 
 // checkThen looks at what follows the jobs: it must be there, take its params, and end.
-func (d *decoder) checkThen() {
-	for _, name := range slices.Sorted(maps.Keys(d.config.Jobs)) {
-		then := d.config.Jobs[name].Then
+func (d *Checker) checkThen() {
+	for _, name := range slices.Sorted(maps.Keys(d.Config.Jobs)) {
+		then := d.Config.Jobs[name].Then
 		for _, group := range []struct {
 			name  string
 			nexts []Next
@@ -107,27 +107,28 @@ func (d *decoder) checkThen() {
 	}
 }
 
-func (d *decoder) checkNext(next Next, list, at path) {
+func (d *Checker) checkNext(next Next, list, at path) {
 	if next.Job == "" || !d.sure(list) {
 		return
 	}
-	job := d.config.Jobs[next.Job]
-	switch {
-	case job == nil:
-		d.problem(at, didYouMean(next.Job, slices.Sorted(maps.Keys(d.config.Jobs))), "%q is not one of jobs", d.shown(at, next.Job))
-	case job.takesFile() && d.sure(path{"jobs", next.Job}, "source"):
-		d.problem(at, needsSource, "job %s is an import without source, which takes a file", next.Job)
-	default:
-		var wrong *ParamError
-		if err := job.CheckParams(next.Params); errors.As(err, &wrong) {
-			d.problem(at, wrong.Hint, "job %s: %s", next.Job, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
-		}
+	job := d.Config.Jobs[next.Job]
+	if job == nil {
+		d.problem(at, didYouMean(next.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.shown(at, next.Job))
+		return
+	}
+	if problem, hint := d.needsFile(job); problem != "" {
+		d.problem(at, hint, "job %s %s", next.Job, problem)
+		return
+	}
+	var wrong *ParamError
+	if err := job.CheckParams(next.Params); errors.As(err, &wrong) {
+		d.problem(at, wrong.Hint, "job %s: %s", next.Job, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
 	}
 }
 
 // withFailure adds to the params of next what the database gives to a job that follows a failure, where it declares them.
-func (d *decoder) withFailure(next Next) json.RawMessage {
-	job := d.config.Jobs[next.Job]
+func (d *Checker) withFailure(next Next) json.RawMessage {
+	job := d.Config.Jobs[next.Job]
 	params, problem := decodeObject[json.RawMessage](next.Params)
 	if job == nil || problem != "" {
 		return next.Params
@@ -150,13 +151,13 @@ func (d *decoder) withFailure(next Next) json.RawMessage {
 }
 
 // cycle returns the way from the job back to itself, if there is one and the job is the first of it by name.
-func (d *decoder) cycle(start string) []string {
+func (d *Checker) cycle(start string) []string {
 	var way []string
 	seen := map[string]bool{}
 	var walk func(name string) bool
 	walk = func(name string) bool {
 		way = append(way, name)
-		if job := d.config.Jobs[name]; job != nil {
+		if job := d.Config.Jobs[name]; job != nil {
 			for _, next := range job.Then.All() {
 				if next.Job == start {
 					way = append(way, start)

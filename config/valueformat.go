@@ -128,7 +128,7 @@ func (f ValueFormat) compile() (valuefmt.Format, error) {
 }
 
 // checkValues looks at how the values of the columns are written.
-func (d *decoder) checkValues(i *Import, at path) {
+func (i *Import) checkValues(d *Checker, at path) {
 	for n := range i.Columns {
 		c := &i.Columns[n]
 		if c.Type == string(valuefmt.Text) {
@@ -142,19 +142,20 @@ func (d *decoder) checkValues(i *Import, at path) {
 		var p *valuefmt.Problem
 		switch _, err := c.Compile(); {
 		case errors.As(err, &p):
-			d.formatProblem(p, column)
+			formatProblem(d, p, column)
 		case err != nil:
 			d.problem(column, "", "%s", err)
 		default:
-			d.checkDefault(c, column)
+			checkDefault(d, c, column)
 		}
 	}
 }
 
 // formatProblem reports a problem of a format; what came from outside is not shown.
-func (d *decoder) formatProblem(p *valuefmt.Problem, at path) {
+func formatProblem(d *Checker, p *valuefmt.Problem, at path) {
 	at = at.join(p.Path...)
-	n, _, given := locate(d.config.root, at)
+	v, given := d.valueAt(at)
+	n := v.node
 	if given && n.kind == listNode {
 		for i, item := range n.items {
 			if item.text == p.Value {
@@ -172,7 +173,7 @@ func (d *decoder) formatProblem(p *valuefmt.Problem, at path) {
 }
 
 // checkDefault refuses a default that no row could be written with. Of times, PostgreSQL knows more than we do.
-func (d *decoder) checkDefault(c *Column, at path) {
+func checkDefault(d *Checker, c *Column, at path) {
 	if c.Default == nil || c.Type != string(valuefmt.Number) && c.Type != string(valuefmt.Boolean) && c.Type != string(valuefmt.JSON) {
 		return
 	}

@@ -189,7 +189,7 @@ func (d *decoder) onlyDocument(file *ast.File) (ast.Node, bool) {
 
 // yamlDefault reads a default out of the field tables.
 func yamlDefault(text string) *node {
-	d := &decoder{opts: Opts{Lookup: func(string) (string, bool) { return "", false }}}
+	d := newDecoder("", decodeOpts{Lookup: func(string) (string, bool) { return "", false }})
 	root := d.parseTree([]byte("v: " + text))
 	e, ok := root.find("v")
 	if !ok {

@@ -24,6 +24,7 @@ import (
 	"github.com/tidemill/tidemill/internal/testbouncer"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // startBound is how long a program may take until it listens: compilers and interpreters share the processor with tests.
@@ -167,7 +168,7 @@ func listen(t *testing.T, program childproc.Command) string {
 
 func (w *world) configure(t *testing.T, file string, values map[string]string) {
 	t.Helper()
-	cfg, err := config.Load(file, &config.Opts{Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	cfg, err := config.Load(file, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}

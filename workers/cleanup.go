@@ -69,13 +69,13 @@ func (w *CleanupWorker) Timeout(*river.Job[CleanupArgs]) time.Duration { return 
 
 // Work runs one attempt.
 func (w *CleanupWorker) Work(ctx context.Context, job *river.Job[CleanupArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindCleanup)
+	def, err := w.opts.Jobs.find(job.Args.Job, "cleanup")
 	if err != nil {
 		return err
 	}
 	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
 	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
-		if def.Cleanup.Archive != config.ArchiveNone && w.opts.Storage == nil {
+		if def.Spec.(*config.Cleanup).Archive != config.ArchiveNone && w.opts.Storage == nil {
 			return retry.Permanent(errNoArchive)
 		}
 		c := &cleanupRun{

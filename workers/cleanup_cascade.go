@@ -89,9 +89,9 @@ func (r *cleanupRule) effects(ctx context.Context, db bulk.Querier) ([]CleanupEf
 
 // CleanupEffects says, rule by rule, what else a clean-up deletes or changes.
 func CleanupEffects(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([][]CleanupEffect, error) {
-	all := make([][]CleanupEffect, len(job.Cleanup.Rules))
-	for i, rule := range job.Cleanup.Rules {
-		r := &cleanupRule{CleanupRule: rule, archived: job.Cleanup.Archive != config.ArchiveNone}
+	all := make([][]CleanupEffect, len(job.Spec.(*config.Cleanup).Rules))
+	for i, rule := range job.Spec.(*config.Cleanup).Rules {
+		r := &cleanupRule{CleanupRule: rule, archived: job.Spec.(*config.Cleanup).Archive != config.ArchiveNone}
 		var err error
 		if r.table, err = bulk.Describe(ctx, pool, rule.Table.Schema, rule.Table.Name); err == nil {
 			r.parts, err = cleanupParts(ctx, pool, r.table)

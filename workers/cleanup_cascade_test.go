@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -248,10 +249,10 @@ func TestCleanupNamesWhatGoesAlong(t *testing.T) {
 	if diff := cmp.Diff(want, result.Rules[0].Effects); diff != "" {
 		t.Errorf("run: %s", diff)
 	}
-	job := *b.cfg.Jobs["tidy"].Cleanup
+	job := *b.cfg.Jobs["tidy"].Spec.(*config.Cleanup)
 	job.Archive = "csv"
 	def := *b.cfg.Jobs["tidy"]
-	def.Cleanup = &job
+	def.Spec = &job
 	effects, err = workers.CleanupEffects(context.Background(), b.Pool, &def)
 	kept := []workers.CleanupEffect{{Table: "lines", Key: "lines_order_id_fkey", Of: "orders", Action: workers.EffectKeep}}
 	if diff := cmp.Diff([][]workers.CleanupEffect{kept}, effects); diff != "" || err != nil {

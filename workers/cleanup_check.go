@@ -24,8 +24,8 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 	}
 	var problems []*config.Error
 	var described []*cleanupRule // those before
-	for i, rule := range job.Cleanup.Rules {
-		found, err := checkCleanupRule(ctx, pool, job.Cleanup, rule, &described, now, cfg.Location())
+	for i, rule := range job.Spec.(*config.Cleanup).Rules {
+		found, err := checkCleanupRule(ctx, pool, job.Spec.(*config.Cleanup), rule, &described, now, cfg.Location())
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +34,7 @@ func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, j
 			problems = append(problems, cfg.Errorf(at, problem.hint, "%s", problem.message))
 		}
 	}
-	if job.Cleanup.Archive != config.ArchiveNone && cfg.Storage.URL == "" {
+	if job.Spec.(*config.Cleanup).Archive != config.ArchiveNone && cfg.Storage.URL == "" {
 		problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "archive"}, "add storage: {url: \"file:///var/lib/tidemill\"}", "needs storage.url"))
 	}
 	return problems, nil
@@ -131,7 +131,7 @@ const countTimeout = 15 * time.Second
 // CountCleanup says what a run of the job would delete if it were due at that time. It deletes nothing and locks nothing.
 // Rows that others refer to or have locked are among those counted.
 func CountCleanup(ctx context.Context, pool *pgxpool.Pool, job *config.Job, due time.Time, zone *time.Location) ([]CleanupCount, error) {
-	rules, err := describeCleanupRules(ctx, pool, job.Cleanup, due, zone)
+	rules, err := describeCleanupRules(ctx, pool, job.Spec.(*config.Cleanup), due, zone)
 	if err != nil {
 		return nil, err
 	}

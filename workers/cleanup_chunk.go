@@ -69,7 +69,7 @@ func (c *cleanupRun) chunk(ctx context.Context, s *cleanupStretch, size int) (*c
 // settings hold until the end of the transaction.
 func (c *cleanupRun) settings(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, planSettings+`, set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`,
-		fmt.Sprint(c.job.Cleanup.StatementTimeout.Milliseconds()), fmt.Sprint(max(1, c.job.Cleanup.LockTimeout.Milliseconds())))
+		fmt.Sprint(c.job.Spec.(*config.Cleanup).StatementTimeout.Milliseconds()), fmt.Sprint(max(1, c.job.Spec.(*config.Cleanup).LockTimeout.Milliseconds())))
 	return err
 }
 
@@ -106,7 +106,7 @@ func (c *cleanupRun) account(s *cleanupStretch, part *cleanupChunk, d *cleanupDe
 
 // nextSize follows the time that a chunk took.
 func (c *cleanupRun) nextSize(part *cleanupChunk, size int) int {
-	def := c.job.Cleanup
+	def := c.job.Spec.(*config.Cleanup)
 	switch {
 	case part.took > def.Target*3/2:
 		return max(1, size/2)
@@ -259,7 +259,7 @@ var errNoArchive = errors.New("archive: csv needs a storage; configure storage.u
 
 // archive returns where the rows of a chunk are collected, nil if they are not kept.
 func (c *cleanupRun) archive(walk *cleanupWalk) *cleanupFile {
-	if c.job.Cleanup.Archive == config.ArchiveNone {
+	if c.job.Spec.(*config.Cleanup).Archive == config.ArchiveNone {
 		return nil
 	}
 	return &cleanupFile{name: walk.rule.table.Name}

@@ -81,7 +81,7 @@ func (c *cleanupRun) work(ctx context.Context, due time.Time) error {
 
 // begin reads the cursor and looks at all tables, so that what is wrong with one is known before anything is deleted.
 func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
-	def := c.job.Cleanup
+	def := c.job.Spec.(*config.Cleanup)
 	found, err := c.run.Cursor(&c.cursor)
 	if err != nil {
 		return retry.Permanent(err)
@@ -181,7 +181,7 @@ func (c *cleanupRun) plan(ctx context.Context, rule *cleanupRule, part cleanupPa
 		return nil, nil
 	case err != nil:
 		return nil, cleanupError(fmt.Errorf("table %s: %w", rule.Table, err))
-	case walk.byBlocks() && !c.job.Cleanup.AllowSeqScan:
+	case walk.byBlocks() && !c.job.Spec.(*config.Cleanup).AllowSeqScan:
 		return nil, retry.Permanent(walk.noIndex())
 	}
 	return walk, nil
@@ -235,7 +235,7 @@ func (c *cleanupRun) walk(ctx context.Context, s *cleanupStretch) error {
 			continue
 		case sqlCode(err) == queryCanceled && ctx.Err() == nil:
 			return fmt.Errorf("table %s: the next row is not found within statement_timeout %s; VACUUM the table, and look for transactions that were left open: %w",
-				s.walk.rule.Table, c.job.Cleanup.StatementTimeout, err)
+				s.walk.rule.Table, c.job.Spec.(*config.Cleanup).StatementTimeout, err)
 		case sqlCode(err) == undefinedTable && c.gone(ctx, s.walk.part):
 			return nil
 		default:
@@ -246,7 +246,7 @@ func (c *cleanupRun) walk(ctx context.Context, s *cleanupStretch) error {
 		if part.found.end {
 			return nil
 		}
-		if err := rest(ctx, time.Duration(float64(part.took)*c.job.Cleanup.Pause)); err != nil {
+		if err := rest(ctx, time.Duration(float64(part.took)*c.job.Spec.(*config.Cleanup).Pause)); err != nil {
 			return err
 		}
 	}

@@ -76,12 +76,12 @@ func NewCommandWorker(opts CommandOpts) *CommandWorker {
 func (w *CommandWorker) Timeout(job *river.Job[CommandArgs]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
 	switch {
-	case !ok || def.Command == nil:
+	case !ok || def.Kind != "command":
 		return 0
-	case def.Command.Timeout == 0:
+	case def.Spec.(*config.Command).Timeout == 0:
 		return -1
 	}
-	return def.Command.Timeout + commandMargin
+	return def.Spec.(*config.Command).Timeout + commandMargin
 }
 
 // CommandResult is what is kept of an attempt.
@@ -95,7 +95,7 @@ type CommandResult struct {
 
 // Work runs one attempt.
 func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindCommand)
+	def, err := w.opts.Jobs.find(job.Args.Job, "command")
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (w *CommandWorker) Work(ctx context.Context, job *river.Job[CommandArgs]) e
 	if err != nil {
 		return retry.Permanent(err)
 	}
-	output := &outputLog{logger: logger, most: def.Command.MaxOutput, began: time.Now()}
+	output := &outputLog{logger: logger, most: def.Spec.(*config.Command).MaxOutput, began: time.Now()}
 	command.OnLine = func(line string) { output.line(ctx, line) }
 
 	result, err := childproc.Run(ctx, command)

@@ -30,13 +30,13 @@ func (w *CommandWorker) command(job *river.Job[CommandArgs], def *config.Job) (*
 	if err != nil {
 		return nil, fmt.Errorf("encode the input: %w", err)
 	}
-	env, err := commandEnv(os.Environ(), def.Command.Env, input)
+	env, err := commandEnv(os.Environ(), def.Spec.(*config.Command).Env, input)
 	if err != nil {
 		return nil, err
 	}
 	return &childproc.Command{
-		Argv: def.Command.Argv, Dir: def.Command.Dir, Env: env, Stdin: append(stdin, '\n'),
-		Timeout: def.Command.Timeout, MaxOutput: def.Command.MaxOutput,
+		Argv: def.Spec.(*config.Command).Argv, Dir: def.Spec.(*config.Command).Dir, Env: env, Stdin: append(stdin, '\n'),
+		Timeout: def.Spec.(*config.Command).Timeout, MaxOutput: def.Spec.(*config.Command).MaxOutput,
 		Grace: commandGrace, StopGrace: commandStopGrace, OrphanGrace: commandOrphanGrace,
 	}, nil
 }

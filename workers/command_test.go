@@ -81,7 +81,7 @@ func startCommand(t *testing.T, url string, command config.Command) *commandBund
 		command.Timeout = time.Minute
 	}
 	b := &commandBundle{
-		def:  &config.Job{Name: "task", Kind: config.KindCommand, Command: &command},
+		def:  &config.Job{Name: "task", Kind: "command", Spec: &command},
 		logs: &commandLog{more: make(chan struct{}, 1)},
 	}
 	retries := retry.NewPlugin(retry.PluginOpts{Default: retry.Policy{Backoff: retry.Constant, Delay: time.Millisecond, Jitter: -1}})
@@ -374,13 +374,13 @@ func TestCommandIsGivenBackWhenTheWorkerStops(t *testing.T) {
 func TestCommandTimeoutIsLongerThanItsOwn(t *testing.T) {
 	t.Parallel()
 
-	def := &config.Job{Name: "task", Kind: config.KindCommand, Command: &config.Command{Timeout: time.Hour}}
+	def := &config.Job{Name: "task", Kind: "command", Spec: &config.Command{Timeout: time.Hour}}
 	w := workers.NewCommandWorker(workers.CommandOpts{Jobs: func(name string) (*config.Job, bool) { return def, name == "task" }})
 	task := &river.Job[workers.CommandArgs]{Args: workers.CommandArgs{JobArgs: workers.JobArgs{Job: "task"}}}
 	if got := w.Timeout(task); got <= time.Hour {
 		t.Errorf("River ends it after %s", got)
 	}
-	def.Command.Timeout = 0
+	def.Spec.(*config.Command).Timeout = 0
 	if got := w.Timeout(task); got != -1 {
 		t.Errorf("without a timeout of its own River ends it after %s", got)
 	}

@@ -96,7 +96,7 @@ type eachCursor struct {
 
 // Work runs one attempt.
 func (w *EachWorker) Work(ctx context.Context, job *river.Job[EachArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindEach)
+	def, err := w.opts.Jobs.find(job.Args.Job, "each")
 	if err != nil {
 		return err
 	}
@@ -106,14 +106,14 @@ func (w *EachWorker) Work(ctx context.Context, job *river.Job[EachArgs]) error {
 		if err != nil {
 			return retry.Permanent(err)
 		}
-		child, err := w.opts.Child(def.Each.Enqueue.Job)
+		child, err := w.opts.Child(def.Spec.(*config.Each).Enqueue.Job)
 		if err != nil {
 			return retry.Permanent(err)
 		}
 		if child.Args, err = datedArgs(child, job.Args.JobArgs); err != nil {
 			return retry.Permanent(err)
 		}
-		walk := &eachWalk{def: def.Each, child: child, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
+		walk := &eachWalk{def: def.Spec.(*config.Each), child: child, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
 		return w.walk(ctx, run, def, walk, params)
 	})
 }

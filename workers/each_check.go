@@ -35,7 +35,7 @@ func (m *eachMisfit) Error() string {
 func CheckEach(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
 	path := []string{"jobs", job.Name}
 	at := append(slices.Clip(path), "query")
-	stmt, err := bindQuery(job.Each.Query)
+	stmt, err := bindQuery(job.Spec.(*config.Each).Query)
 	if err != nil {
 		return []*config.Error{cfg.Errorf(at, "", "%s", err)}, nil
 	}
@@ -63,11 +63,11 @@ func CheckEach(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 		}
 		return append(problems, cfg.Errorf(at, "write a SELECT", "cannot stand in brackets, as part of another query: %s", sqlMessage(err))), nil
 	}
-	child := cfg.Jobs[job.Each.Enqueue.Job]
+	child := cfg.Jobs[job.Spec.(*config.Each).Enqueue.Job]
 	if child == nil {
 		return problems, nil // reported without the database
 	}
-	for _, err := range eachMisfits(job.Each, child, prepared.Fields) {
+	for _, err := range eachMisfits(job.Spec.(*config.Each), child, prepared.Fields) {
 		var misfit *eachMisfit
 		if errors.As(err, &misfit) {
 			problems = append(problems, cfg.Errorf(append(slices.Clip(path), misfit.field...), misfit.hint, "%s", misfit.message))

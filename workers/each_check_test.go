@@ -61,7 +61,7 @@ func TestCheckEach(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Parse("t.yaml", []byte("jobs:\n  a: {kind: each, "+tt.fields+"}"+children), nil)
+			cfg, err := config.Parse("t.yaml", []byte("jobs:\n  a: {kind: each, "+tt.fields+"}"+children), &config.Opts{Kinds: ConfigKinds()})
 			if err != nil {
 				t.Fatal(err)
 			}

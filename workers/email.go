@@ -82,10 +82,10 @@ const emailMargin = mail.Grace + 2*settleTimeout + 5*time.Second
 // Timeout is the definition's with a margin; the worker keeps the definition's itself.
 func (w *EmailWorker) Timeout(job *river.Job[EmailArgs]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.Email == nil || def.Email.Timeout <= 0 {
+	if !ok || def.Kind != "email" || def.Spec.(*config.Email).Timeout <= 0 {
 		return 0
 	}
-	return def.Email.Timeout + emailMargin
+	return def.Spec.(*config.Email).Timeout + emailMargin
 }
 
 // emailResult is what people see of an attempt, recipients of earlier attempts included.
@@ -104,7 +104,7 @@ type emailProblem struct {
 
 // Work makes one attempt.
 func (w *EmailWorker) Work(ctx context.Context, job *river.Job[EmailArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindEmail)
+	def, err := w.opts.Jobs.find(job.Args.Job, "email")
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (w *EmailWorker) attempt(ctx context.Context, job *river.Job[EmailArgs], de
 		claims: w.claims, key: key, earlier: earlier, job: job.JobRow, server: w.server, message: message, data: data,
 		result: emailResult{MessageID: message.ID, Accepted: []string{}},
 	}
-	failed := d.run(ctx, def.Email.Timeout)
+	failed := d.run(ctx, def.Spec.(*config.Email).Timeout)
 	if err := river.RecordOutput(ctx, d.result); err != nil {
 		w.opts.Logger.WarnContext(ctx, "record the result of a mail", "job_id", job.ID, "error", err)
 	}

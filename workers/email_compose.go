@@ -33,7 +33,7 @@ type composer struct {
 
 // compose renders all but the Message-ID and the date.
 func (c *composer) compose() (*mail.Message, error) {
-	e := c.def.Email
+	e := c.def.Spec.(*config.Email)
 	m := &mail.Message{}
 	var err error
 	from, err := mail.ParseAddresses(cmp.Or(e.From, c.mail.From))
@@ -107,7 +107,7 @@ func (c *composer) body(m *mail.Message) error {
 }
 
 func (c *composer) template() (*mail.Template, error) {
-	e := c.def.Email
+	e := c.def.Spec.(*config.Email)
 	if e.Template == "" {
 		return c.templates.Parse(mail.Inline("jobs."+c.def.Name, e.Text, e.HTML))
 	}
@@ -121,7 +121,7 @@ func (c *composer) template() (*mail.Template, error) {
 func (c *composer) attachments() ([]mail.Attachment, error) {
 	var all []mail.Attachment
 	left := int64(maxAttached)
-	for _, path := range c.def.Email.Attach {
+	for _, path := range c.def.Spec.(*config.Email).Attach {
 		content, err := readAttachment(path, left)
 		if err != nil {
 			return nil, fmt.Errorf("job %s: attach: %w", c.def.Name, err)

@@ -51,19 +51,19 @@ func TestEmailCannotBeMade(t *testing.T) {
 		"no address":           {map[string]any{"email": "jo"}, nil, `jobs.welcome.to: "jo" is no address: missing '@' or angle-addr; write it like jo@example.com or Jo <jo@example.com>`},
 		"no recipient":         {map[string]any{"email": " "}, nil, "jobs.welcome.to: the mail has no recipient; its template gives no address"},
 		"unknown template": {
-			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Email.Template = "hello" },
+			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Template = "hello" },
 			`job welcome: template "hello": no directory of templates is configured; set mail.templates`,
 		},
 		"nothing to say": {
-			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Email.Text = "{{if false}}x{{end}}\n" },
+			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Text = "{{if false}}x{{end}}\n" },
 			"job welcome: the mail is empty; its template gives no text",
 		},
 		"too much attached": {
-			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Email.Attach = []string{large} },
+			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Attach = []string{large} },
 			"job welcome: attach: " + large + ": the attachments have more than 25 MiB together; put large files into storage and send a link",
 		},
 		"a folder attached": {
-			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Email.Attach = []string{filepath.Dir(large)} },
+			map[string]any{"email": "a@x.org"}, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Attach = []string{filepath.Dir(large)} },
 			"job welcome: attach: " + filepath.Dir(large) + " is no regular file",
 		},
 		"no sender": {
@@ -85,7 +85,7 @@ func TestEmailCannotBeMade(t *testing.T) {
 func TestEmailWaitsForItsAttachment(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "late.csv")
-	b := setupEmail(t, func(j *config.Job, _ *config.Mail) { j.Email.Attach = []string{file} })
+	b := setupEmail(t, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Attach = []string{file} })
 	id := b.start(t, "a@x.org")
 	if got := b.outcome(t, id); got.Attempts != 3 || got.Error != "job welcome: attach: no attachment: stat "+file+": no such file or directory" {
 		t.Errorf("outcome is %+v", got)
@@ -133,7 +133,7 @@ func TestEmailSlowServer(t *testing.T) {
 	}
 	t.Run("timeout", func(t *testing.T) {
 		t.Parallel()
-		b := setupEmail(t, func(j *config.Job, _ *config.Mail) { j.Email.Timeout = 300 * time.Millisecond })
+		b := setupEmail(t, func(j *config.Job, _ *config.Mail) { j.Spec.(*config.Email).Timeout = 300 * time.Millisecond })
 		b.post.fails(wait, nil)
 		id := b.start(t, "a@x.org, b@x.org")
 		const reason = "RCPT TO: not done within 300ms"
@@ -206,8 +206,8 @@ func TestNewEmailWorkerRefuses(t *testing.T) {
 func TestCheckEmail(t *testing.T) {
 	t.Parallel()
 	jobs := []*config.Job{
-		{Name: "a", Email: &config.Email{Text: "{{.x}}"}}, {Name: "b", Email: &config.Email{HTML: "<a href='{{if .x}}'{{end}}>"}},
-		{Name: "c", Email: &config.Email{Template: "none"}}, {Name: "d"}, {Name: "e", Email: &config.Email{Text: "{{shout .x}}"}},
+		{Name: "a", Spec: &config.Email{Text: "{{.x}}"}}, {Name: "b", Spec: &config.Email{HTML: "<a href='{{if .x}}'{{end}}>"}},
+		{Name: "c", Spec: &config.Email{Template: "none"}}, {Name: "d"}, {Name: "e", Spec: &config.Email{Text: "{{shout .x}}"}},
 	}
 	err := workers.CheckEmail(config.Mail{URL: "http://x"}, jobs)
 	for _, want := range []string{"mail.url: ", "jobs.b.html:1", `job c: template "none"`, `jobs.e.text:1: function "shout" not defined`} {
@@ -223,7 +223,7 @@ func TestCheckEmail(t *testing.T) {
 func TestPreviewEmail(t *testing.T) {
 	t.Parallel()
 	def := &config.Job{Name: "welcome", Params: []config.Param{{Name: "email", Type: config.TextParam}, {Name: "day", Type: config.DateParam, Default: json.RawMessage(`"scheduled_for"`)}}}
-	def.Email = &config.Email{To: []string{"{{.email}}"}, CC: []string{"Boss <boss@x.org>"}, Subject: "News of {{.day}}", Text: `{{date "Monday" .day}} {{date "15:04 -0700" due}}`}
+	def.Spec = &config.Email{To: []string{"{{.email}}"}, CC: []string{"Boss <boss@x.org>"}, Subject: "News of {{.day}}", Text: `{{date "Monday" .day}} {{date "15:04 -0700" due}}`}
 	due := time.Date(2026, 1, 31, 9, 0, 0, 0, time.FixedZone("JST", 9*3600))
 	got, err := workers.PreviewEmail(def, config.Mail{From: "jobs@x.org"}, json.RawMessage(`{"email": "jo@x.org"}`), due)
 	if err != nil {

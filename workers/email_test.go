@@ -33,7 +33,7 @@ type emailBundle struct {
 func setupEmail(t *testing.T, change func(*config.Job, *config.Mail)) *emailBundle {
 	t.Helper()
 	b := &emailBundle{post: startPostOffice(t, "")}
-	b.job = &config.Job{Name: "welcome", Kind: config.KindEmail, Email: &config.Email{
+	b.job = &config.Job{Name: "welcome", Kind: "email", Spec: &config.Email{
 		To: []string{"{{.email}}"}, Subject: "Willkommen, {{.name}} ☀", Text: "Hello {{.name}}, this is run {{run}} of {{job}}.\n", Timeout: time.Minute,
 	}}
 	settings := config.Mail{URL: b.post.url, From: "Jobs <jobs@example.com>"}
@@ -181,8 +181,8 @@ func TestEmail(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := setupEmail(t, func(j *config.Job, _ *config.Mail) {
-		j.Email.CC, j.Email.BCC = []string{"cc@x.org, A@x.org"}, []string{"{{if .name}}hidden@x.org{{end}}"}
-		j.Email.Attach, j.Email.HTML = []string{file}, "<b>{{.name}}</b>"
+		j.Spec.(*config.Email).CC, j.Spec.(*config.Email).BCC = []string{"cc@x.org, A@x.org"}, []string{"{{if .name}}hidden@x.org{{end}}"}
+		j.Spec.(*config.Email).Attach, j.Spec.(*config.Email).HTML = []string{file}, "<b>{{.name}}</b>"
 	})
 	id := b.startWith(t, map[string]any{"email": "Jo <jo@X.org>", "name": "<Jö>"})
 	b.expect(t, id, emailOutcome{Status: batch.Succeeded, Attempts: 1, Accepted: []string{"jo@x.org", "cc@x.org", "A@x.org", "hidden@x.org"}})

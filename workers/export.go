@@ -71,7 +71,7 @@ func (w *ExportWorker) Timeout(*river.Job[ExportArgs]) time.Duration { return -1
 
 // Work runs one attempt.
 func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindExport)
+	def, err := w.opts.Jobs.find(job.Args.Job, "export")
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) err
 			return retry.Permanent(err)
 		}
 		e := &exportRun{
-			def: def, ex: def.Export, opts: w.opts, params: params, run: run,
+			def: def, ex: def.Spec.(*config.Export), opts: w.opts, params: params, run: run,
 			log: w.opts.Logger.With("run", run.ID(), "job", def.Name, "kind", KindExport, "attempt", job.Attempt),
 		}
 		return e.work(ctx)

@@ -24,10 +24,10 @@ func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, jo
 	}
 	defer conn.Release()
 	at := []string{"jobs", job.Name}
-	if job.Export.Query == "" {
+	if job.Spec.(*config.Export).Query == "" {
 		return checkExportTable(ctx, conn.Conn(), cfg, job, at)
 	}
-	stmt, prepared, err := prepareQuery(ctx, conn.Conn(), job.Export.Query)
+	stmt, prepared, err := prepareQuery(ctx, conn.Conn(), job.Spec.(*config.Export).Query)
 	if err != nil {
 		if sqlCode(err) == "" && stmt == nil && ctx.Err() != nil {
 			return nil, err
@@ -43,7 +43,7 @@ func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, jo
 	for _, p := range job.Params {
 		params[p.Name] = nil
 	}
-	if _, err := planExport(ctx, conn.Conn(), job.Export, params); err != nil {
+	if _, err := planExport(ctx, conn.Conn(), job.Spec.(*config.Export), params); err != nil {
 		if !retry.IsPermanent(err) {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, jo
 }
 
 func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) ([]*config.Error, error) {
-	plan, err := planExport(ctx, conn, job.Export, nil)
+	plan, err := planExport(ctx, conn, job.Spec.(*config.Export), nil)
 	switch {
 	case errors.Is(err, bulk.ErrNoTable):
 		return []*config.Error{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
@@ -62,10 +62,10 @@ func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, j
 	case err != nil:
 		return []*config.Error{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
 	}
-	if job.Export.Consistency != config.Keyset {
+	if job.Spec.(*config.Export).Consistency != config.Keyset {
 		return nil, nil
 	}
-	table, err := bulk.Describe(ctx, conn, job.Export.Table.Schema, job.Export.Table.Name)
+	table, err := bulk.Describe(ctx, conn, job.Spec.(*config.Export).Table.Schema, job.Spec.(*config.Export).Table.Name)
 	if err != nil {
 		return nil, err
 	}

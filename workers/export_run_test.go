@@ -342,7 +342,7 @@ func TestCheckExport(t *testing.T) {
 			for _, line := range strings.Split(tt.fields, "\n") {
 				text += "    " + line + "\n"
 			}
-			cfg, err := config.Parse("test.yaml", []byte(text), nil)
+			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,7 @@ func (b *exportBundle) define(t *testing.T, fields string) {
 	for _, line := range strings.Split(strings.TrimSpace(fields), "\n") {
 		text += "    " + strings.TrimSpace(line) + "\n"
 	}
-	cfg, err := config.Parse("test.yaml", []byte(text), nil)
+	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}

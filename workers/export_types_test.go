@@ -194,7 +194,7 @@ func importFile(t *testing.T, b *exportBundle, file []byte, form string) {
 	if strings.Contains(form, "delimiter: tab") {
 		text = strings.Replace(text, `","`, "tab", 1)
 	}
-	cfg, err := config.Parse("test.yaml", []byte(text), nil)
+	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

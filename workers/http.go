@@ -64,15 +64,15 @@ const httpMargin = 10 * time.Second
 // Timeout is the definition's, and a margin.
 func (w *HTTPWorker) Timeout(job *river.Job[HTTPArgs]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.HTTP == nil {
+	if !ok || def.Kind != "http" {
 		return 0 // River's default; Work has little to do
 	}
-	return def.HTTP.Timeout + httpMargin
+	return def.Spec.(*config.HTTP).Timeout + httpMargin
 }
 
 // Work sends the request once, and records the answer.
 func (w *HTTPWorker) Work(ctx context.Context, job *river.Job[HTTPArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindHTTP)
+	def, err := w.opts.Jobs.find(job.Args.Job, "http")
 	if err != nil {
 		return err
 	}

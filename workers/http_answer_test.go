@@ -123,7 +123,9 @@ func TestHTTPBody(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server, _ := serve(t, httpAnswer(200, tt.body, "Content-Type", tt.contentType))
-			row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) { def.HTTP.MaxResponse = limit })
+			row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
+				def.Spec.(*config.HTTP).MaxResponse = limit
+			})
 			if row.State != rivertype.JobStateCompleted {
 				t.Fatalf("run is %s: %s", row.State, lastError(row))
 			}
@@ -137,7 +139,9 @@ func TestHTTPBody(t *testing.T) {
 	t.Run("nothing is kept", func(t *testing.T) {
 		t.Parallel()
 		server, _ := serve(t, httpAnswer(500, "the reason"))
-		row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) { def.HTTP.MaxResponse = 0 })
+		row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
+			def.Spec.(*config.HTTP).MaxResponse = 0
+		})
 		if diff := cmp.Diff(out{"attempt": 1., "status": 500., "truncated": true}, output(t, row)); diff != "" || !strings.HasSuffix(lastError(row), "the reason") {
 			t.Errorf("%s: output (-want +got):\n%s", lastError(row), diff)
 		}
@@ -147,7 +151,9 @@ func TestHTTPBody(t *testing.T) {
 		t.Parallel()
 		body := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
 		server, _ := serve(t, httpAnswer(200, body, "Content-Type", json))
-		row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) { def.HTTP.MaxResponse = math.MaxInt32 })
+		row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
+			def.Spec.(*config.HTTP).MaxResponse = math.MaxInt32
+		})
 		if got := output(t, row)["body"]; got != body {
 			t.Errorf("kept %.20v…", got)
 		}
@@ -256,7 +262,7 @@ func TestHTTPBrokenAnswers(t *testing.T) {
 			server, _ := serve(t, tt.answer)
 			row := b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
 				if strings.Contains(tt.name, "hangs") || tt.name == "drips" {
-					def.HTTP.Timeout = limit
+					def.Spec.(*config.HTTP).Timeout = limit
 				}
 			})
 			if row.State != tt.state || !strings.Contains(lastError(row), tt.want) || tt.want == "" && lastError(row) != "" {
@@ -328,7 +334,7 @@ func TestHTTPCancel(t *testing.T) {
 
 func TestHTTPTimeoutOfRiverIsTheLonger(t *testing.T) {
 	t.Parallel()
-	def := &config.Job{Name: "a", Kind: config.KindHTTP, HTTP: &config.HTTP{Timeout: time.Hour}}
+	def := &config.Job{Name: "a", Kind: "http", Spec: &config.HTTP{Timeout: time.Hour}}
 	w := workers.NewHTTPWorker(workers.HTTPOpts{Jobs: func(name string) (*config.Job, bool) { return def, name == "a" }})
 	job := &river.Job[workers.HTTPArgs]{JobRow: &rivertype.JobRow{}, Args: workers.HTTPArgs{JobArgs: workers.JobArgs{Job: "a"}}}
 	if got := w.Timeout(job); got <= time.Hour {

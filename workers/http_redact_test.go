@@ -47,9 +47,9 @@ func TestHTTPEchoesAreRedacted(t *testing.T) {
 			b := setupHTTP(t)
 			server, _ := serve(t, tt.answer)
 			row := b.attempt(t, server.URL+"/x?key="+url.QueryEscape(key), func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
-				def.HTTP.Headers = headers
-				def.HTTP.MaxResponse = 1 << 10
-				def.HTTP.Secrets = []string{"whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))}
+				def.Spec.(*config.HTTP).Headers = headers
+				def.Spec.(*config.HTTP).MaxResponse = 1 << 10
+				def.Spec.(*config.HTTP).Secrets = []string{"whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))}
 			})
 			all := fmt.Sprint(output(t, row))
 			if len(row.Errors) > 0 {

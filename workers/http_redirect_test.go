@@ -54,9 +54,9 @@ func TestHTTPRedirects(t *testing.T) {
 				w.WriteHeader(tt.status)
 			})
 			row := b.attempt(t, server.URL+"/start", func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
-				def.HTTP.Method = tt.method
-				def.HTTP.Headers = map[string]string{"Authorization": "Bearer x"}
-				def.HTTP.Secrets = []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+				def.Spec.(*config.HTTP).Method = tt.method
+				def.Spec.(*config.HTTP).Headers = map[string]string{"Authorization": "Bearer x"}
+				def.Spec.(*config.HTTP).Secrets = []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 			})
 			if tt.want != "" {
 				if diff := cmp.Diff(tt.method+" "+server.URL+"/start"+tt.want, lastError(row)); diff != "" || row.State != rivertype.JobStateRetryable {

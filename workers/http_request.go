@@ -59,7 +59,7 @@ func httpTransport() *http.Transport {
 // prepare makes the request of this attempt. An error in the params is permanent, for they are the job's arguments; one in
 // the definition is not, for a deploy mends it.
 func (w *HTTPWorker) prepare(job *river.Job[HTTPArgs], def *config.Job) (*httpCall, error) {
-	d := def.HTTP
+	d := def.Spec.(*config.HTTP)
 	target, err := url.Parse(d.URL)
 	if err != nil {
 		return nil, errors.New("its url cannot be read; run: tidemill config check") // the error would show all of it

@@ -79,7 +79,7 @@ func (b *httpBundle) find(name string) (*config.Job, bool) {
 // insert starts a run of a job with that URL; change may change its definition, its arguments and how it is inserted.
 func (b *httpBundle) insert(t *testing.T, url string, change func(*config.Job, *workers.HTTPArgs, *river.InsertOpts)) int64 {
 	t.Helper()
-	def := &config.Job{Name: t.Name(), Kind: config.KindHTTP, HTTP: &config.HTTP{
+	def := &config.Job{Name: t.Name(), Kind: "http", Spec: &config.HTTP{
 		URL: url, Method: http.MethodPost, Timeout: 30 * time.Second, MaxResponse: 1 << 10,
 	}}
 	args := workers.HTTPArgs{JobArgs: workers.JobArgs{Job: t.Name()}}
@@ -189,8 +189,8 @@ func TestHTTPRequest(t *testing.T) {
 		t.Parallel()
 		server, requests := serve(t, answerJSON)
 		row := b.attempt(t, server.URL+"/jobs/user?token=secret", func(def *config.Job, args *workers.HTTPArgs, _ *river.InsertOpts) {
-			def.HTTP.Secrets = []string{oldSecret, newSecret}
-			def.HTTP.Headers = map[string]string{"Authorization": "Bearer x", "User-Agent": "Mine"}
+			def.Spec.(*config.HTTP).Secrets = []string{oldSecret, newSecret}
+			def.Spec.(*config.HTTP).Headers = map[string]string{"Authorization": "Bearer x", "User-Agent": "Mine"}
 			def.Params = []config.Param{{Name: "day", Type: config.DateParam, Default: json.RawMessage(`"scheduled_for"`)}, {Name: "id", Type: config.IntegerParam}}
 			args.Params = json.RawMessage(`{"id": 9007199254740993}`)
 			args.ScheduledFor = &due
@@ -264,8 +264,8 @@ func TestHTTPRequest(t *testing.T) {
 			t.Parallel()
 			server, requests := serve(t, answerJSON)
 			b.attempt(t, server.URL, func(def *config.Job, args *workers.HTTPArgs, _ *river.InsertOpts) {
-				def.HTTP.Method = method
-				def.HTTP.Headers = map[string]string{"Authorization": "Bearer cron"}
+				def.Spec.(*config.HTTP).Method = method
+				def.Spec.(*config.HTTP).Headers = map[string]string{"Authorization": "Bearer cron"}
 				args.Params = json.RawMessage(`{"not": "sent"}`)
 			})
 			got := <-requests
@@ -286,7 +286,9 @@ func TestHTTPRequest(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			server, requests := serve(t, answerJSON)
-			b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) { def.HTTP.Method = method })
+			b.attempt(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, _ *river.InsertOpts) {
+				def.Spec.(*config.HTTP).Method = method
+			})
 			if got := <-requests; got.Method != method || got.Body == "" {
 				t.Errorf("got %s with body %q", got.Method, got.Body)
 			}
@@ -320,7 +322,7 @@ func TestHTTPRetriesUntilItSucceeds(t *testing.T) {
 	})
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	id := b.insert(t, server.URL, func(def *config.Job, _ *workers.HTTPArgs, opts *river.InsertOpts) {
-		def.HTTP.Secrets = []string{secret}
+		def.Spec.(*config.HTTP).Secrets = []string{secret}
 		opts.Metadata = []byte(`{"fast": true}`)
 	})
 	row := b.wait(t, id, rivertype.JobStateCompleted, rivertype.JobStateDiscarded)

@@ -79,7 +79,7 @@ func (w *ImportWorker) Timeout(*river.Job[ImportArgs]) time.Duration { return -1
 
 // Work runs one attempt.
 func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindImport)
+	def, err := w.opts.Jobs.find(job.Args.Job, "import")
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) err
 			return err
 		}
 		defer object.Close()
-		im := &importRun{args: job.Args, def: def.Import, opts: w.opts, run: run, object: object}
+		im := &importRun{args: job.Args, def: def.Spec.(*config.Import), opts: w.opts, run: run, object: object}
 		return im.work(ctx)
 	})
 }

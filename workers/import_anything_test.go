@@ -149,7 +149,7 @@ func (a *anythingBundle) importOne(lane int, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Parse("anything.yaml", []byte(file.definition), nil)
+	cfg, err := config.Parse("anything.yaml", []byte(file.definition), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		return fmt.Errorf("%s\n%w", file.definition, err)
 	}
@@ -160,7 +160,7 @@ func (a *anythingBundle) importOne(lane int, seed uint64) error {
 	if _, err := a.Pool.Exec(ctx, file.before); err != nil {
 		return fmt.Errorf("%s: %w", file.before, err)
 	}
-	preview, previewErr := workers.PreviewImport(ctx, a.Pool, def.Import, workers.PreviewOpts{
+	preview, previewErr := workers.PreviewImport(ctx, a.Pool, def.Spec.(*config.Import), workers.PreviewOpts{
 		Name: anythingName, Size: int64(len(file.content)),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(file.content[min(offset, int64(len(file.content))):])), nil
@@ -201,7 +201,7 @@ func (a *anythingBundle) importAndCheck(ctx context.Context, def *config.Job, fi
 	if err != nil {
 		return nil, err
 	}
-	undone := def.Import.Mode == config.Atomic && info.Status == batch.Failed
+	undone := def.Spec.(*config.Import).Mode == config.Atomic && info.Status == batch.Failed
 	wrong := []error{a.checkRejects(ctx, info, file.content, undone), a.checkFailure(ctx, info), info.Counters.Check()}
 	if after-before != info.Counters.Inserted {
 		wrong = append(wrong, fmt.Errorf("the table has %d rows more, but %d were inserted", after-before, info.Counters.Inserted))

@@ -31,7 +31,7 @@ func (w *ImportWorker) object(ctx context.Context, def *config.Job, args ImportA
 		}
 		return storedObject{storage: w.opts.Storage, args: args}, nil
 	}
-	wanted := def.Import.Source
+	wanted := def.Spec.(*config.Import).Source
 	if wanted.URL == "" {
 		return nil, retry.Permanent(fmt.Errorf("job %s has no source any more, and this run imports %s from it", def.Name, args.Source))
 	}

@@ -147,7 +147,7 @@ func importSpec(def *config.Import) bulk.Spec {
 
 // CheckImport holds a definition against the live database, for config check.
 func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
-	def := job.Import
+	def := job.Spec.(*config.Import)
 	table, err := bulk.Describe(ctx, db, def.Table.Schema, def.Table.Name)
 	if errors.Is(err, bulk.ErrNoTable) {
 		return []*config.Error{cfg.Errorf([]string{"jobs", job.Name, "table"}, "", "%s", err)}, nil

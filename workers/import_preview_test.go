@@ -8,12 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
 func (b *importBundle) preview(t *testing.T, file string) *workers.ImportPreview {
 	t.Helper()
-	preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Import, workers.PreviewOpts{
+	preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*config.Import), workers.PreviewOpts{
 		Name: "file.csv", Size: int64(len(file)),
 		Open: func(at int64) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader([]byte(file)[at:])), nil },
 	})

@@ -21,7 +21,7 @@ import (
 // redefine gives the job other fields.
 func (b *importBundle) redefine(t *testing.T, fields string) {
 	t.Helper()
-	cfg, err := config.Parse("test.yaml", []byte("jobs:\n  load:\n    kind: import\n    "+strings.ReplaceAll(fields, "\n", "\n    ")), nil)
+	cfg, err := config.Parse("test.yaml", []byte("jobs:\n  load:\n    kind: import\n    "+strings.ReplaceAll(fields, "\n", "\n    ")), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestImportGoesOnAsItBegan(t *testing.T) {
 // anew is how an import that begins now would read the first row, or why it would not.
 func (b *importBundle) anew(t *testing.T, file string) string {
 	t.Helper()
-	preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Import, workers.PreviewOpts{
+	preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*config.Import), workers.PreviewOpts{
 		Name: "file.csv", Size: int64(len(file)), Open: func(offset int64) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(file[offset:])), nil },
 	})
 	if err != nil {

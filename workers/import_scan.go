@@ -62,13 +62,13 @@ func (w *ImportScanWorker) Timeout(*river.Job[ImportScanArgs]) time.Duration { r
 
 // Work runs one attempt. Each looks at all files; those of the attempts before are new no longer.
 func (w *ImportScanWorker) Work(ctx context.Context, job *river.Job[ImportScanArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindImport)
+	def, err := w.opts.Jobs.find(job.Args.Job, "import")
 	if err != nil {
 		return err
 	}
 	opts := batch.AttemptOpts{Job: def.Name, Unit: "files", Retry: RetryPolicy(def.Retry), Stall: def.Stall}
 	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
-		if def.Import.Source.URL == "" {
+		if def.Spec.(*config.Import).Source.URL == "" {
 			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
 		}
 		scan := &importScan{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}

@@ -60,7 +60,7 @@ type importScan struct {
 const askedAtOnce = 1000
 
 func (s *importScan) work(ctx context.Context) error {
-	from := s.def.Import.Source
+	from := s.def.Spec.(*config.Import).Source
 	source, err := storage.OpenSource(ctx, from.Dir, from.Params)
 	if err != nil {
 		return permanentSource(err)
@@ -243,7 +243,7 @@ func (s *importScan) progress() int64 { return max(0, s.done-s.run.Done()) }
 
 func (s *importScan) result(files int64) ImportScanResult {
 	r := ImportScanResult{
-		Source: s.def.Import.Source.URL, Files: files, New: s.cursor.New, Same: s.cursor.Same, Changing: s.changing, Runs: s.cursor.Runs,
+		Source: s.def.Spec.(*config.Import).Source.URL, Files: files, New: s.cursor.New, Same: s.cursor.Same, Changing: s.changing, Runs: s.cursor.Runs,
 	}
 	if r.Runs == nil {
 		r.Runs = []int64{}

@@ -44,7 +44,7 @@ func setupChunks(t *testing.T, table, fields string, rows int, configure ...func
 	}
 	b := &importBundle{}
 	var err error
-	if b.cfg, err = config.Parse("test.yaml", []byte(text), nil); err != nil {
+	if b.cfg, err = config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()}); err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
 	if b.storage, err = storage.Open(ctx, "file://"+t.TempDir()); err != nil {
@@ -396,7 +396,7 @@ func TestImportRefusesAChangedDefinition(t *testing.T) {
 	if info.Status != batch.Failed || info.Done == 0 {
 		t.Fatalf("%s, done %d", info.Status, info.Done)
 	}
-	changed, err := config.Parse("test.yaml", []byte("jobs:\n  load: {kind: import, table: m}\n"), nil)
+	changed, err := config.Parse("test.yaml", []byte("jobs:\n  load: {kind: import, table: m}\n"), &config.Opts{Kinds: workers.ConfigKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

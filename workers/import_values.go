@@ -121,7 +121,7 @@ func ruleOf(column config.Column) (*valuefmt.Column, error) {
 // checkFormats finds columns of the table that can take no value of the type that the definition gives them.
 func checkFormats(cfg *config.Config, job *config.Job, table *bulk.Table) []*config.Error {
 	var problems []*config.Error
-	for _, column := range job.Import.Columns {
+	for _, column := range job.Spec.(*config.Import).Columns {
 		target := table.Column(column.Target)
 		if target == nil || column.Type == "" || target.TypeOID != target.BaseOID { // of a domain only the name is known
 			continue

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/encoding/japanese"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -109,7 +110,7 @@ func TestImportRejectsWhatIsWrittenOtherwise(t *testing.T) {
 	for name, reader := range map[string]func(io.Reader) io.Reader{
 		"as they come": func(r io.Reader) io.Reader { return r }, "one by one": iotest.OneByteReader, "with the end": iotest.DataErrReader,
 	} {
-		preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Import, workers.PreviewOpts{
+		preview, err := workers.PreviewImport(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*config.Import), workers.PreviewOpts{
 			Name: "file.csv", Size: int64(len(file)),
 			Open: func(offset int64) (io.ReadCloser, error) {
 				return io.NopCloser(reader(strings.NewReader(file[offset:]))), nil

@@ -69,15 +69,15 @@ const (
 // Timeout is that of the statement and what the session around it may take, so that the statement's own comes first.
 func (w *SQLWorker) Timeout(job *river.Job[SQLArgs]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.SQL == nil {
+	if !ok || def.Kind != "sql" {
 		return 0
 	}
-	return def.SQL.Timeout + sqlConnect + 3*sqlGrace
+	return def.Spec.(*config.SQL).Timeout + sqlConnect + 3*sqlGrace
 }
 
 // Work runs the statement once and records its [SQLResult].
 func (w *SQLWorker) Work(ctx context.Context, job *river.Job[SQLArgs]) error {
-	def, err := w.opts.Jobs.find(job.Args.Job, config.KindSQL)
+	def, err := w.opts.Jobs.find(job.Args.Job, "sql")
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (w *SQLWorker) Work(ctx context.Context, job *river.Job[SQLArgs]) error {
 		return retry.Permanent(err)
 	}
 	run := sqlRun{
-		def:    def.SQL,
+		def:    def.Spec.(*config.SQL),
 		opts:   w.opts,
 		params: params,
 		log:    w.opts.Logger.With("job_id", job.ID, "job", def.Name, "kind", KindSQL, "attempt", job.Attempt),

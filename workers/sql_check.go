@@ -16,7 +16,7 @@ import (
 // shows only when it runs.
 func CheckSQL(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
 	at := []string{"jobs", job.Name, "statement"}
-	stmt, err := bindSQL(job.SQL.Statement)
+	stmt, err := bindSQL(job.Spec.(*config.SQL).Statement)
 	if err != nil {
 		return []*config.Error{cfg.Errorf(at, "", "%s", err)}, nil
 	}

@@ -42,8 +42,8 @@ func setupSQL(t *testing.T, params []config.Param, statements map[string]string)
 		Jobs: func(name string) (*config.Job, bool) {
 			statement, ok := statements[name]
 			return &config.Job{
-				Name: name, Kind: config.KindSQL, Params: params,
-				SQL: &config.SQL{Statement: statement, Timeout: time.Minute, MaxRows: 10},
+				Name: name, Kind: "sql", Params: params,
+				Spec: &config.SQL{Statement: statement, Timeout: time.Minute, MaxRows: 10},
 			}, ok
 		},
 		Location: tokyo, Logger: testengine.Logger(t), Pool: b.pool,
@@ -197,7 +197,7 @@ func TestCheckSQL(t *testing.T) {
 		t.Run(tt.statement, func(t *testing.T) {
 			t.Parallel()
 			text := "jobs:\n  job:\n    kind: sql\n    params: {" + tt.params + "}\n    statement: \"" + strings.ReplaceAll(tt.statement, "\n", "\\n") + "\"\n"
-			cfg, err := config.Parse("test.yaml", []byte(text), nil)
+			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,7 +224,7 @@ func TestCheckSQL(t *testing.T) {
 func TestSQLWorkerTimeout(t *testing.T) {
 	t.Parallel()
 	w := workers.NewSQLWorker(workers.SQLOpts{Jobs: func(string) (*config.Job, bool) {
-		return &config.Job{Kind: config.KindSQL, SQL: &config.SQL{Timeout: time.Hour}}, true
+		return &config.Job{Kind: "sql", Spec: &config.SQL{Timeout: time.Hour}}, true
 	}})
 	job := &river.Job[workers.SQLArgs]{Args: workers.SQLArgs{JobArgs: workers.JobArgs{Job: "x"}}}
 	if got := w.Timeout(job); got <= time.Hour || got > time.Hour+2*time.Minute {

@@ -25,6 +25,7 @@ import (
 	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // setup starts the application, with its worker, in this process.
@@ -32,7 +33,7 @@ func setup(t *testing.T) (*tidemill.App, http.Handler) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	url := testengine.URL(t)
-	cfg, err := config.Load("tidemill.yaml", &config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+	cfg, err := config.Load("tidemill.yaml", &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testengine"
+	"github.com/tidemill/tidemill/workers"
 )
 
 const tables = `
@@ -25,7 +26,7 @@ func setup(t *testing.T) *tidemill.App {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	url := testengine.URL(t)
-	cfg, err := config.Load("tidemill.yaml", &config.Opts{Lookup: func(string) (string, bool) { return url, true }})
+	cfg, err := config.Load("tidemill.yaml", &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

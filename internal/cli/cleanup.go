@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			switch {
 			case !ok:
 				return m.explainImport(app, args[0], fmt.Errorf("job %q is not in the configuration", args[0]))
-			case job.Cleanup == nil:
+			case job.Kind != "cleanup":
 				return withHint(fmt.Errorf("job %s is of kind %s, not cleanup", job.Name, job.Kind), startHint(job))
 			case dryRun:
 				return m.countCleanup(ctx, app, job)
@@ -86,7 +86,7 @@ func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) erro
 		}
 		index := strings.Join(c.Indexes, ", ")
 		switch {
-		case len(c.Indexes) == 0 && job.Cleanup.AllowSeqScan:
+		case len(c.Indexes) == 0 && job.Spec.(*config.Cleanup).AllowSeqScan:
 			index = "none: block by block"
 		case len(c.Indexes) == 0:
 			index = "none: the run is refused"

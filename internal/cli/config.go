@@ -35,7 +35,7 @@ match, statements.
 	cmd.AddCommand(check, m.applyCmd(), m.configShowCmd(), &cobra.Command{
 		Use: "schema", Short: "Print a JSON Schema of tidemill.yaml for editors", Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := m.Stdout.Write(config.Schema())
+			_, err := m.Stdout.Write(config.Schema(workers.ConfigKinds()))
 			return err
 		},
 	})
@@ -72,7 +72,7 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 // are an error of type config.Errors.
 func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems config.Errors, notes []string, _ error) {
 	if offline {
-		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Offline: true})
+		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
 		return cfg, nil, nil, err
 	}
 	app, err := m.open(ctx)
@@ -85,17 +85,17 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 		var found []*config.Error
 		var err error
 		switch {
-		case job.Import != nil:
+		case job.Kind == "import":
 			found, err = workers.CheckImport(ctx, app.Pool, app.Config, job)
-		case job.Export != nil:
+		case job.Kind == "export":
 			found, err = workers.CheckExport(ctx, app.Pool, app.Config, job)
-		case job.SQL != nil:
+		case job.Kind == "sql":
 			found, err = workers.CheckSQL(ctx, app.Pool, app.Config, job)
-		case job.Cleanup != nil:
+		case job.Kind == "cleanup":
 			found, err = workers.CheckCleanup(ctx, app.Pool, app.Config, job)
-		case job.Each != nil:
+		case job.Kind == "each":
 			found, err = workers.CheckEach(ctx, app.Pool, app.Config, job)
-		case job.Email != nil:
+		case job.Kind == "email":
 			if problem := workers.CheckEmail(app.Config.Mail, []*config.Job{job}); problem != nil {
 				found = append(found, app.Config.Errorf([]string{"jobs", name}, "see it with: tidemill mail preview "+name, "%v", problem))
 			}
@@ -104,7 +104,7 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 			return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}
 		problems = append(problems, found...)
-		if job.Cleanup != nil && len(found) == 0 {
+		if job.Kind == "cleanup" && len(found) == 0 {
 			lines, err := cleanupNotes(ctx, app.Pool, job)
 			if err != nil {
 				return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/internal/sampledata"
+	"github.com/tidemill/tidemill/workers"
 )
 
 const demoConfig = `# The demo's configuration.
@@ -140,7 +141,7 @@ func (m *Main) demoDatabase(ctx context.Context, dir string) (*config.Config, fu
 		closeDB()
 		return nil, nil, err
 	}
-	cfg, err := config.Load(path, &config.Opts{Lookup: func(name string) (string, bool) {
+	cfg, err := config.Load(path, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) {
 		value, ok := map[string]string{"DATABASE_URL": url, "DEMO_DIR": dir}[name]
 		return value, ok
 	}})

@@ -72,7 +72,7 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 		return err
 	}
 	defer app.Close()
-	if def, ok := app.Config.Jobs[job]; ok && def.Export == nil {
+	if def, ok := app.Config.Jobs[job]; ok && def.Kind != "export" {
 		return withHint(fmt.Errorf("job %s is of kind %s, not export", job, def.Kind), startHint(def))
 	}
 	id, existing, err := app.Start(ctx, job, opts)

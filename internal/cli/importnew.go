@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -17,8 +18,8 @@ func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 		return err
 	}
 	defer app.Close()
-	if def, ok := app.Config.Jobs[job]; ok && (def.Import == nil || def.Import.Source.URL == "") {
-		if def.Import == nil {
+	if def, ok := app.Config.Jobs[job]; ok && (def.Kind != "import" || def.Spec.(*config.Import).Source.URL == "") {
+		if def.Kind != "import" {
 			return fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
 		}
 		return &usageError{err: fmt.Errorf("job %s has no source, so it needs a file", job), hint: fmt.Sprintf("tidemill import %s FILE", job)}

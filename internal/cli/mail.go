@@ -81,7 +81,7 @@ func (m *Main) preview(name string, given map[string]any) (*workers.EmailPreview
 		return nil, err
 	}
 	def, ok := cfg.Jobs[name]
-	if !ok || def.Email == nil {
+	if !ok || def.Kind != "email" {
 		return nil, &usageError{err: fmt.Errorf("job %q of kind email is not in the configuration", name), hint: "its mails: " + mailJobs(cfg)}
 	}
 	params, err := json.Marshal(given)
@@ -99,7 +99,7 @@ func (m *Main) preview(name string, given map[string]any) (*workers.EmailPreview
 func mailJobs(cfg *config.Config) string {
 	var names []string
 	for name, job := range cfg.Jobs {
-		if job.Email != nil {
+		if job.Kind == "email" {
 			names = append(names, name)
 		}
 	}

@@ -215,7 +215,7 @@ func (m *Main) loadConfig() (*config.Config, error) {
 	if path != "" {
 		m.loaded = fileDigest(path) // before: what is written meanwhile must not pass for what was read
 		var err error
-		if cfg, err = config.Load(path, nil); err != nil {
+		if cfg, err = config.Load(path, &config.Opts{Kinds: workers.ConfigKinds()}); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -37,10 +38,10 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	if !ok {
 		return m.explainImport(app, job, fmt.Errorf("job %q is not in the configuration", job))
 	}
-	if def.Import == nil {
+	if def.Kind != "import" {
 		return withHint(fmt.Errorf("job %s is of kind %s, not import", job, def.Kind), startHint(def))
 	}
-	preview, err := workers.PreviewImport(ctx, app.Pool, def.Import, workers.PreviewOpts{
+	preview, err := workers.PreviewImport(ctx, app.Pool, def.Spec.(*config.Import), workers.PreviewOpts{
 		Name: name, Size: info.Size(),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			file, err := os.Open(path)

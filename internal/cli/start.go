@@ -96,7 +96,7 @@ func (m *Main) start(ctx context.Context, job string, opts StartOpts, due dueTim
 
 // startHint is how a job of any kind is started.
 func startHint(job *config.Job) string {
-	if job.Import != nil && job.Import.Source.URL == "" {
+	if job.Kind == "import" && job.Spec.(*config.Import).Source.URL == "" {
 		return fmt.Sprintf("tidemill import %s FILE", job.Name)
 	}
 	return "tidemill start " + job.Name
@@ -108,7 +108,7 @@ func (m *Main) explainStart(app *App, job string, err error) error {
 	switch {
 	case !ok:
 		return m.explainImport(app, job, err)
-	case def.Import != nil && def.Import.Source.URL == "":
+	case def.Kind == "import" && def.Spec.(*config.Import).Source.URL == "":
 		return withHint(err, startHint(def))
 	case errors.As(err, &param):
 		return &usageError{err: err}

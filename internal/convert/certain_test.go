@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cron"
 )
 
@@ -135,7 +136,7 @@ func TestClassesHaveURLsOfTheirOwn(t *testing.T) {
 	result, cfg := convertText(t, "s.yml", text, Opts{})
 	urls := map[string]int{}
 	for _, j := range cfg.Jobs {
-		urls[string(j.HTTP.URL)]++
+		urls[string(j.Spec.(*config.HTTP).URL)]++
 	}
 	if len(urls) != len(classes) {
 		t.Errorf("%d classes have %d URLs: %v", len(classes), len(urls), urls)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cron"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // MaxBytes is the size of the largest file that is read.
@@ -163,7 +164,7 @@ func (c *converter) result() (*Result, error) {
 	}
 	sortProblems(c.problems)
 	yaml := c.render(c.problems)
-	if _, err := config.Parse("the result", yaml, &config.Opts{Offline: true, Lookup: noVariables}); err != nil {
+	if _, err := config.Parse("the result", yaml, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true, Lookup: noVariables}); err != nil {
 		var list config.Errors
 		if errors.As(err, &list) && len(list) > 0 {
 			err = list[0]

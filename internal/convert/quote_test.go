@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
 )
 
 func texts() []string {
@@ -27,11 +28,11 @@ func FuzzTextsSurvive(f *testing.F) {
 			return
 		}
 		yaml := "jobs: {a: {kind: command, argv: [x, " + quote(string(literal(text))) + "], env: {A: " + literal(text).scalar() + "}}}"
-		cfg, err := config.Parse("", []byte(yaml), &config.Opts{Lookup: noVariables})
+		cfg, err := config.Parse("", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: noVariables})
 		if err != nil {
 			t.Fatalf("%v in %s", err, yaml)
 		}
-		got := []string{cfg.Jobs["a"].Command.Argv[1], cfg.Jobs["a"].Command.Env["A"]}
+		got := []string{cfg.Jobs["a"].Spec.(*config.Command).Argv[1], cfg.Jobs["a"].Spec.(*config.Command).Env["A"]}
 		if diff := cmp.Diff([]string{text, text}, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", yaml, diff)
 		}

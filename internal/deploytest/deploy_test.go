@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cli"
+	"github.com/tidemill/tidemill/workers"
 )
 
 const root = "../.."
@@ -137,7 +138,7 @@ func composeConfig(files fs.FS) (*config.Config, error) {
 		"CRON_SECRET":  strings.Repeat("s", 32),
 		"MAIL_URL":     "",
 	}
-	return config.Parse(name, text, &config.Opts{Lookup: func(name string) (string, bool) {
+	return config.Parse(name, text, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) {
 		value, ok := values[name]
 		return value, ok
 	}})

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
 )
 
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	check(t, "schema.json", string(config.Schema()))
+	check(t, "schema.json", string(config.Schema(workers.ConfigKinds())))
 }
 
 // What config show makes of the configurations with the most in them.
@@ -23,7 +24,7 @@ func TestShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Load(filepath.Join(root, file), &config.Opts{Offline: true})
+			cfg, err := config.Load(filepath.Join(root, file), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
 			if err != nil {
 				t.Fatal(err)
 			}

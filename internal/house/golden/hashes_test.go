@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // A run goes on only under the hash that it began with, and a file counts as imported under the hash of its import: a job
@@ -27,7 +28,7 @@ func TestHashes(t *testing.T) {
 	t.Parallel()
 	var hashes, others []string
 	for name, text := range configurations(t) {
-		cfg, err := config.Parse(name, []byte(text), &config.Opts{Offline: true})
+		cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
 		if err != nil {
 			others = append(others, fmt.Sprintf("%s: %s", name, reason(err)))
 			continue
@@ -143,7 +144,7 @@ func constants(all map[string]string, name string, data []byte) error {
 			if !strings.Contains(text, "jobs:") {
 				continue
 			}
-			if cfg, err := config.Parse(name, []byte(text), &config.Opts{Offline: true}); err == nil && len(cfg.Jobs) > 0 {
+			if cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true}); err == nil && len(cfg.Jobs) > 0 {
 				key := "const " + value.Names[0].Name
 				if other, taken := all[key]; taken && other != text {
 					key = "const " + path.Dir(name) + "." + value.Names[0].Name

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers"
 )
 
 // Which fields of a job are in its hash: each is taken out of testdata/fields.yaml, alone. One that says there what it is by
@@ -78,7 +79,7 @@ func hashesOf(all map[string]any) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse("fields.yaml", data, &config.Opts{Offline: true})
+	cfg, err := config.Parse("fields.yaml", data, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,151 @@
+package config
+
+import (
+	"net/mail"
+	"regexp"
+	"strings"
+	"text/template/parse"
+	"time"
+)
+
+const kindEmail = "email"
+
+// EmailKind sends a mail.
+func EmailKind() Kind {
+	return NewKind[Email](Kind{
+		Name: kindEmail, Doc: "Sends a mail. `to`, `cc`, `bcc`, `subject`, `text` and `html` are templates of Go (packages text/template and html/template) over the params of the job. Needs the top-level `mail`.",
+	}, emailFields())
+}
+
+// Email is what a job of kind email does. To, CC, BCC, Subject, Text and HTML are templates over the params.
+type Email struct {
+	From        string // empty: Mail.From
+	ReplyTo     string
+	To, CC, BCC []string
+	Subject     string
+	Template    string // name of a template in Mail.Templates; empty: Text and HTML
+	Text, HTML  string
+	Attach      []string // files on the worker's machine
+	Timeout     time.Duration
+}
+
+// emailFields are the further fields of a job of kind email.
+func emailFields() object[Email] {
+	recipients := textOrTexts{"text, or list of texts", text{check: checkRecipients}}
+	return object[Email]{
+		row("to", recipients, "", "Recipients: `ops@example.com`, or `\"{{.email}}\"` with the param of that name.",
+			func(e *Email) *[]string { return &e.To }).needed(),
+		row("cc", recipients, "", "Recipients of a copy.",
+			func(e *Email) *[]string { return &e.CC }),
+		row("bcc", recipients, "", "Recipients of a copy whom the others do not see.",
+			func(e *Email) *[]string { return &e.BCC }),
+		row("from", text{words: "mail address", check: checkAddress}, "", "Sender.",
+			func(e *Email) *string { return &e.From }).from("`mail.from`"),
+		row("reply_to", text{words: "mail address", check: checkAddress}, "", "Where an answer goes.",
+			func(e *Email) *string { return &e.ReplyTo }),
+		row("subject", text{words: "template of one line", check: checkSubject}, "", "Subject: `\"Hello {{.name}}\"`.",
+			func(e *Email) *string { return &e.Subject }).needed(),
+		row("template", text{words: "name", pattern: templatePattern, check: checkTemplateName}, "", "Template of `mail.templates` that makes the body. Give this, or `text`, `html` or both.",
+			func(e *Email) *string { return &e.Template }),
+		row("text", text{words: "template", check: checkTemplate}, "", "Body as plain text.",
+			func(e *Email) *string { return &e.Text }),
+		row("html", text{words: "template", check: checkTemplate}, "", "Body as HTML; params are escaped.",
+			func(e *Email) *string { return &e.HTML }),
+		row("attach", texts{"paths"}, "", "Files of the worker's machine that go with the mail.",
+			func(e *Email) *[]string { return &e.Attach }),
+		row("timeout", duration{time.Second, time.Hour}, "1m", "Longest time of one attempt.",
+			func(e *Email) *time.Duration { return &e.Timeout }),
+	}
+}
+
+type emailDefinition struct {
+	From, ReplyTo string
+	To, CC, BCC   []string
+	Subject       string
+	Template      string
+	Text, HTML    string
+	Attach        []string
+}
+
+// Check looks for what a mail needs of the job and of the top-level mail.
+func (e *Email) Check(d *Checker, _ *Job, at path) {
+	m := d.Config.Mail
+	if m.URL == "" && d.sure(path{"mail"}, "url") {
+		d.problem(at.join("kind"), `say how mail is sent: mail: {url: "${MAIL_URL}", from: jobs@example.com}`, "kind email needs mail.url")
+	}
+	if e.From == "" && m.From == "" && d.sure(path{"mail"}, "from") && d.sure(at, "from") {
+		d.problem(at, "add from: here or to mail", "from is missing")
+	}
+	if !d.sure(at, "template", "text", "html") {
+		return
+	}
+	inline := e.Text != "" || e.HTML != ""
+	switch {
+	case e.Template == "" && !inline:
+		d.problem(at, "add text:, html: or template:", "the mail has no body")
+	case e.Template != "" && inline:
+		d.problem(at.join("template"), "remove it, or text and html", "the body is given here and in text or html")
+	case e.Template != "" && m.Templates == "" && d.sure(path{"mail"}, "templates"):
+		d.problem(at.join("template"), "say where templates are: mail: {templates: ./mail}", "needs mail.templates")
+	}
+	for i, file := range e.Attach {
+		if file == "" {
+			d.problem(at.join("attach", index(i)), "", "names no file")
+		}
+	}
+}
+
+// Identity is all but the timeout.
+func (e *Email) Identity() (string, any) {
+	return "Email", emailDefinition{
+		From: e.From, ReplyTo: e.ReplyTo, To: e.To, CC: e.CC, BCC: e.BCC, Subject: e.Subject,
+		Template: e.Template, Text: e.Text, HTML: e.HTML, Attach: e.Attach,
+	}
+}
+
+// Limits is the timeout.
+func (e *Email) Limits() []any { return []any{e.Timeout} }
+
+// checkRecipients judges a template only as such: what it makes is known when the job runs.
+func checkRecipients(s string) (problem, hint string) {
+	if strings.Contains(s, "{{") {
+		return checkTemplate(s)
+	}
+	if _, err := mail.ParseAddressList(s); err != nil || strings.ContainsAny(s, "\r\n") {
+		return "is not a mail address", "write it like jobs@example.com, or \"{{.email}}\" with a param"
+	}
+	return "", ""
+}
+
+func checkSubject(s string) (problem, hint string) {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return "is no subject", "say what the mail is about"
+	case strings.ContainsAny(s, "\r\n"):
+		return "has more than one line", ""
+	}
+	return checkTemplate(s)
+}
+
+// checkTemplate reads the template, but does not ask whether there are the functions that it names: whoever sends the
+// mail has them.
+func checkTemplate(s string) (problem, hint string) {
+	tree := parse.New("line")
+	tree.Mode = parse.SkipFuncCheck
+	if _, err := tree.Parse(s, "", "", map[string]*parse.Tree{}); err != nil {
+		return "is not a template: " + strings.Replace(strings.TrimPrefix(err.Error(), "template: "), "line:", "line ", 1), ""
+	}
+	return "", ""
+}
+
+const templatePattern = `^[A-Za-z0-9][A-Za-z0-9_-]*$`
+
+var templateRE = regexp.MustCompile(templatePattern)
+
+// checkTemplateName refuses paths, so that nothing outside the directory is read.
+func checkTemplateName(s string) (problem, hint string) {
+	if !templateRE.MatchString(s) {
+		return "is not the name of a template", "letters, digits, - and _; without directory and without .txt or .html"
+	}
+	return "", ""
+}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/sqlparams"
+)
+
+const kindSQL = "sql"
+
+// SQLKind runs a statement.
+func SQLKind() Kind {
+	return NewKind[SQL](Kind{
+		Name: kindSQL, Params: DeclaredParams, Doc: "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.",
+	}, sqlFields())
+}
+
+// SQL is what a job of kind sql does.
+type SQL struct {
+	Statement string // one statement; :name stands for a param of the job, and is bound, never spliced
+	Timeout   time.Duration
+	MaxRows   int // returned rows that are kept
+}
+
+// sqlFields are the further fields of a job of kind sql.
+func sqlFields() object[SQL] {
+	return object[SQL]{
+		row("statement", text{words: "SQL", check: checkStatement}, "", "One statement: `CALL app.stats(:day)`. Each `:name` is declared in `params`, and each param is in the statement. In the slice of an array put a space behind the colon: `a[low: high]`.",
+			func(s *SQL) *string { return &s.Statement }).needed(),
+		row("timeout", duration{time.Second, 30 * day}, "5m", "Longest time of one attempt.",
+			func(s *SQL) *time.Duration { return &s.Timeout }),
+		row("max_rows", integer[int]{0, 10_000}, "100", "As many of the rows that the statement returns are kept.",
+			func(s *SQL) *int { return &s.MaxRows }),
+	}
+}
+
+// Check compares the names in the statement with the params.
+func (s *SQL) Check(d *Checker, j *Job, at path) { d.checkBound(s.Statement, "statement", j, at) }
+
+// Identity is the statement.
+func (s *SQL) Identity() (string, any) { return "SQL", s.Statement }
+
+// Limits are the other fields.
+func (s *SQL) Limits() []any { return []any{s.Timeout, s.MaxRows} }
+
+func checkStatement(s string) (problem, hint string) {
+	if strings.TrimSpace(s) == "" {
+		return "is no statement", "write it like CALL app.stats(:day)"
+	}
+	if _, _, err := sqlparams.Bind(s); err != nil {
+		return "is not a statement: " + err.Error(), dollarHint(err)
+	}
+	return "", ""
+}
