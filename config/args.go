@@ -84,3 +84,21 @@ func writeString(b *bytes.Buffer, s string) {
 	}
 	b.Truncate(b.Len() - 1) // the line end of Encode
 }
+
+// anyValue is any YAML, stored as JSON.
+type anyValue struct{}
+
+func (anyValue) read(d *decoder, v value, into *json.RawMessage) {
+	if v.node.kind == nullNode && v.node.source == "" {
+		d.fail(v, "give a value, or remove it", "has no value")
+		return
+	}
+	var b bytes.Buffer
+	if writeJSON(&b, d, v) {
+		*into = b.Bytes()
+	}
+}
+
+func (anyValue) shape() shape {
+	return shape{words: "a value of the type", schema: map[string]any{}}
+}

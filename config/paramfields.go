@@ -108,21 +108,3 @@ func (t params) shape() shape {
 		fields:   long.fields,
 	}
 }
-
-// anyValue is any YAML, stored as JSON.
-type anyValue struct{}
-
-func (anyValue) read(d *decoder, v value, into *json.RawMessage) {
-	if v.node.kind == nullNode && v.node.source == "" {
-		d.fail(v, "give a value, or remove it", "has no value")
-		return
-	}
-	var b bytes.Buffer
-	if writeJSON(&b, d, v) {
-		*into = b.Bytes()
-	}
-}
-
-func (anyValue) shape() shape {
-	return shape{words: "a value of the type", schema: map[string]any{}}
-}

@@ -1,14 +1,11 @@
 package config
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -149,43 +146,4 @@ func dueParam(typ string, due time.Time) any {
 		return DateOf(due)
 	}
 	return due
-}
-
-// decodeObject reads a JSON object; nothing and null are an empty one. problem says what data is instead.
-func decodeObject[V any](data json.RawMessage) (object map[string]V, problem string) {
-	data = bytes.TrimSpace(data)
-	if len(data) == 0 || isNull(data) {
-		return map[string]V{}, ""
-	}
-	if data[0] != '{' && json.Valid(data) {
-		return nil, showParam(data) + " is not a JSON object"
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := dec.Decode(&object); err != nil {
-		return nil, "not JSON: " + strings.TrimPrefix(err.Error(), "json: ")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, "not JSON: something follows the object"
-	}
-	return object, ""
-}
-
-func isNull(data json.RawMessage) bool { return string(bytes.TrimSpace(data)) == "null" }
-
-// showParam is a JSON value as messages have it.
-func showParam(data json.RawMessage) string {
-	var s string
-	if json.Unmarshal(data, &s) == nil {
-		return fmt.Sprintf("%q", shorten(s))
-	}
-	return shorten(string(compact(data)))
-}
-
-func compact(data json.RawMessage) json.RawMessage {
-	var b bytes.Buffer
-	if json.Compact(&b, data) != nil { // not JSON; whoever called finds out himself
-		return data
-	}
-	return b.Bytes()
 }

@@ -91,9 +91,9 @@ func readSchedule(d *decoder, v value, long section[Schedule], c *Config) *Sched
 	_, hasEvery := v.node.find("every")
 	switch {
 	case hasCron && hasEvery:
-		d.failAt(v.pos, v.at, "remove one of them", "cron and every exclude each other")
+		d.fail(v, "remove one of them", "cron and every exclude each other")
 	case !hasCron && !hasEvery:
-		d.failAt(v.pos, v.at, `add cron: "0 9 * * *" or every: 1h`, "cron or every is missing")
+		d.fail(v, `add cron: "0 9 * * *" or every: 1h`, "cron or every is missing")
 	}
 	return s
 }

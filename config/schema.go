@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of tidemill.yaml, for editors. It knows
-// the structure and the form of values; rules between fields it does not know.
-func Schema(kinds []Kind) []byte {
-	root := section[Config]{(&Config{kinds: kinds}).fields()}.shape().schema
+// jsonSchema is the JSON Schema (draft 2020-12) of a file whose root is as described.
+func jsonSchema(title string, root map[string]any) []byte {
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = "tidemill.yaml"
+	root["title"] = title
 	root["patternProperties"] = map[string]any{"^" + ownPrefix: true}
 	root["$defs"] = map[string]any{"env": map[string]any{
 		"description": "A text with ${NAME} or ${NAME:-default}, replaced when the file is read.",
@@ -22,7 +20,7 @@ func Schema(kinds []Kind) []byte {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(root); err != nil {
-		panic("config: schema: " + err.Error()) // plain data always marshals
+		panic("field: schema: " + err.Error()) // plain data always marshals
 	}
 	return b.Bytes()
 }

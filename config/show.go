@@ -28,20 +28,9 @@ type scalar struct {
 	yaml string // as the file has it
 }
 
-// Show returns all of the configuration.
-func (c *Config) Show() *Shown {
-	s := shower{c.fields().infos(), c.root}
-	return &Shown{s.settings(s.fields, c.root)}
-}
-
-// ShowJob returns one job, false if there is none of that name.
-func (c *Config) ShowJob(name string) (*Shown, bool) {
-	n, _, found := locate(c.root, []string{"jobs", name})
-	if !found {
-		return nil, false
-	}
-	s := shower{c.fields().infos(), c.root}
-	return &Shown{s.settings(newJobs(c.kinds, c).fieldsOf(n), n)}, true
+// show is the mapping n with these fields. What they inherit is in the root, whose fields are rootFields.
+func show(fields, rootFields []info, n, root *node) *Shown {
+	return &Shown{shower{rootFields, root}.settings(fields, n)}
 }
 
 // shower puts the tree of a file and the field tables together.
