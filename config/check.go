@@ -3,6 +3,8 @@ package config
 import (
 	"maps"
 	"slices"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // check fills in what depends on other fields and reports what does not fit
@@ -16,12 +18,12 @@ func (d *Checker) check() {
 	d.checkRetention(&c.Retention, nil)
 	queues := slices.Sorted(maps.Keys(c.Queues))
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		job, at := c.Jobs[name], path{"jobs", name}
+		job, at := c.Jobs[name], field.Path{"jobs", name}
 		_, configured := c.Queues[job.Queue]
-		if !configured && d.sure(nil, "queues") && d.sure(at, "queue") {
-			d.problem(at.join("queue"), didYouMean(job.Queue, queues), "%q is not a configured queue", d.shown(at.join("queue"), job.Queue))
+		if !configured && d.Checkable(nil, "queues") && d.Checkable(at, "queue") {
+			d.Problem(at.Join("queue"), field.DidYouMean(job.Queue, queues), "%q is not a configured queue", d.SourceText(at.Join("queue"), job.Queue))
 		}
-		if d.given(at.join("retry")) {
+		if d.Given(at.Join("retry")) {
 			d.checkRetry(job.Retry, at)
 		}
 		d.checkRetention(&job.Retention, at)
@@ -36,23 +38,23 @@ func (d *Checker) check() {
 
 // checkRetry looks at the retry section below parent, which for a job has inherited
 // fields.
-func (d *Checker) checkRetry(r Retry, parent path) {
-	if r.Delay <= r.MaxDelay || !d.sure(nil, "retry") || !d.sure(parent, "retry") {
+func (d *Checker) checkRetry(r Retry, parent field.Path) {
+	if r.Delay <= r.MaxDelay || !d.Checkable(nil, "retry") || !d.Checkable(parent, "retry") {
 		return
 	}
-	at := parent.join("retry")
-	field := "delay"
-	if !d.given(at.join(field)) {
-		field = "max_delay"
+	at := parent.Join("retry")
+	name := "delay"
+	if !d.Given(at.Join(name)) {
+		name = "max_delay"
 	}
-	d.problem(at.join(field), "raise max_delay or lower delay", "delay %s is longer than max_delay %s",
-		formatDuration(r.Delay), formatDuration(r.MaxDelay))
+	d.Problem(at.Join(name), "raise max_delay or lower delay", "delay %s is longer than max_delay %s",
+		field.FormatDuration(r.Delay), field.FormatDuration(r.MaxDelay))
 }
 
 // needsFile says what is wrong with a start of the job that has no file, "" if nothing is.
 func (d *Checker) needsFile(job *Job) (problem, hint string) {
 	if taker, ok := job.Spec.(FileTaker); ok {
-		return taker.NeedsFile(d, path{"jobs", job.Name})
+		return taker.NeedsFile(d, field.Path{"jobs", job.Name})
 	}
 	return "", ""
 }

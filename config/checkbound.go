@@ -3,12 +3,13 @@ package config
 import (
 	"slices"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
 // checkBound compares the names in the SQL of a field with the params of the job.
-func (d *Checker) checkBound(sql, field string, j *Job, at path) {
-	if !d.sure(at, field, "params") {
+func (d *Checker) checkBound(sql, from string, j *Job, at field.Path) {
+	if !d.Checkable(at, from, "params") {
 		return
 	}
 	_, names, err := sqlparams.Bind(sql)
@@ -16,24 +17,24 @@ func (d *Checker) checkBound(sql, field string, j *Job, at path) {
 		return
 	}
 	if len(names) > maxParams {
-		d.problem(at.join(field), "take one param of type json", "has more than the %d params that a job can have", maxParams)
+		d.Problem(at.Join(from), "take one param of type json", "has more than the %d params that a job can have", maxParams)
 		return
 	}
 	declared := make([]string, len(j.Params))
 	for i, p := range j.Params {
 		declared[i] = p.Name
 		if !slices.Contains(names, p.Name) {
-			d.problem(at.join("params", p.Name), "write :"+p.Name+" where it belongs, outside of quotes and $$, or remove it", "is not in the %s", field)
+			d.Problem(at.Join("params", p.Name), "write :"+p.Name+" where it belongs, outside of quotes and $$, or remove it", "is not in the %s", from)
 		}
 	}
 	for _, name := range names {
 		if slices.Contains(declared, name) {
 			continue
 		}
-		hint := "add it, such as params: {" + shorten(name) + ": text}; a slice of an array needs a space behind the colon"
-		if s := suggest(name, declared); s != "" {
+		hint := "add it, such as params: {" + field.Shorten(name) + ": text}; a slice of an array needs a space behind the colon"
+		if s := field.Suggest(name, declared); s != "" {
 			hint = "did you mean :" + s + "?"
 		}
-		d.problem(at.join(field), hint, ":%s is not among params", shorten(name))
+		d.Problem(at.Join(from), hint, ":%s is not among params", field.Shorten(name))
 	}
 }

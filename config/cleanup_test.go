@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 func TestParseCleanup(t *testing.T) {
@@ -28,7 +30,7 @@ jobs:
     stall: 1m
 `)
 	want := &Cleanup{
-		Rules: []CleanupRule{{Table: Table{Name: "logs"}, Column: "at", OlderThan: 30 * day}},
+		Rules: []CleanupRule{{Table: Table{Name: "logs"}, Column: "at", OlderThan: 30 * field.Day}},
 		Batch: 500, MaxBatch: 500, Target: 200 * time.Millisecond, StatementTimeout: 500 * time.Millisecond,
 		LockTimeout: 200 * time.Millisecond, Pause: 1, Archive: ArchiveNone,
 	}

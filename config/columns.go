@@ -1,51 +1,53 @@
 package config
 
-// columns is a mapping from columns of the table to fields of the file.
-type columns struct{ long section[Column] }
+import "github.com/tidemill/tidemill/config/field"
 
-func (t columns) read(d *decoder, v value, into *[]Column) {
-	if !d.is(v, mapNode, "a mapping from columns of the table to fields of the file") {
+// columns is a mapping from columns of the table to fields of the file.
+type columns struct{ long field.Section[Column] }
+
+func (t columns) Read(d *field.Checker, v field.Value, into *[]Column) {
+	if !d.Is(v, field.MapNode, "a mapping from columns of the table to fields of the file") {
 		return
 	}
-	if len(v.node.entries) == 0 {
-		d.fail(v, "give at least one, or remove it", "no column is given")
+	if len(v.Node.Entries) == 0 {
+		d.ProblemAt(v, "give at least one, or remove it", "no column is given")
 		return
 	}
 	if !checkColumnCount(d, v) {
 		return
 	}
 	var out []Column
-	for _, e := range v.node.entries {
-		at := v.entry(e)
-		c := Column{Target: e.key}
-		t.long.reset(d, &c)
+	for _, e := range v.Node.Entries {
+		at := v.Entry(e)
+		c := Column{Target: e.Key}
+		t.long.Reset(d, &c)
 		switch {
-		case !checkColumn(d, at, e.key):
+		case !checkColumn(d, at, e.Key):
 			continue
-		case e.value.kind == mapNode:
-			t.long.read(d, at, &c)
-		case e.value.kind != nullNode || e.value.source != "":
-			fieldRef{}.read(d, at, &c)
+		case e.Value.Kind == field.MapNode:
+			t.long.Read(d, at, &c)
+		case e.Value.Kind != field.NullNode || e.Value.Source != "":
+			fieldRef{}.Read(d, at, &c)
 		}
 		out = append(out, c)
 	}
 	*into = out
 }
 
-func (t columns) shape() shape {
-	short, long := fieldRef{}.shape(), t.long.shape()
-	return shape{
-		words: "mapping from column to field, or to the fields below",
-		schema: map[string]any{
+func (t columns) Meta() field.Meta {
+	short, long := fieldRef{}.Meta(), t.long.Meta()
+	return field.Meta{
+		Words: "mapping from column to field, or to the fields below",
+		Schema: map[string]any{
 			"type":          []string{"object", "null"},
 			"minProperties": 1,
 			"additionalProperties": map[string]any{"anyOf": []any{
-				short.schema, long.schema, map[string]any{"type": "null"},
+				short.Schema, long.Schema, map[string]any{"type": "null"},
 			}},
 		},
-		optional: true,
-		keys:     "COLUMN",
-		fields:   long.fields,
+		Optional: true,
+		Keys:     "COLUMN",
+		Fields:   long.Fields,
 	}
 }
 
@@ -53,28 +55,28 @@ func (t columns) shape() shape {
 // header and is checked with the whole import.
 type fieldRef struct{}
 
-func (fieldRef) number() integer[int] { return integer[int]{1, 10_000} }
+func (fieldRef) number() field.Integer[int] { return field.Integer[int]{Min: 1, Max: 10_000} }
 
-func (t fieldRef) read(d *decoder, v value, into *Column) {
-	if v.node.kind == intNode {
-		t.number().read(d, v, &into.Number)
+func (t fieldRef) Read(d *field.Checker, v field.Value, into *Column) {
+	if v.Node.Kind == field.IntNode {
+		t.number().Read(d, v, &into.Number)
 		return
 	}
-	s, _, ok := d.text(v)
+	s, _, ok := d.Text(v)
 	switch {
 	case !ok:
 	case s == "":
-		d.refuse(v, "give the name of a field", "names no field")
+		d.InvalidValue(v, "give the name of a field", "names no field")
 	default:
 		into.Field = s
 	}
 }
 
-func (t fieldRef) shape() shape {
-	return shape{
-		words: "name, or number from 1",
-		schema: map[string]any{"anyOf": []any{
-			map[string]any{"type": "string", "minLength": 1}, t.number().shape().schema,
+func (t fieldRef) Meta() field.Meta {
+	return field.Meta{
+		Words: "name, or number from 1",
+		Schema: map[string]any{"anyOf": []any{
+			map[string]any{"type": "string", "minLength": 1}, t.number().Meta().Schema,
 		}},
 	}
 }
@@ -82,59 +84,59 @@ func (t fieldRef) shape() shape {
 // setRules is a mapping from columns of the table to what they are set to.
 type setRules struct{}
 
-func (setRules) words() choice {
-	return choice{"now on " + OnInsert, "now on " + OnChange}
+func (setRules) words() field.Choice {
+	return field.Choice{"now on " + OnInsert, "now on " + OnChange}
 }
 
-func (t setRules) read(d *decoder, v value, into *[]SetRule) {
-	if !d.is(v, mapNode, "a mapping from columns to "+t.words()[0]+" or "+t.words()[1]) {
+func (t setRules) Read(d *field.Checker, v field.Value, into *[]SetRule) {
+	if !d.Is(v, field.MapNode, "a mapping from columns to "+t.words()[0]+" or "+t.words()[1]) {
 		return
 	}
 	if !checkColumnCount(d, v) {
 		return
 	}
 	var out []SetRule
-	for _, e := range v.node.entries {
-		at := v.entry(e)
+	for _, e := range v.Node.Entries {
+		at := v.Entry(e)
 		var rule string
-		t.words().read(d, at, &rule)
-		if !checkColumn(d, at, e.key) || rule == "" {
+		t.words().Read(d, at, &rule)
+		if !checkColumn(d, at, e.Key) || rule == "" {
 			continue
 		}
 		when := OnInsert
 		if rule == t.words()[1] {
 			when = OnChange
 		}
-		out = append(out, SetRule{Column: e.key, Value: "now", When: when})
+		out = append(out, SetRule{Column: e.Key, Value: "now", When: when})
 	}
 	*into = out
 }
 
-func (t setRules) shape() shape {
-	return shape{
-		words: "mapping from column to " + t.words().shape().words,
-		schema: map[string]any{
+func (t setRules) Meta() field.Meta {
+	return field.Meta{
+		Words: "mapping from column to " + t.words().Meta().Words,
+		Schema: map[string]any{
 			"type":                 []string{"object", "null"},
-			"additionalProperties": t.words().shape().schema,
+			"additionalProperties": t.words().Meta().Schema,
 		},
-		optional: true,
+		Optional: true,
 	}
 }
 
 // checkColumnCount reports a mapping with more columns than a table can have.
-func checkColumnCount(d *decoder, v value) bool {
+func checkColumnCount(d *field.Checker, v field.Value) bool {
 	const limit = 1600 // PostgreSQL's
-	if len(v.node.entries) > limit {
-		d.fail(v, "", "has more than the %d columns that a table can have", limit)
+	if len(v.Node.Entries) > limit {
+		d.ProblemAt(v, "", "has more than the %d columns that a table can have", limit)
 		return false
 	}
 	return true
 }
 
 // checkColumn reports a key that cannot be the name of a column.
-func checkColumn(d *decoder, v value, name string) bool {
+func checkColumn(d *field.Checker, v field.Value, name string) bool {
 	if problem := identProblem(name); problem != "" {
-		d.fail(v, "", "%q %s", shorten(name), problem)
+		d.ProblemAt(v, "", "%q %s", field.Shorten(name), problem)
 		return false
 	}
 	return true

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 const kindCommand = "command"
@@ -27,17 +29,17 @@ type Command struct {
 }
 
 // commandFields are the further fields of a job of kind command.
-func commandFields() object[Command] {
-	return object[Command]{
-		row("argv", argv{}, "", "The program and its arguments: `[bin/rails, runner, Report.nightly]`. There is no shell.",
-			func(c *Command) *[]string { return &c.Argv }).needed(),
-		row("dir", text{words: "directory"}, "", "Where the program runs.",
-			func(c *Command) *string { return &c.Dir }).from("that of the worker"),
-		row("env", namedTexts{words: "mapping from name to text", name: envName}, "", "Environment of the program, beside that of the worker. Names that begin with `TIDEMILL_` are not yours to set.",
+func commandFields() field.Table[Command] {
+	return field.Table[Command]{
+		field.Row("argv", argv{}, "", "The program and its arguments: `[bin/rails, runner, Report.nightly]`. There is no shell.",
+			func(c *Command) *[]string { return &c.Argv }).Require(),
+		field.Row("dir", field.Text{Words: "directory"}, "", "Where the program runs.",
+			func(c *Command) *string { return &c.Dir }).Inherit("that of the worker"),
+		field.Row("env", field.NamedTexts{Words: "mapping from name to text", Name: envName}, "", "Environment of the program, beside that of the worker. Names that begin with `TIDEMILL_` are not yours to set.",
 			func(c *Command) *map[string]string { return &c.Env }),
-		row("timeout", duration{time.Second, 30 * day}, "1h", "Longest time of one attempt.",
+		field.Row("timeout", field.Duration{Min: time.Second, Max: 30 * field.Day}, "1h", "Longest time of one attempt.",
 			func(c *Command) *time.Duration { return &c.Timeout }),
-		row("max_output", size{1 << 10, 1 << 20}, "64KiB", "As much of the output is kept, its beginning and its end, and as much of it is logged in a minute.",
+		field.Row("max_output", field.Size{Min: 1 << 10, Max: 1 << 20}, "64KiB", "As much of the output is kept, its beginning and its end, and as much of it is logged in a minute.",
 			func(c *Command) *int { return &c.MaxOutput }),
 	}
 }
@@ -49,7 +51,7 @@ type commandDefinition struct {
 }
 
 // Check has nothing to add to the checks of the fields.
-func (*Command) Check(*Checker, *Job, path) {}
+func (*Command) Check(*Checker, *Job, field.Path) {}
 
 // Identity is the program, where it runs, and the names in its environment.
 func (c *Command) Identity() (string, any) {
@@ -61,7 +63,7 @@ func (c *Command) Limits() []any { return []any{c.Timeout, c.MaxOutput} }
 
 func envName(key string) (name, problem, hint string) {
 	switch {
-	case !isEnvName(key):
+	case !field.IsEnvName(key):
 		return "", "is not the name of an environment variable", "letters, digits and _, no digit first"
 	case strings.HasPrefix(key, "TIDEMILL_"):
 		return "", "is set by Tidemill", "choose a name that does not begin with TIDEMILL_"
@@ -72,27 +74,27 @@ func envName(key string) (name, problem, hint string) {
 // argv is a program with its arguments.
 type argv struct{}
 
-func (argv) read(d *decoder, v value, into *[]string) {
-	if v.node.kind == textNode {
-		d.refuse(v, "there is no shell; write it as "+argvHint(v.node.source), "is not a list")
+func (argv) Read(d *field.Checker, v field.Value, into *[]string) {
+	if v.Node.Kind == field.TextNode {
+		d.InvalidValue(v, "there is no shell; write it as "+argvHint(v.Node.Source), "is not a list")
 		return
 	}
-	if !d.is(v, listNode, "a list of the program and its arguments") {
+	if !d.Is(v, field.ListNode, "a list of the program and its arguments") {
 		return
 	}
-	if len(v.node.items) == 0 {
-		d.fail(v, "write it like [bin/rails, runner, Report.nightly]", "names no program")
+	if len(v.Node.Items) == 0 {
+		d.ProblemAt(v, "write it like [bin/rails, runner, Report.nightly]", "names no program")
 		return
 	}
-	out := make([]string, 0, len(v.node.items))
-	for i := range v.node.items {
-		item := v.item(i)
-		s, known, ok := d.text(item)
+	out := make([]string, 0, len(v.Node.Items))
+	for i := range v.Node.Items {
+		item := v.Item(i)
+		s, known, ok := d.Text(item)
 		if !ok {
 			continue
 		}
 		if known && s == "" && i == 0 {
-			d.refuse(item, "begin with the name or path of a program", "names no program")
+			d.InvalidValue(item, "begin with the name or path of a program", "names no program")
 		}
 		out = append(out, s)
 	}
@@ -117,9 +119,9 @@ func argvHint(line string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), `","`, `", "`)
 }
 
-func (argv) shape() shape {
-	return shape{
-		words:  "list of texts",
-		schema: map[string]any{"type": "array", "minItems": 1, "items": map[string]any{"type": "string"}},
+func (argv) Meta() field.Meta {
+	return field.Meta{
+		Words:  "list of texts",
+		Schema: map[string]any{"type": "array", "minItems": 1, "items": map[string]any{"type": "string"}},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // Config is a whole tidemill.yaml with all defaults filled in.
@@ -30,7 +32,7 @@ type Config struct {
 	Jobs         map[string]*Job
 	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil
 
-	root  *node // for positions; nil for Default
+	root  *field.Node // for positions; nil for Default
 	kinds []Kind
 }
 
@@ -130,8 +132,8 @@ func Default() *Config {
 
 // reset leaves open what follows another field: the schema of River, and how long
 // rejects are kept.
-func (c *Config) reset(fields object[Config]) {
-	fields.reset(&decoder{}, c)
+func (c *Config) reset(fields field.Table[Config]) {
+	fields.Reset(&field.Checker{}, c)
 	c.Retention.Rejects = asRuns
 }
 
@@ -143,7 +145,7 @@ func Load(path string, opts *Opts) (*Config, error) {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	data, err := io.ReadAll(io.LimitReader(f, field.MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
@@ -160,13 +162,13 @@ func Parse(name string, data []byte, opts *Opts) (*Config, error) {
 	c := &Config{File: name, kinds: opts.Kinds}
 	fields := c.fields()
 	c.reset(fields)
-	d := newDecoder(name, decodeOpts{Lookup: opts.Lookup, Offline: opts.Offline})
-	if root := d.parse(data); root.node != nil {
-		c.root = root.node
-		section[Config]{fields}.read(d, root, c)
+	d := field.New(name, field.Opts{Lookup: opts.Lookup, Offline: opts.Offline})
+	if root := d.Parse(data); root.Node != nil {
+		c.root = root.Node
+		field.Section[Config]{Fields: fields}.Read(d, root, c)
 		(&Checker{d, c}).check()
 	}
-	if problems := d.problems(); len(problems) > 0 {
+	if problems := d.Problems(); len(problems) > 0 {
 		return nil, problems
 	}
 	return c, nil
@@ -182,14 +184,14 @@ func (c *Config) Same(other *Config) bool {
 // At gives the place of the value at path, or of its nearest ancestor that the file
 // has: At("jobs", "import-users", "columns", "email"). The item i of a list is
 // "[i]", from 0. For an entry of a mapping the place is that of its key.
-func (c *Config) At(path ...string) Position {
-	_, pos, _ := locate(c.root, path)
+func (c *Config) At(path ...string) field.Position {
+	_, pos, _ := field.Locate(c.root, path)
 	return pos
 }
 
 // Given tells whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
 func (c *Config) Given(path ...string) bool {
-	_, _, found := locate(c.root, path)
+	_, _, found := field.Locate(c.root, path)
 	return found
 }
 
@@ -204,10 +206,10 @@ func (c *Config) Location() *time.Location {
 }
 
 // Errorf makes an error about the value at path, for checks beyond the file itself.
-func (c *Config) Errorf(at []string, hint, format string, args ...any) *Error {
+func (c *Config) Errorf(at []string, hint, format string, args ...any) *field.Error {
 	pos := c.At(at...)
-	return &Error{
+	return &field.Error{
 		File: c.File, Line: pos.Line, Column: pos.Column,
-		Path: path(at).String(), Message: fmt.Sprintf(format, args...), Hint: hint,
+		Path: field.Path(at).String(), Message: fmt.Sprintf(format, args...), Hint: hint,
 	}
 }

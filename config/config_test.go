@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // lookup gives Parse the names of vars and no others.
@@ -43,7 +45,7 @@ func messages(t *testing.T, src string, opts *Opts) []string {
 	if c != nil {
 		t.Error("Parse returned a config with an error")
 	}
-	var all Errors
+	var all field.Errors
 	if !errors.As(err, &all) {
 		t.Fatalf("error of type %T, want Errors", err)
 	}
@@ -115,11 +117,11 @@ schedules:
 	top := Retry{MaxAttempts: 4, Backoff: Linear, Delay: 1500 * time.Millisecond, MaxDelay: 36 * time.Hour, Jitter: 0.25}
 	own := top
 	own.Delay, own.Backoff = time.Second, Constant
-	kept := Retention{Succeeded: time.Hour, Failed: 30 * day, Cancelled: Forever, Runs: 60 * day, Rejects: 36 * time.Hour}
+	kept := Retention{Succeeded: time.Hour, Failed: 30 * field.Day, Cancelled: Forever, Runs: 60 * field.Day, Rejects: 36 * time.Hour}
 	ownKept := kept
-	ownKept.Failed, ownKept.Runs, ownKept.Rejects = Forever, day, day
+	ownKept.Failed, ownKept.Runs, ownKept.Rejects = Forever, field.Day, field.Day
 	weekdays := &Schedule{
-		Name: "invoice", Job: "invoice", Cron: "0 9 * * mon-fri", Timezone: "Europe/Berlin", CatchUp: CatchUpAll, CatchUpWindow: 7 * day,
+		Name: "invoice", Job: "invoice", Cron: "0 9 * * mon-fri", Timezone: "Europe/Berlin", CatchUp: CatchUpAll, CatchUpWindow: 7 * field.Day,
 		Overlap: OverlapQueue, Jitter: 90 * time.Second, Params: []byte(`{"n":1,"b":["x"],"a":null}`),
 	}
 	want := &Config{
@@ -164,7 +166,7 @@ schedules:
 		Schedules: map[string]*Schedule{
 			"invoice": weekdays,
 			"more": {
-				Name: "more", Job: "invoice", Every: 36 * time.Hour, Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: day,
+				Name: "more", Job: "invoice", Every: 36 * time.Hour, Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: field.Day,
 				Overlap: OverlapSkip,
 			},
 		},
@@ -183,7 +185,7 @@ func TestDefaults(t *testing.T) {
 		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
 		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
 		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
-		Retention:    Retention{Succeeded: day, Failed: Forever, Cancelled: 7 * day, Runs: 90 * day, Rejects: 90 * day},
+		Retention:    Retention{Succeeded: field.Day, Failed: Forever, Cancelled: 7 * field.Day, Runs: 90 * field.Day, Rejects: 90 * field.Day},
 		DrainTimeout: 30 * time.Second,
 		Reload:       ReloadManual,
 		MaxArgs:      1 << 20,
@@ -216,19 +218,19 @@ func TestDefaults(t *testing.T) {
 // Each default of the field tables must itself be a value that the field takes.
 func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
-	d, c := newDecoder("", decodeOpts{}), &Config{kinds: allKinds()}
-	c.fields().reset(d, c)
-	newJobs(allKinds(), &Config{}).fields().reset(d, &Job{})
-	programFields().reset(d, &Job{})
-	importFields().reset(d, &Import{})
-	columnFields().reset(d, &Column{})
-	paramFields().reset(d, &Param{})
-	httpFields().reset(d, &HTTP{})
-	commandFields().reset(d, &Command{})
-	emailFields().reset(d, &Email{})
-	sqlFields().reset(d, &SQL{})
-	if len(d.errors) > 0 {
-		t.Errorf("defaults are refused:\n%v", d.errors)
+	d, c := field.New("", field.Opts{}), &Config{kinds: allKinds()}
+	c.fields().Reset(d, c)
+	newJobs(allKinds(), &Config{}).fields().Reset(d, &Job{})
+	programFields().Reset(d, &Job{})
+	importFields().Reset(d, &Import{})
+	columnFields().Reset(d, &Column{})
+	paramFields().Reset(d, &Param{})
+	httpFields().Reset(d, &HTTP{})
+	commandFields().Reset(d, &Command{})
+	emailFields().Reset(d, &Email{})
+	sqlFields().Reset(d, &SQL{})
+	if problems := d.Problems(); len(problems) > 0 {
+		t.Errorf("defaults are refused:\n%v", problems)
 	}
 }
 
@@ -268,13 +270,13 @@ func TestRejectsFollowRuns(t *testing.T) {
 		top, job string
 		want     time.Duration
 	}{
-		"nothing said":             {"", "", 90 * day},
-		"runs of the top":          {"runs: 30d", "", 30 * day},
-		"own runs, longer":         {"runs: 30d", "runs: 60d", 60 * day},
-		"own runs, shorter":        {"runs: 30d", "runs: 1d", day},
-		"rejects of the top":       {"runs: 30d, rejects: 5d", "runs: 60d", 5 * day},
-		"cut by own runs":          {"runs: 30d, rejects: 5d", "runs: 1d", day},
-		"own rejects":              {"runs: 30d, rejects: 5d", "rejects: 6d", 6 * day},
+		"nothing said":             {"", "", 90 * field.Day},
+		"runs of the top":          {"runs: 30d", "", 30 * field.Day},
+		"own runs, longer":         {"runs: 30d", "runs: 60d", 60 * field.Day},
+		"own runs, shorter":        {"runs: 30d", "runs: 1d", field.Day},
+		"rejects of the top":       {"runs: 30d, rejects: 5d", "runs: 60d", 5 * field.Day},
+		"cut by own runs":          {"runs: 30d, rejects: 5d", "runs: 1d", field.Day},
+		"own rejects":              {"runs: 30d, rejects: 5d", "rejects: 6d", 6 * field.Day},
 		"forever with their runs":  {"runs: forever", "", Forever},
 		"forever, of a job's runs": {"", "runs: forever, rejects: forever", Forever},
 		"none":                     {"", "rejects: 0s", 0},
@@ -373,20 +375,20 @@ jobs:
 `)
 	for _, tt := range []struct {
 		path []string
-		want Position
+		want field.Position
 	}{
-		{nil, Position{2, 1}},
-		{[]string{"jobs"}, Position{2, 1}},
-		{[]string{"jobs", "load", "table"}, Position{5, 5}},
-		{[]string{"jobs", "load", "columns", "email"}, Position{7, 7}},
-		{[]string{"jobs", "load", "columns", "email", "field"}, Position{7, 7}},
-		{[]string{"jobs", "load", "columns", "日本", "trim"}, Position{8, 22}},
-		{[]string{"jobs", "load", "columns", "gone", "field"}, Position{6, 5}},
-		{[]string{"jobs", "load", "match", "[0]"}, Position{9, 13}},
-		{[]string{"jobs", "load", "match", "[1]"}, Position{10, 7}},
-		{[]string{"jobs", "load", "match", "[2]"}, Position{9, 5}},
-		{[]string{"jobs", "load", "match", "[-1]"}, Position{9, 5}},
-		{[]string{"gone"}, Position{2, 1}},
+		{nil, field.Position{Line: 2, Column: 1}},
+		{[]string{"jobs"}, field.Position{Line: 2, Column: 1}},
+		{[]string{"jobs", "load", "table"}, field.Position{Line: 5, Column: 5}},
+		{[]string{"jobs", "load", "columns", "email"}, field.Position{Line: 7, Column: 7}},
+		{[]string{"jobs", "load", "columns", "email", "field"}, field.Position{Line: 7, Column: 7}},
+		{[]string{"jobs", "load", "columns", "日本", "trim"}, field.Position{Line: 8, Column: 22}},
+		{[]string{"jobs", "load", "columns", "gone", "field"}, field.Position{Line: 6, Column: 5}},
+		{[]string{"jobs", "load", "match", "[0]"}, field.Position{Line: 9, Column: 13}},
+		{[]string{"jobs", "load", "match", "[1]"}, field.Position{Line: 10, Column: 7}},
+		{[]string{"jobs", "load", "match", "[2]"}, field.Position{Line: 9, Column: 5}},
+		{[]string{"jobs", "load", "match", "[-1]"}, field.Position{Line: 9, Column: 5}},
+		{[]string{"gone"}, field.Position{Line: 2, Column: 1}},
 	} {
 		if got := c.At(tt.path...); got != tt.want {
 			t.Errorf("At(%q) = %v, want %v", tt.path, got, tt.want)
@@ -421,11 +423,11 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Load(file, &Opts{Kinds: allKinds()})
-	var one *Error
+	var one *field.Error
 	if !errors.As(err, &one) {
 		t.Fatalf("Load: %v, want an *Error within", err)
 	}
-	want := &Error{File: file, Line: 2, Column: 1, Path: "queue", Message: "unknown field", Hint: "did you mean queues?"}
+	want := &field.Error{File: file, Line: 2, Column: 1, Path: "queue", Message: "unknown field", Hint: "did you mean queues?"}
 	if diff := cmp.Diff(want, one); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}

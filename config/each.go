@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
@@ -42,24 +43,24 @@ type Enqueue struct {
 }
 
 // eachFields are the further fields of a job of kind each.
-func eachFields() object[Each] {
-	return object[Each]{
-		row("query", text{words: "SQL", check: checkEachQuery}, "", "One `SELECT`: `SELECT id, email FROM app.users WHERE plan = :plan`. Each `:name` is declared in `params`, and each param is in the query. It is read in parts, in the order of `order_by`, and should be cheap to enter anywhere: an index on these columns.",
-			func(e *Each) *string { return &e.Query }).needed(),
-		row("order_by", texts{"columns"}, "", "Columns of the query's result that order it. Together they are unique, and none is ever NULL: the primary key.",
-			func(e *Each) *[]string { return &e.OrderBy }).needed(),
-		row("batch", integer[int]{1, MaxEachBatch}, "1", "Rows of one child. With 1 it gets the columns of its row as params; with more it gets one param, `"+RowsParam+"`, a list of objects.",
+func eachFields() field.Table[Each] {
+	return field.Table[Each]{
+		field.Row("query", field.Text{Words: "SQL", Check: checkEachQuery}, "", "One `SELECT`: `SELECT id, email FROM app.users WHERE plan = :plan`. Each `:name` is declared in `params`, and each param is in the query. It is read in parts, in the order of `order_by`, and should be cheap to enter anywhere: an index on these columns.",
+			func(e *Each) *string { return &e.Query }).Require(),
+		field.Row("order_by", field.Texts{Item: "columns"}, "", "Columns of the query's result that order it. Together they are unique, and none is ever NULL: the primary key.",
+			func(e *Each) *[]string { return &e.OrderBy }).Require(),
+		field.Row("batch", field.Integer[int]{Min: 1, Max: MaxEachBatch}, "1", "Rows of one child. With 1 it gets the columns of its row as params; with more it gets one param, `"+RowsParam+"`, a list of objects.",
 			func(e *Each) *int { return &e.Batch }),
-		row("enqueue", section[Enqueue]{enqueueFields()}, "", "What each row, or batch of rows, becomes.",
-			func(e *Each) *Enqueue { return &e.Enqueue }).needed(),
+		field.Row("enqueue", field.Section[Enqueue]{Fields: enqueueFields()}, "", "What each row, or batch of rows, becomes.",
+			func(e *Each) *Enqueue { return &e.Enqueue }).Require(),
 	}
 }
 
-func enqueueFields() object[Enqueue] {
-	return object[Enqueue]{
-		row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job, of any kind but `import` and `each`. Its queue, priority and retry are those of the children; they have no runs of their own, so it can neither be `unique` nor have a `then`.",
-			func(e *Enqueue) *string { return &e.Job }).needed(),
-		row("params", args{}, "", "Params that all children get, beside those of the row.",
+func enqueueFields() field.Table[Enqueue] {
+	return field.Table[Enqueue]{
+		field.Row("job", field.Text{Words: "one of `jobs`", Check: checkJobName}, "", "The job, of any kind but `import` and `each`. Its queue, priority and retry are those of the children; they have no runs of their own, so it can neither be `unique` nor have a `then`.",
+			func(e *Enqueue) *string { return &e.Job }).Require(),
+		field.Row("params", field.Mapping{}, "", "Params that all children get, beside those of the row.",
 			func(e *Enqueue) *json.RawMessage { return &e.Params }),
 	}
 }
@@ -76,54 +77,54 @@ func checkEachQuery(s string) (problem, hint string) {
 
 // checkEach looks at the query's params, the order and the job that is enqueued.
 // Check looks for what does not fit together.
-func (e *Each) Check(d *Checker, j *Job, at path) {
+func (e *Each) Check(d *Checker, j *Job, at field.Path) {
 	d.checkBound(e.Query, "query", j, at)
-	if d.sure(at, "order_by") {
-		checkOrderBy(d, e.OrderBy, at.join("order_by"))
+	if d.Checkable(at, "order_by") {
+		checkOrderBy(d, e.OrderBy, at.Join("order_by"))
 	}
-	if d.sure(at, "enqueue") {
-		e.checkEnqueue(d, at.join("enqueue"))
+	if d.Checkable(at, "enqueue") {
+		e.checkEnqueue(d, at.Join("enqueue"))
 	}
 }
 
-func checkOrderBy(d *Checker, columns []string, at path) {
+func checkOrderBy(d *Checker, columns []string, at field.Path) {
 	if len(columns) == 0 {
-		d.problem(at, "name the columns of the primary key", "names no column")
+		d.Problem(at, "name the columns of the primary key", "names no column")
 	}
 	for i, column := range columns {
-		item := at.join(index(i))
+		item := at.Join(field.Index(i))
 		switch problem := identProblem(column); {
 		case problem != "":
-			d.problem(item, "", "%q %s", d.shown(item, column), problem)
+			d.Problem(item, "", "%q %s", d.SourceText(item, column), problem)
 		case slices.Index(columns, column) < i:
-			d.problem(item, "remove one of them", "%q is there twice", d.shown(item, column))
+			d.Problem(item, "remove one of them", "%q is there twice", d.SourceText(item, column))
 		}
 	}
 }
 
-func (e *Each) checkEnqueue(d *Checker, at path) {
+func (e *Each) checkEnqueue(d *Checker, at field.Path) {
 	enqueue := e.Enqueue
 	if enqueue.Job == "" { // reported as missing
 		return
 	}
-	child, field := d.Config.Jobs[enqueue.Job], at.join("job")
+	child, name := d.Config.Jobs[enqueue.Job], at.Join("job")
 	switch {
 	case child == nil:
-		d.problem(field, didYouMean(enqueue.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.shown(field, enqueue.Job))
+		d.Problem(name, field.DidYouMean(enqueue.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.SourceText(name, enqueue.Job))
 		return
 	case d.noChild(child):
-		d.problem(field, "", "job %s is of kind %s, which cannot be a child", enqueue.Job, child.Kind)
+		d.Problem(name, "", "job %s is of kind %s, which cannot be a child", enqueue.Job, child.Kind)
 		return
 	case child.Unique:
-		d.problem(field, "remove unique: from it, or enqueue another job", "job %s is unique, and children have no runs of which one could be live", enqueue.Job)
+		d.Problem(name, "remove unique: from it, or enqueue another job", "job %s is unique, and children have no runs of which one could be live", enqueue.Job)
 	case len(child.Then.All()) > 0:
-		d.problem(field, "what follows the last child belongs into then: of this job", "job %s has a then, and children have no runs that could be followed", enqueue.Job)
+		d.Problem(name, "what follows the last child belongs into then: of this job", "job %s has a then, and children have no runs that could be followed", enqueue.Job)
 	}
 	checkFixed(d, child, enqueue.Params, e.Batch, at)
 }
 
 // checkFixed judges the params that all children get. Whether the row has the others is known to the database.
-func checkFixed(d *Checker, child *Job, fixed json.RawMessage, batch int, at path) {
+func checkFixed(d *Checker, child *Job, fixed json.RawMessage, batch int, at field.Path) {
 	if child.Params == nil {
 		return
 	}
@@ -131,9 +132,9 @@ func checkFixed(d *Checker, child *Job, fixed json.RawMessage, batch int, at pat
 		return slices.ContainsFunc(child.Params, func(p Param) bool { return p.Name == name })
 	}
 	if batch > 1 && !declares(RowsParam) {
-		d.problem(at.join("job"), "declare it there: params: {"+RowsParam+": json}, or say batch: 1", "job %s has no param %s, in which it would get its rows", child.Name, RowsParam)
+		d.Problem(at.Join("job"), "declare it there: params: {"+RowsParam+": json}, or say batch: 1", "job %s has no param %s, in which it would get its rows", child.Name, RowsParam)
 	}
-	given, problem := decodeObject[json.RawMessage](fixed)
+	given, problem := field.DecodeObject[json.RawMessage](fixed)
 	if problem != "" {
 		return // the type of the field sees to it
 	}
@@ -151,9 +152,9 @@ func checkFixed(d *Checker, child *Job, fixed json.RawMessage, batch int, at pat
 			for i, p := range child.Params {
 				names[i] = p.Name
 			}
-			wrong.Hint = didYouMean(wrong.Param, names)
+			wrong.Hint = field.DidYouMean(wrong.Param, names)
 		}
-		d.problem(at.join("params"), wrong.Hint, "job %s: %s", child.Name, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
+		d.Problem(at.Join("params"), wrong.Hint, "job %s: %s", child.Name, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
 	}
 }
 

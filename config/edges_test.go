@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // What YAML or a shell would take in another way is refused with what to write.
@@ -80,7 +82,7 @@ func TestParamsWithNUL(t *testing.T) {
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.given, err)
-		case tt.want != "" && (!errors.As(err, &wrong) || !strings.Contains(wrong.Message, holdsNUL)):
+		case tt.want != "" && (!errors.As(err, &wrong) || !strings.Contains(wrong.Message, field.HoldsNUL)):
 			t.Errorf("%s: %v", tt.given, err)
 		case tt.want != "":
 			if diff := cmp.Diff(tt.want, wrong.Param); diff != "" {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/template/parse"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 const kindEmail = "email"
@@ -30,30 +32,30 @@ type Email struct {
 }
 
 // emailFields are the further fields of a job of kind email.
-func emailFields() object[Email] {
-	recipients := textOrTexts{"text, or list of texts", text{check: checkRecipients}}
-	return object[Email]{
-		row("to", recipients, "", "Recipients: `ops@example.com`, or `\"{{.email}}\"` with the param of that name.",
-			func(e *Email) *[]string { return &e.To }).needed(),
-		row("cc", recipients, "", "Recipients of a copy.",
+func emailFields() field.Table[Email] {
+	recipients := field.TextOrTexts{Words: "text, or list of texts", Each: field.Text{Check: checkRecipients}}
+	return field.Table[Email]{
+		field.Row("to", recipients, "", "Recipients: `ops@example.com`, or `\"{{.email}}\"` with the param of that name.",
+			func(e *Email) *[]string { return &e.To }).Require(),
+		field.Row("cc", recipients, "", "Recipients of a copy.",
 			func(e *Email) *[]string { return &e.CC }),
-		row("bcc", recipients, "", "Recipients of a copy whom the others do not see.",
+		field.Row("bcc", recipients, "", "Recipients of a copy whom the others do not see.",
 			func(e *Email) *[]string { return &e.BCC }),
-		row("from", text{words: "mail address", check: checkAddress}, "", "Sender.",
-			func(e *Email) *string { return &e.From }).from("`mail.from`"),
-		row("reply_to", text{words: "mail address", check: checkAddress}, "", "Where an answer goes.",
+		field.Row("from", field.Text{Words: "mail address", Check: checkAddress}, "", "Sender.",
+			func(e *Email) *string { return &e.From }).Inherit("`mail.from`"),
+		field.Row("reply_to", field.Text{Words: "mail address", Check: checkAddress}, "", "Where an answer goes.",
 			func(e *Email) *string { return &e.ReplyTo }),
-		row("subject", text{words: "template of one line", check: checkSubject}, "", "Subject: `\"Hello {{.name}}\"`.",
-			func(e *Email) *string { return &e.Subject }).needed(),
-		row("template", text{words: "name", pattern: templatePattern, check: checkTemplateName}, "", "Template of `mail.templates` that makes the body. Give this, or `text`, `html` or both.",
+		field.Row("subject", field.Text{Words: "template of one line", Check: checkSubject}, "", "Subject: `\"Hello {{.name}}\"`.",
+			func(e *Email) *string { return &e.Subject }).Require(),
+		field.Row("template", field.Text{Words: "name", Pattern: templatePattern, Check: checkTemplateName}, "", "Template of `mail.templates` that makes the body. Give this, or `text`, `html` or both.",
 			func(e *Email) *string { return &e.Template }),
-		row("text", text{words: "template", check: checkTemplate}, "", "Body as plain text.",
+		field.Row("text", field.Text{Words: "template", Check: checkTemplate}, "", "Body as plain text.",
 			func(e *Email) *string { return &e.Text }),
-		row("html", text{words: "template", check: checkTemplate}, "", "Body as HTML; params are escaped.",
+		field.Row("html", field.Text{Words: "template", Check: checkTemplate}, "", "Body as HTML; params are escaped.",
 			func(e *Email) *string { return &e.HTML }),
-		row("attach", texts{"paths"}, "", "Files of the worker's machine that go with the mail.",
+		field.Row("attach", field.Texts{Item: "paths"}, "", "Files of the worker's machine that go with the mail.",
 			func(e *Email) *[]string { return &e.Attach }),
-		row("timeout", duration{time.Second, time.Hour}, "1m", "Longest time of one attempt.",
+		field.Row("timeout", field.Duration{Min: time.Second, Max: time.Hour}, "1m", "Longest time of one attempt.",
 			func(e *Email) *time.Duration { return &e.Timeout }),
 	}
 }
@@ -68,29 +70,29 @@ type emailDefinition struct {
 }
 
 // Check looks for what a mail needs of the job and of the top-level mail.
-func (e *Email) Check(d *Checker, _ *Job, at path) {
+func (e *Email) Check(d *Checker, _ *Job, at field.Path) {
 	m := d.Config.Mail
-	if m.URL == "" && d.sure(path{"mail"}, "url") {
-		d.problem(at.join("kind"), `say how mail is sent: mail: {url: "${MAIL_URL}", from: jobs@example.com}`, "kind email needs mail.url")
+	if m.URL == "" && d.Checkable(field.Path{"mail"}, "url") {
+		d.Problem(at.Join("kind"), `say how mail is sent: mail: {url: "${MAIL_URL}", from: jobs@example.com}`, "kind email needs mail.url")
 	}
-	if e.From == "" && m.From == "" && d.sure(path{"mail"}, "from") && d.sure(at, "from") {
-		d.problem(at, "add from: here or to mail", "from is missing")
+	if e.From == "" && m.From == "" && d.Checkable(field.Path{"mail"}, "from") && d.Checkable(at, "from") {
+		d.Problem(at, "add from: here or to mail", "from is missing")
 	}
-	if !d.sure(at, "template", "text", "html") {
+	if !d.Checkable(at, "template", "text", "html") {
 		return
 	}
 	inline := e.Text != "" || e.HTML != ""
 	switch {
 	case e.Template == "" && !inline:
-		d.problem(at, "add text:, html: or template:", "the mail has no body")
+		d.Problem(at, "add text:, html: or template:", "the mail has no body")
 	case e.Template != "" && inline:
-		d.problem(at.join("template"), "remove it, or text and html", "the body is given here and in text or html")
-	case e.Template != "" && m.Templates == "" && d.sure(path{"mail"}, "templates"):
-		d.problem(at.join("template"), "say where templates are: mail: {templates: ./mail}", "needs mail.templates")
+		d.Problem(at.Join("template"), "remove it, or text and html", "the body is given here and in text or html")
+	case e.Template != "" && m.Templates == "" && d.Checkable(field.Path{"mail"}, "templates"):
+		d.Problem(at.Join("template"), "say where templates are: mail: {templates: ./mail}", "needs mail.templates")
 	}
 	for i, file := range e.Attach {
 		if file == "" {
-			d.problem(at.join("attach", index(i)), "", "names no file")
+			d.Problem(at.Join("attach", field.Index(i)), "", "names no file")
 		}
 	}
 }

@@ -7,35 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestExpand(t *testing.T) {
-	t.Parallel()
-	vars := lookup(map[string]string{"A": "1", "EMPTY": "", "NEST": "${A}", "_x9": "y"}).Lookup
-	tests := map[string]expansion{
-		"plain":             {text: "plain"},
-		"${A}":              {text: "1", replaced: true},
-		"x${A}y${_x9}z":     {text: "x1yyz", replaced: true},
-		"${NEST}":           {text: "${A}", replaced: true},
-		"${EMPTY}":          {text: "", replaced: true},
-		"${EMPTY:-d}":       {text: "d", replaced: true},
-		"${NO:-}":           {text: "", replaced: true},
-		"${NO:-a:-b $c}":    {text: "a:-b $c", replaced: true},
-		"${NO}-${A}":        {text: "${NO}-1", replaced: true, unset: []string{"NO"}},
-		"$$":                {text: "$"},
-		"$${A}":             {text: "${A}"},
-		"$$${A}":            {text: "$1", replaced: true},
-		"cost $5, $A, end$": {text: "cost $5, $A, end$"},
-		"${A":               {text: "${A", problem: "${ has no closing brace"},
-		"${}":               {text: "${}", problem: "${} is not ${NAME} or ${NAME:-default}"},
-		"${1A}":             {text: "${1A}", problem: "${1A} is not ${NAME} or ${NAME:-default}"},
-		"${A-b}":            {text: "${A-b}", problem: "${A-b} is not ${NAME} or ${NAME:-default}"},
-	}
-	for in, want := range tests {
-		if diff := cmp.Diff(want, expand(in, vars), cmp.AllowUnexported(expansion{})); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", in, diff)
-		}
-	}
-}
-
 func TestReplacedValues(t *testing.T) {
 	t.Parallel()
 	opts := lookup(map[string]string{

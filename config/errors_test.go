@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 func TestAllProblemsInOnePass(t *testing.T) {
@@ -249,8 +251,8 @@ func TestSuggest(t *testing.T) {
 		"max_attempt": "max_attempts", "maxAttempts": "max_attempts", "Max-Delay": "max_delay", "dealy": "delay",
 		"jiter": "jitter", "foo": "", "": "", strings.Repeat("delay", 100): "",
 	} {
-		if s := suggest(got, known); s != want {
-			t.Errorf("suggest(%q) = %q, want %q", shorten(got), s, want)
+		if s := field.Suggest(got, known); s != want {
+			t.Errorf("suggest(%q) = %q, want %q", field.Shorten(got), s, want)
 		}
 	}
 }

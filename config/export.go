@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
@@ -60,41 +61,41 @@ type Export struct {
 }
 
 // exportFields are the further fields of a job of kind export.
-func exportFields() object[Export] {
-	return object[Export]{
-		row("table", tableName{}, "", "The table, or view, to export. Give this or `query`.",
+func exportFields() field.Table[Export] {
+	return field.Table[Export]{
+		field.Row("table", tableName{}, "", "The table, or view, to export. Give this or `query`.",
 			func(e *Export) *Table { return &e.Table }),
-		row("query", text{words: "SQL", check: checkQuery}, "", "The rows to export: `SELECT id, email FROM app.users WHERE created_at >= :since`. Each `:name` is declared in `params`. It runs in a read-only transaction.",
+		field.Row("query", field.Text{Words: "SQL", Check: checkQuery}, "", "The rows to export: `SELECT id, email FROM app.users WHERE created_at >= :since`. Each `:name` is declared in `params`. It runs in a read-only transaction.",
 			func(e *Export) *string { return &e.Query }),
-		row("columns", texts{"columns"}, "", "Columns of the table, in the order of the file. A query says so itself.",
-			func(e *Export) *[]string { return &e.Columns }).from("all columns"),
-		row("order_by", texts{"columns"}, "", "Columns that order the file; together they must be unique and never NULL. Of a query they must be among its columns; a query exported with `consistency: snapshot` can do without.",
-			func(e *Export) *[]string { return &e.OrderBy }).from("the primary key of the table"),
-		row("format", choice{CSV, NDJSON}, CSV, "Format of the file; `ndjson` is a JSON object on each line.",
+		field.Row("columns", field.Texts{Item: "columns"}, "", "Columns of the table, in the order of the file. A query says so itself.",
+			func(e *Export) *[]string { return &e.Columns }).Inherit("all columns"),
+		field.Row("order_by", field.Texts{Item: "columns"}, "", "Columns that order the file; together they must be unique and never NULL. Of a query they must be among its columns; a query exported with `consistency: snapshot` can do without.",
+			func(e *Export) *[]string { return &e.OrderBy }).Inherit("the primary key of the table"),
+		field.Row("format", field.Choice{CSV, NDJSON}, CSV, "Format of the file; `ndjson` is a JSON object on each line.",
 			func(e *Export) *string { return &e.Format }),
-		row("compression", choice{Uncompressed, Gzip, Zstd}, Uncompressed, "How the file is compressed.",
+		field.Row("compression", field.Choice{Uncompressed, Gzip, Zstd}, Uncompressed, "How the file is compressed.",
 			func(e *Export) *string { return &e.Compression }),
-		row("header", boolean{}, "true", "Whether the first record names the columns. Of `csv`.",
+		field.Row("header", field.Boolean{}, "true", "Whether the first record names the columns. Of `csv`.",
 			func(e *Export) *bool { return &e.Header }),
-		row("delimiter", character{}, `","`, "What separates the fields of a record. Of `csv`.",
+		field.Row("delimiter", field.Character{}, `","`, "What separates the fields of a record. Of `csv`.",
 			func(e *Export) *byte { return &e.Delimiter }),
-		row("line_end", choice{LF, CRLF}, LF, "What ends a record. Line ends within a field stay as they are. Of `csv`.",
+		field.Row("line_end", field.Choice{LF, CRLF}, LF, "What ends a record. Line ends within a field stay as they are. Of `csv`.",
 			func(e *Export) *string { return &e.LineEnd }),
-		row("bom", boolean{}, "false", "Whether the file begins with a byte order mark, by which spreadsheets know UTF-8. Of `csv`.",
+		field.Row("bom", field.Boolean{}, "false", "Whether the file begins with a byte order mark, by which spreadsheets know UTF-8. Of `csv`.",
 			func(e *Export) *bool { return &e.BOM }),
-		row("null_as", text{words: "text", check: checkNull}, `""`, "What NULL is written as, without quotes. A text that equals it stands in quotes, so that the two can be told apart. Of `csv`.",
+		field.Row("null_as", field.Text{Words: "text", Check: checkNull}, `""`, "What NULL is written as, without quotes. A text that equals it stands in quotes, so that the two can be told apart. Of `csv`.",
 			func(e *Export) *string { return &e.Null }),
-		row("formulas", choice{Defuse, Keep}, Defuse, "What is done to a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, which a spreadsheet would run as a formula: `defuse` puts a `'` in front and counts it in the result; `keep` is for files that are read back. Numbers and times are never touched. Of `csv`.",
+		field.Row("formulas", field.Choice{Defuse, Keep}, Defuse, "What is done to a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, which a spreadsheet would run as a formula: `defuse` puts a `'` in front and counts it in the result; `keep` is for files that are read back. Numbers and times are never touched. Of `csv`.",
 			func(e *Export) *string { return &e.Formulas }),
-		row("consistency", choice{Keyset, Snapshot}, Keyset, "`keyset` reads chunk by chunk, each row as it is at that moment, and goes on where it stopped. `snapshot` has all rows as of one instant, and begins anew when its process dies.",
+		field.Row("consistency", field.Choice{Keyset, Snapshot}, Keyset, "`keyset` reads chunk by chunk, each row as it is at that moment, and goes on where it stopped. `snapshot` has all rows as of one instant, and begins anew when its process dies.",
 			func(e *Export) *string { return &e.Consistency }),
-		row("ranges", integer[int]{1, 16}, "2", "Ranges that are read at once, each through a connection of its own. Of `snapshot`.",
+		field.Row("ranges", field.Integer[int]{Min: 1, Max: 16}, "2", "Ranges that are read at once, each through a connection of its own. Of `snapshot`.",
 			func(e *Export) *int { return &e.Ranges }),
-		row("timeout", duration{time.Second, 7 * day}, "1h", "Longest time that the snapshot is held open: meanwhile no table can be cleared of dead rows. Of `snapshot`.",
+		field.Row("timeout", field.Duration{Min: time.Second, Max: 7 * field.Day}, "1h", "Longest time that the snapshot is held open: meanwhile no table can be cleared of dead rows. Of `snapshot`.",
 			func(e *Export) *time.Duration { return &e.Timeout }),
-		row("chunk", integer[int]{1, 1_000_000}, "50000", "Rows of a part, which is what a run that goes on repeats at most.",
+		field.Row("chunk", field.Integer[int]{Min: 1, Max: 1_000_000}, "50000", "Rows of a part, which is what a run that goes on repeats at most.",
 			func(e *Export) *int { return &e.Chunk }),
-		row("expire", duration{time.Minute, 3650 * day}, "7d", "How long the file is kept after the end of its run.",
+		field.Row("expire", field.Duration{Min: time.Minute, Max: 3650 * field.Day}, "7d", "How long the file is kept after the end of its run.",
 			func(e *Export) *time.Duration { return &e.Expire }),
 	}
 }
@@ -128,66 +129,66 @@ func csvOnly() []string {
 func snapshotOnly() []string { return []string{"ranges", "timeout"} }
 
 // Check looks for what does not fit together.
-func (e *Export) Check(d *Checker, j *Job, at path) {
-	if d.sure(at, "table", "query") {
+func (e *Export) Check(d *Checker, j *Job, at field.Path) {
+	if d.Checkable(at, "table", "query") {
 		switch hasTable := e.Table.Name != ""; {
 		case hasTable && e.Query != "":
-			d.problem(at.join("query"), "remove one of them", "table is given too")
+			d.Problem(at.Join("query"), "remove one of them", "table is given too")
 		case !hasTable && e.Query == "":
-			d.problem(at, "add table: or query:", "it is not said what to export")
+			d.Problem(at, "add table: or query:", "it is not said what to export")
 		}
 	}
 	if e.Query != "" {
 		d.checkBound(e.Query, "query", j, at)
-		if len(e.Columns) > 0 && d.sure(at, "columns") {
-			d.problem(at.join("columns"), "name them in the query", "is for a table")
+		if len(e.Columns) > 0 && d.Checkable(at, "columns") {
+			d.Problem(at.Join("columns"), "name them in the query", "is for a table")
 		}
-		if len(e.OrderBy) == 0 && e.Consistency == Keyset && d.sure(at, "query", "order_by", "consistency") {
-			d.problem(at, "add order_by: with columns that together are unique, or consistency: snapshot", "order_by is missing")
+		if len(e.OrderBy) == 0 && e.Consistency == Keyset && d.Checkable(at, "query", "order_by", "consistency") {
+			d.Problem(at, "add order_by: with columns that together are unique, or consistency: snapshot", "order_by is missing")
 		}
-	} else if len(j.Params) > 0 && d.sure(at, "query", "params") {
-		d.problem(at.join("params"), "remove them, or export a query", "a table takes no params")
+	} else if len(j.Params) > 0 && d.Checkable(at, "query", "params") {
+		d.Problem(at.Join("params"), "remove them, or export a query", "a table takes no params")
 	}
 	d.checkNames("columns", e.Columns, at)
 	d.checkNames("order_by", e.OrderBy, at)
 	d.checkUnused(at, "format", e.Format == NDJSON, csvOnly(), "is for format csv")
 	d.checkUnused(at, "consistency", e.Consistency == Keyset, snapshotOnly(), "is for consistency snapshot")
-	if !d.sure(at, "delimiter", "null_as") {
+	if !d.Checkable(at, "delimiter", "null_as") {
 		return
 	}
 	switch {
 	case e.Delimiter == '"' || e.Delimiter == '\'':
-		d.problem(at.join("delimiter"), `take , or ; or tab`, "is a quote")
+		d.Problem(at.Join("delimiter"), `take , or ; or tab`, "is a quote")
 	case strings.IndexByte(e.Null, e.Delimiter) >= 0:
-		d.problem(at.join("null_as"), "", "holds the delimiter")
+		d.Problem(at.Join("null_as"), "", "holds the delimiter")
 	}
 }
 
 // checkNames looks at a list of columns.
-func (d *Checker) checkNames(field string, names []string, at path) {
-	if !d.sure(at, field) {
+func (d *Checker) checkNames(list string, names []string, at field.Path) {
+	if !d.Checkable(at, list) {
 		return
 	}
 	for n, name := range names {
-		item := at.join(field).join(index(n))
-		problem, shown := identProblem(name), d.shown(item, name)
+		item := at.Join(list).Join(field.Index(n))
+		problem, shown := identProblem(name), d.SourceText(item, name)
 		switch {
 		case problem != "":
-			d.problem(item, "", "%q %s", shown, problem)
+			d.Problem(item, "", "%q %s", shown, problem)
 		case slices.Index(names, name) < n:
-			d.problem(item, "remove one of them", "%q is there twice", shown)
+			d.Problem(item, "remove one of them", "%q is there twice", shown)
 		}
 	}
 }
 
 // checkUnused reports fields that are given and mean nothing because of the field cause.
-func (d *Checker) checkUnused(at path, cause string, unused bool, fields []string, why string) {
-	if !unused || !d.sure(at, cause) {
+func (d *Checker) checkUnused(at field.Path, cause string, unused bool, fields []string, why string) {
+	if !unused || !d.Checkable(at, cause) {
 		return
 	}
 	for _, name := range fields {
-		if d.given(at.join(name)) {
-			d.problem(at.join(name), "remove it", "%s", why)
+		if d.Given(at.Join(name)) {
+			d.Problem(at.Join(name), "remove it", "%s", why)
 		}
 	}
 }

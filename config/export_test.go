@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 func TestExportDefaults(t *testing.T) {
@@ -14,7 +16,7 @@ func TestExportDefaults(t *testing.T) {
 	jobs := mustParse(t, `jobs: {a: {kind: export, table: app.users}, b: {kind: export, query: "SELECT :x AS id", order_by: [id], params: {x: text}}}`).Jobs
 	want := &Export{
 		Table: Table{Schema: "app", Name: "users"}, Format: CSV, Compression: Uncompressed, Header: true, Delimiter: ',', LineEnd: LF,
-		Formulas: Defuse, Consistency: Keyset, Ranges: 2, Timeout: time.Hour, Chunk: 50_000, Expire: 7 * day,
+		Formulas: Defuse, Consistency: Keyset, Ranges: 2, Timeout: time.Hour, Chunk: 50_000, Expire: 7 * field.Day,
 	}
 	if diff := cmp.Diff(want, jobs["a"].Spec.(*Export)); diff != "" {
 		t.Error(diff)

@@ -7,63 +7,65 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // fields is the table of the top level. Retry, retention, queues and timezone
 // stand before jobs and schedules, which inherit from them.
-func (c *Config) fields() object[Config] {
-	return object[Config]{
-		row("database", section[Database]{databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
+func (c *Config) fields() field.Table[Config] {
+	return field.Table[Config]{
+		field.Row("database", field.Section[Database]{Fields: databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
 			func(c *Config) *Database { return &c.Database }),
-		row("storage", section[Storage]{storageFields()}, "", "Where files live: uploads, rejected rows, results.",
+		field.Row("storage", field.Section[Storage]{Fields: storageFields()}, "", "Where files live: uploads, rejected rows, results.",
 			func(c *Config) *Storage { return &c.Storage }),
-		row("mail", section[Mail]{mailFields()}, "", "How mail is sent; jobs of kind `email` need it.",
+		field.Row("mail", field.Section[Mail]{Fields: mailFields()}, "", "How mail is sent; jobs of kind `email` need it.",
 			func(c *Config) *Mail { return &c.Mail }),
-		row("server", section[Server]{serverFields()}, "", "The HTTP server: `/api/cron/SCHEDULE`, `/livez` and `/readyz`.",
+		field.Row("server", field.Section[Server]{Fields: serverFields()}, "", "The HTTP server: `/api/cron/SCHEDULE`, `/livez` and `/readyz`.",
 			func(c *Config) *Server { return &c.Server }),
-		row("metrics", section[Metrics]{metricsFields()}, "", "The listener of a worker for `/metrics`, `/livez` and `/readyz`.",
+		field.Row("metrics", field.Section[Metrics]{Fields: metricsFields()}, "", "The listener of a worker for `/metrics`, `/livez` and `/readyz`.",
 			func(c *Config) *Metrics { return &c.Metrics }),
-		row("queues", queues{section[Queue]{queueFields()}}, "{critical: 10, default: 20, low: 5}", "Workers per process, by queue. A name is of lower-case letters and digits, joined by single `-` or `_`, at most 64 characters. The given queues replace the default ones.",
+		field.Row("queues", queues{field.Section[Queue]{Fields: queueFields()}}, "{critical: 10, default: 20, low: 5}", "Workers per process, by queue. A name is of lower-case letters and digits, joined by single `-` or `_`, at most 64 characters. The given queues replace the default ones.",
 			func(c *Config) *map[string]Queue { return &c.Queues }),
-		row("retry", section[Retry]{retryFields()}, "", "How failed jobs are tried again; what a job does not say itself.",
+		field.Row("retry", field.Section[Retry]{Fields: retryFields()}, "", "How failed jobs are tried again; what a job does not say itself.",
 			func(c *Config) *Retry { return &c.Retry }),
-		row("retention", section[Retention]{retentionFields()}, "", "How long what is finished is kept; what a job does not say itself.",
+		field.Row("retention", field.Section[Retention]{Fields: retentionFields()}, "", "How long what is finished is kept; what a job does not say itself.",
 			func(c *Config) *Retention { return &c.Retention }),
-		row("drain_timeout", duration{0, day}, "30s", "How long running jobs may go on after a stop signal.",
+		field.Row("drain_timeout", field.Duration{Min: 0, Max: field.Day}, "30s", "How long running jobs may go on after a stop signal.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
-		row("max_args", size{1 << 10, 64 << 20}, "1MiB", "How long the arguments of a job may be, its metadata and tags counted. A start or an insert of more is refused, in Go, by the command and in SQL: store what is larger, in a table or a file, and pass its key. A worker needs memory for several times `max_args` for each of its jobs that has such arguments.",
+		field.Row("max_args", field.Size{Min: 1 << 10, Max: 64 << 20}, "1MiB", "How long the arguments of a job may be, its metadata and tags counted. A start or an insert of more is refused, in Go, by the command and in SQL: store what is larger, in a table or a file, and pass its key. A worker needs memory for several times `max_args` for each of its jobs that has such arguments.",
 			func(c *Config) *int { return &c.MaxArgs }),
-		row("reload", choice{ReloadManual, ReloadAuto}, ReloadManual, "When `worker`, `up` and `server` take a changed file: at SIGHUP only (`manual`), or within some seconds of any change of its content as well (`auto`). One with a mistake is an error in the log, and the old one stays. What the file takes from elsewhere, such as environment variables and templates, is not watched.",
+		field.Row("reload", field.Choice{ReloadManual, ReloadAuto}, ReloadManual, "When `worker`, `up` and `server` take a changed file: at SIGHUP only (`manual`), or within some seconds of any change of its content as well (`auto`). One with a mistake is an error in the log, and the old one stays. What the file takes from elsewhere, such as environment variables and templates, is not watched.",
 			func(c *Config) *string { return &c.Reload }),
-		row("timezone", text{words: "IANA name", check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
+		field.Row("timezone", field.Text{Words: "IANA name", Check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
 			func(c *Config) *string { return &c.Timezone }),
-		row("jobs", newJobs(c.kinds, c), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
+		field.Row("jobs", newJobs(c.kinds, c), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
-		row("schedules", newSchedules(c), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
+		field.Row("schedules", newSchedules(c), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
 			func(c *Config) *map[string]*Schedule { return &c.Schedules }),
 	}
 }
 
-func databaseFields() object[Database] {
-	return object[Database]{
-		row("url", text{words: "PostgreSQL URL or keywords", secret: true, check: CheckDatabaseURL}, "", "How to connect. Keep the password in the environment: `\"${DATABASE_URL}\"`. Empty counts as absent.",
+func databaseFields() field.Table[Database] {
+	return field.Table[Database]{
+		field.Row("url", field.Text{Words: "PostgreSQL URL or keywords", Secret: true, Check: CheckDatabaseURL}, "", "How to connect. Keep the password in the environment: `\"${DATABASE_URL}\"`. Empty counts as absent.",
 			func(db *Database) *string { return &db.URL }),
-		row("schema", text{words: "lower-case identifier", pattern: schemaPattern, check: checkSchema}, "tidemill", "Schema of Tidemill's tables.",
+		field.Row("schema", field.Text{Words: "lower-case identifier", Pattern: schemaPattern, Check: checkSchema}, "tidemill", "Schema of Tidemill's tables.",
 			func(db *Database) *string { return &db.Schema }),
-		row("river_schema", text{words: "identifier", pattern: riverSchemaPattern, check: checkRiverSchema}, "", "Schema of River's tables.",
-			func(db *Database) *string { return &db.RiverSchema }).from("`schema`"),
-		row("notify", boolean{}, "true", "Whether a start or an insert wakes the workers with `NOTIFY`. PostgreSQL commits transactions that notify one after the other (others measured 16,000 commits a second without and 7,500 with it), so say `false` where many small transactions insert jobs, or where `LISTEN` does not work. Workers then only poll: a job is found within about 100 ms; that another program's job is cancelled or a queue paused, within 2 s. Programs and workers should say the same.",
+		field.Row("river_schema", field.Text{Words: "identifier", Pattern: riverSchemaPattern, Check: checkRiverSchema}, "", "Schema of River's tables.",
+			func(db *Database) *string { return &db.RiverSchema }).Inherit("`schema`"),
+		field.Row("notify", field.Boolean{}, "true", "Whether a start or an insert wakes the workers with `NOTIFY`. PostgreSQL commits transactions that notify one after the other (others measured 16,000 commits a second without and 7,500 with it), so say `false` where many small transactions insert jobs, or where `LISTEN` does not work. Workers then only poll: a job is found within about 100 ms; that another program's job is cancelled or a queue paused, within 2 s. Programs and workers should say the same.",
 			func(db *Database) *bool { return &db.Notify }),
 	}
 }
 
-func storageFields() object[Storage] {
-	return object[Storage]{
-		row("url", text{words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", check: checkStorageURL}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
+func storageFields() field.Table[Storage] {
+	return field.Table[Storage]{
+		field.Row("url", field.Text{Words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", Check: checkStorageURL, Hide: maybeSecret}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
-		row("file_mode", text{words: "octal mode in quotes", pattern: modePattern, check: checkMode(0o600, "0640")}, `"0600"`, "Who may read and write the files that are made in a directory, whatever the umask is.",
+		field.Row("file_mode", field.Text{Words: "octal mode in quotes", Pattern: modePattern, Check: checkMode(0o600, "0640")}, `"0600"`, "Who may read and write the files that are made in a directory, whatever the umask is.",
 			func(s *Storage) *string { return &s.FileMode }),
-		row("folder_mode", text{words: "octal mode in quotes", pattern: modePattern, check: checkMode(0o700, "0750")}, `"0700"`, "The same of the folders that are made, the directory itself included. What is there keeps its mode.",
+		field.Row("folder_mode", field.Text{Words: "octal mode in quotes", Pattern: modePattern, Check: checkMode(0o700, "0750")}, `"0700"`, "The same of the folders that are made, the directory itself included. What is there keeps its mode.",
 			func(s *Storage) *string { return &s.FolderMode }),
 	}
 }
@@ -84,66 +86,66 @@ func checkMode(least uint64, example string) func(s string) (problem, hint strin
 	}
 }
 
-func mailFields() object[Mail] {
-	return object[Mail]{
-		row("url", text{words: "URL `smtp://user:password@host:587` or `smtps://…`", secret: true, check: checkMailURL}, "", "The SMTP server. Keep the password in the environment: `\"${MAIL_URL}\"`. Empty counts as absent.",
+func mailFields() field.Table[Mail] {
+	return field.Table[Mail]{
+		field.Row("url", field.Text{Words: "URL `smtp://user:password@host:587` or `smtps://…`", Secret: true, Check: checkMailURL}, "", "The SMTP server. Keep the password in the environment: `\"${MAIL_URL}\"`. Empty counts as absent.",
 			func(m *Mail) *string { return &m.URL }),
-		row("from", text{words: "mail address", check: checkAddress}, "", "Sender of a mail that names none: `Tidemill <jobs@example.com>`. Empty counts as absent.",
+		field.Row("from", field.Text{Words: "mail address", Check: checkAddress}, "", "Sender of a mail that names none: `Tidemill <jobs@example.com>`. Empty counts as absent.",
 			func(m *Mail) *string { return &m.From }),
-		row("templates", text{words: "directory"}, "", "Directory of the templates. Empty counts as absent.",
+		field.Row("templates", field.Text{Words: "directory"}, "", "Directory of the templates. Empty counts as absent.",
 			func(m *Mail) *string { return &m.Templates }),
 	}
 }
 
-func metricsFields() object[Metrics] {
-	return object[Metrics]{
-		row("listen", text{words: "`host:port`", check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none. If it is not given and the default is in use, a free port is taken, and the log says which.",
+func metricsFields() field.Table[Metrics] {
+	return field.Table[Metrics]{
+		field.Row("listen", field.Text{Words: "`host:port`", Check: checkListen("127.0.0.1:9394")}, `"127.0.0.1:9394"`, "Address to listen on; `\"\"` is none. If it is not given and the default is in use, a free port is taken, and the log says which.",
 			func(m *Metrics) *string { return &m.Listen }),
 	}
 }
 
-const year = 365 * day
+const year = 365 * field.Day
 
-func retryFields() object[Retry] {
-	return object[Retry]{
+func retryFields() field.Table[Retry] {
+	return field.Table[Retry]{
 		// River keeps attempts in a smallint.
-		row("max_attempts", integer[int]{1, 32767}, "10", "Attempts in all, the first one counted.",
+		field.Row("max_attempts", field.Integer[int]{Min: 1, Max: 32767}, "10", "Attempts in all, the first one counted.",
 			func(r *Retry) *int { return &r.MaxAttempts }),
-		row("backoff", choice{Exponential, Linear, Constant}, Exponential, "How the delay grows from one attempt to the next: doubling, by `delay` each time, or not at all.",
+		field.Row("backoff", field.Choice{Exponential, Linear, Constant}, Exponential, "How the delay grows from one attempt to the next: doubling, by `delay` each time, or not at all.",
 			func(r *Retry) *string { return &r.Backoff }),
-		row("delay", duration{time.Millisecond, year}, "2s", "Delay after the first attempt.",
+		field.Row("delay", field.Duration{Min: time.Millisecond, Max: year}, "2s", "Delay after the first attempt.",
 			func(r *Retry) *time.Duration { return &r.Delay }),
-		row("max_delay", duration{time.Millisecond, year}, "1h", "Longest delay; not less than `delay`.",
+		field.Row("max_delay", field.Duration{Min: time.Millisecond, Max: year}, "1h", "Longest delay; not less than `delay`.",
 			func(r *Retry) *time.Duration { return &r.MaxDelay }),
-		row("jitter", ratio{}, "10%", "Share of the delay that is random, so that jobs that fail at once do not return at once.",
+		field.Row("jitter", field.Ratio{}, "10%", "Share of the delay that is random, so that jobs that fail at once do not return at once.",
 			func(r *Retry) *float64 { return &r.Jitter }),
 	}
 }
 
-func retentionFields() object[Retention] {
-	return object[Retention]{
-		row("succeeded", period{}, "24h", "Jobs that succeeded.",
+func retentionFields() field.Table[Retention] {
+	return field.Table[Retention]{
+		field.Row("succeeded", period{}, "24h", "Jobs that succeeded.",
 			func(r *Retention) *time.Duration { return &r.Succeeded }),
-		row("failed", period{}, "forever", "Jobs that failed for good.",
+		field.Row("failed", period{}, "forever", "Jobs that failed for good.",
 			func(r *Retention) *time.Duration { return &r.Failed }),
-		row("cancelled", period{}, "7d", "Jobs that were cancelled.",
+		field.Row("cancelled", period{}, "7d", "Jobs that were cancelled.",
 			func(r *Retention) *time.Duration { return &r.Cancelled }),
-		row("runs", period{}, "90d", "Runs in the ledger, counted from their end. A run stays at least as long as its job. While that of a job's last import is there, the same file is not imported again (`again`).",
+		field.Row("runs", period{}, "90d", "Runs in the ledger, counted from their end. A run stays at least as long as its job. While that of a job's last import is there, the same file is not imported again (`again`).",
 			func(r *Retention) *time.Duration { return &r.Runs }),
-		row("rejects", period{}, "", "Rejected rows, counted from the end of their run; at most as long as the run.",
-			func(r *Retention) *time.Duration { return &r.Rejects }).from("as `runs`"),
+		field.Row("rejects", period{}, "", "Rejected rows, counted from the end of their run; at most as long as the run.",
+			func(r *Retention) *time.Duration { return &r.Rejects }).Inherit("as `runs`"),
 	}
 }
 
-func queueFields() object[Queue] {
-	return object[Queue]{
-		row("workers", queueWorkers(), "", "Jobs that one process runs at the same time.",
-			func(q *Queue) *int { return &q.Workers }).needed(),
+func queueFields() field.Table[Queue] {
+	return field.Table[Queue]{
+		field.Row("workers", queueWorkers(), "", "Jobs that one process runs at the same time.",
+			func(q *Queue) *int { return &q.Workers }).Require(),
 	}
 }
 
 // queueWorkers has River's limit.
-func queueWorkers() integer[int] { return integer[int]{1, 10_000} }
+func queueWorkers() field.Integer[int] { return field.Integer[int]{Min: 1, Max: 10_000} }
 
 // River prefixes its notification topics with the schema; together they must fit
 // into the 63 bytes of an identifier, which leaves 46.

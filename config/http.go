@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 const kindHTTP = "http"
@@ -35,19 +37,19 @@ type HTTP struct {
 }
 
 // httpFields are the further fields of a job of kind http.
-func httpFields() object[HTTP] {
-	return object[HTTP]{
-		row("url", text{words: "URL `http://…` or `https://…`", secret: true, check: checkHTTPURL}, "", "Where the request goes.",
-			func(h *HTTP) *string { return &h.URL }).needed(),
-		row("method", choice{"GET", "POST", "PUT", "PATCH", "DELETE"}, "POST", "Method of the request; `GET` and `DELETE` have no body.",
+func httpFields() field.Table[HTTP] {
+	return field.Table[HTTP]{
+		field.Row("url", field.Text{Words: "URL `http://…` or `https://…`", Secret: true, Check: checkHTTPURL}, "", "Where the request goes.",
+			func(h *HTTP) *string { return &h.URL }).Require(),
+		field.Row("method", field.Choice{"GET", "POST", "PUT", "PATCH", "DELETE"}, "POST", "Method of the request; `GET` and `DELETE` have no body.",
 			func(h *HTTP) *string { return &h.Method }),
-		row("headers", namedTexts{words: "mapping from name to text", name: headerName, value: checkHeader}, "", "Further headers of the request, such as `{Authorization: \"Bearer ${TOKEN}\"}`. `Host`, the headers that frame a request, and names that begin with `Webhook-` or `Tidemill-` are not yours to set.",
+		field.Row("headers", field.NamedTexts{Words: "mapping from name to text", Name: headerName, Value: checkHeader}, "", "Further headers of the request, such as `{Authorization: \"Bearer ${TOKEN}\"}`. `Host`, the headers that frame a request, and names that begin with `Webhook-` or `Tidemill-` are not yours to set.",
 			func(h *HTTP) *map[string]string { return &h.Headers }),
-		row("secret", textOrTexts{"text, or list of texts", text{secret: true, check: checkSecret}}, "", "Signs the request as [Standard Webhooks](https://www.standardwebhooks.com) has it: `whsec_` and the base64 of 24 to 64 bytes, or any other text of at least 16 bytes, which is the key itself. With several, each gives a signature, so that one can be replaced without a gap.",
+		field.Row("secret", field.TextOrTexts{Words: "text, or list of texts", Each: field.Text{Secret: true, Check: checkSecret}}, "", "Signs the request as [Standard Webhooks](https://www.standardwebhooks.com) has it: `whsec_` and the base64 of 24 to 64 bytes, or any other text of at least 16 bytes, which is the key itself. With several, each gives a signature, so that one can be replaced without a gap.",
 			func(h *HTTP) *[]string { return &h.Secrets }),
-		row("timeout", duration{time.Second, time.Hour}, "30s", "Longest time of one attempt, answer included.",
+		field.Row("timeout", field.Duration{Min: time.Second, Max: time.Hour}, "30s", "Longest time of one attempt, answer included.",
 			func(h *HTTP) *time.Duration { return &h.Timeout }),
-		row("max_response", size{0, 1 << 20}, "16KiB", "As much of the answer's body is kept.",
+		field.Row("max_response", field.Size{Min: 0, Max: 1 << 20}, "16KiB", "As much of the answer's body is kept.",
 			func(h *HTTP) *int { return &h.MaxResponse }),
 	}
 }
@@ -58,7 +60,7 @@ type httpDefinition struct {
 }
 
 // Check has nothing to add to the checks of the fields.
-func (*HTTP) Check(*Checker, *Job, path) {}
+func (*HTTP) Check(*Checker, *Job, field.Path) {}
 
 // Identity is the address, the method and the names of the headers.
 func (h *HTTP) Identity() (string, any) {

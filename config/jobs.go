@@ -3,6 +3,8 @@ package config
 import (
 	"regexp"
 	"slices"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // The form of the names of jobs, schedules and tokens.
@@ -27,19 +29,19 @@ func newJobs(kinds []Kind, c *Config) jobs { return jobs{c, append(slices.Clone(
 func programs() Kind {
 	return Kind{
 		Name: programKind, Doc: "Any other kind is one that your Go program registers with River.", Chunked: true,
-		fields: programFields().infos(),
+		fields: programFields().Infos(),
 	}
 }
 
 // common are the fields of jobs whatever their kind, but for those that this kind has no use for.
-func (t jobs) common(k Kind) object[Job] {
-	return slices.DeleteFunc(t.fields(), func(f field[Job]) bool {
-		return f.name == "params" && k.Params == NoParams || f.name == "stall" && !k.Chunked
+func (t jobs) common(k Kind) field.Table[Job] {
+	return slices.DeleteFunc(t.fields(), func(f field.Field[Job]) bool {
+		return f.Name == "params" && k.Params == NoParams || f.Name == "stall" && !k.Chunked
 	})
 }
 
 // infos are all fields of jobs of the kind k.
-func (t jobs) infos(k Kind) []info { return slices.Concat(t.common(k).infos(), k.fields) }
+func (t jobs) infos(k Kind) []field.Info { return slices.Concat(t.common(k).Infos(), k.fields) }
 
 // of is the kind with that name.
 func (t jobs) of(name string) Kind {
@@ -49,35 +51,35 @@ func (t jobs) of(name string) Kind {
 	return t.kinds[len(t.kinds)-1]
 }
 
-func (t jobs) read(d *decoder, v value, into *map[string]*Job) {
-	if !d.is(v, mapNode, "a mapping") {
+func (t jobs) Read(d *field.Checker, v field.Value, into *map[string]*Job) {
+	if !d.Is(v, field.MapNode, "a mapping") {
 		return
 	}
-	for _, e := range v.node.entries {
-		at := v.entry(e)
-		if !isJobName(e.key) {
-			d.fail(at, jobNameHint, "%q is not a job name", shorten(e.key))
+	for _, e := range v.Node.Entries {
+		at := v.Entry(e)
+		if !isJobName(e.Key) {
+			d.ProblemAt(at, jobNameHint, "%q is not a job name", field.Shorten(e.Key))
 			continue
 		}
 		if job := t.job(d, at); job != nil {
-			job.Name = e.key
+			job.Name = e.Key
 			if job.Schedule != nil {
-				job.Schedule.Name, job.Schedule.Job = e.key, e.key
+				job.Schedule.Name, job.Schedule.Job = e.Key, e.Key
 			}
-			(*into)[e.key] = job
+			(*into)[e.Key] = job
 		}
 	}
 }
 
-func (jobs) reset(_ *decoder, into *map[string]*Job) { *into = map[string]*Job{} }
+func (jobs) Reset(_ *field.Checker, into *map[string]*Job) { *into = map[string]*Job{} }
 
-func (t jobs) job(d *decoder, v value) *Job {
-	if !d.is(v, mapNode, "a mapping with the fields of a job") {
+func (t jobs) job(d *field.Checker, v field.Value) *Job {
+	if !d.Is(v, field.MapNode, "a mapping with the fields of a job") {
 		return nil
 	}
 	job := &Job{}
 	all := t.fields()
-	all[:1].readFields(d, v, job)
+	all[:1].ReadFields(d, v, job)
 	if job.Kind == "" { // its further fields cannot be judged
 		t.readCommon(d, v, job, all[1:])
 		return job
@@ -87,8 +89,8 @@ func (t jobs) job(d *decoder, v value) *Job {
 	t.readCommon(d, v, job, t.common(own)[1:])
 	if own.read == nil {
 		fields := programFields()
-		fields.reset(d, job)
-		fields.readFields(d, v, job)
+		fields.Reset(d, job)
+		fields.ReadFields(d, v, job)
 		return job
 	}
 	job.Spec = own.read(d, v)
@@ -98,19 +100,19 @@ func (t jobs) job(d *decoder, v value) *Job {
 	return job
 }
 
-func (t jobs) readCommon(d *decoder, v value, job *Job, fields object[Job]) {
-	fields.reset(d, job)
+func (t jobs) readCommon(d *field.Checker, v field.Value, job *Job, fields field.Table[Job]) {
+	fields.Reset(d, job)
 	job.Retry, job.Retention = t.config.Retry, t.config.Retention
-	fields.readFields(d, v, job)
+	fields.ReadFields(d, v, job)
 	job.OwnDelays = givesDelays(v)
 }
 
 // givesDelays tells whether the job says something about the delays between attempts,
 // and not only how many there may be.
-func givesDelays(job value) bool {
-	section, _ := job.node.find("retry")
+func givesDelays(job field.Value) bool {
+	section, _ := job.Node.Find("retry")
 	for _, name := range []string{"backoff", "delay", "max_delay", "jitter"} {
-		if _, given := section.value.find(name); given {
+		if _, given := section.Value.Find(name); given {
 			return true
 		}
 	}
@@ -119,30 +121,30 @@ func givesDelays(job value) bool {
 
 // checkKind reports the fields that the kind of the job does not have; of those that
 // another kind has it says which.
-func (t jobs) checkKind(d *decoder, v value, job *Job, own Kind) {
+func (t jobs) checkKind(d *field.Checker, v field.Value, job *Job, own Kind) {
 	known := t.infos(own)
 	names := make([]string, len(known))
 	for i, f := range known {
-		names[i] = f.name
+		names[i] = f.Name
 	}
-	kind, _ := v.node.find("kind")
-	meant := suggest(job.Kind, t.builtIn())
-	for _, e := range v.node.entries {
-		owners := t.owners(e.key)
-		if hasField(known, e.key) || len(owners) == 0 {
+	kind, _ := v.Node.Find("kind")
+	meant := field.Suggest(job.Kind, t.builtIn())
+	for _, e := range v.Node.Entries {
+		owners := t.owners(e.Key)
+		if hasField(known, e.Key) || len(owners) == 0 {
 			continue
 		}
-		known = append(known, info{name: e.key}) // reported here
+		known = append(known, field.Info{Name: e.Key}) // reported here
 		hint := ""
-		if s := suggest(e.key, names); s != "" {
+		if s := field.Suggest(e.Key, names); s != "" {
 			hint = "did you mean " + s + "?"
 		}
 		if meant != job.Kind && slices.Contains(owners, meant) {
 			hint = "did you mean kind: " + meant + "?"
 		}
-		d.fail(v.entry(e), hint, "is a field of %s, and this job is of kind %s", kindWords(owners), kind.value.source)
+		d.ProblemAt(v.Entry(e), hint, "is a field of %s, and this job is of kind %s", kindWords(owners), kind.Value.Source)
 	}
-	checkFields(d, v, known)
+	field.CheckFields(d, v, known)
 }
 
 // owners are the kinds whose jobs have the field.
@@ -156,13 +158,13 @@ func (t jobs) owners(field string) []string {
 	return names
 }
 
-func hasField(fields []info, name string) bool {
-	return slices.ContainsFunc(fields, func(f info) bool { return f.name == name })
+func hasField(fields []field.Info, name string) bool {
+	return slices.ContainsFunc(fields, func(f field.Info) bool { return f.Name == name })
 }
 
-func (t jobs) shape() shape {
+func (t jobs) Meta() field.Meta {
 	var byKind []any
-	variants := make([]variant, len(t.kinds))
+	variants := make([]field.Variant, len(t.kinds))
 	for i, k := range t.kinds {
 		is, title := map[string]any{"const": k.Name}, "Kind `"+k.Name+"`"
 		if k.Name == programKind {
@@ -170,27 +172,27 @@ func (t jobs) shape() shape {
 		}
 		byKind = append(byKind, map[string]any{
 			"if":   map[string]any{"properties": map[string]any{"kind": is}, "required": []string{"kind"}},
-			"then": objectSchema(t.infos(k)),
+			"then": field.ObjectSchema(t.infos(k)),
 		})
-		variants[i] = variant{title, k.Doc, k.fields}
+		variants[i] = field.Variant{Title: title, Doc: k.Doc, Fields: k.fields}
 	}
-	return shape{
-		words: "mapping from name to job",
-		schema: map[string]any{
+	return field.Meta{
+		Words: "mapping from name to job",
+		Schema: map[string]any{
 			"type":          []string{"object", "null"},
 			"propertyNames": map[string]any{"pattern": jobNamePattern, "maxLength": maxNameLength},
 			"additionalProperties": map[string]any{
 				"type":       "object",
 				"required":   []string{"kind"},
-				"properties": map[string]any{"kind": kind{t.builtIn()}.shape().schema},
+				"properties": map[string]any{"kind": kind{t.builtIn()}.Meta().Schema},
 				"allOf":      byKind,
 			},
 		},
-		optional: true,
-		keys:     "JOB",
-		fields:   t.fields().infos(),
-		fieldsOf: t.fieldsOf,
-		variants: variants,
+		Optional: true,
+		Keys:     "JOB",
+		Fields:   t.fields().Infos(),
+		FieldsOf: t.fieldsOf,
+		Variants: variants,
 	}
 }
 
@@ -198,10 +200,10 @@ func (t jobs) shape() shape {
 func (t jobs) builtIn() []string { return kindNames(t.kinds[:len(t.kinds)-1]) }
 
 // fieldsOf are the fields of the job n.
-func (t jobs) fieldsOf(n *node) []info {
-	e, _ := n.find("kind")
-	if e.value == nil {
+func (t jobs) fieldsOf(n *field.Node) []field.Info {
+	e, _ := n.Find("kind")
+	if e.Value == nil {
 		return nil
 	}
-	return t.infos(t.of(e.value.text))
+	return t.infos(t.of(e.Value.Text))
 }

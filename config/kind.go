@@ -1,5 +1,7 @@
 package config
 
+import "github.com/tidemill/tidemill/config/field"
+
 // Kind is what a kind of job brings to the configuration.
 type Kind struct {
 	Name, Doc string
@@ -9,8 +11,8 @@ type Kind struct {
 	// NoChild: its jobs cannot be enqueued by another job for each of its rows.
 	NoChild bool
 
-	fields []info
-	read   func(d *decoder, v value) Spec
+	fields []field.Info
+	read   func(d *field.Checker, v field.Value) Spec
 }
 
 // ParamRule says which params the jobs of a kind take.
@@ -25,7 +27,7 @@ const (
 // Spec is what a job of a kind does: the further fields that the kind has.
 type Spec interface {
 	// Check reports what does not fit together in the job at that path, and fills in what depends on other fields.
-	Check(c *Checker, job *Job, at path)
+	Check(c *Checker, job *Job, at field.Path)
 	// Identity is what makes the job another one when it changes, and the name under which it enters the hash of the job, which no
 	// other kind has. It is encoded as JSON; a field that is added later must be left out at its default.
 	Identity() (name string, definition any)
@@ -36,19 +38,19 @@ type Spec interface {
 // FileTaker is a [Spec] of jobs that may need a file at their start, which neither a schedule nor another job has.
 type FileTaker interface {
 	// NeedsFile returns what is wrong with a start that has no file, as words that follow the name of the job, and what to do; "" if nothing is.
-	NeedsFile(c *Checker, at path) (problem, hint string)
+	NeedsFile(c *Checker, at field.Path) (problem, hint string)
 }
 
 // NewKind completes a kind with the table of the further fields of its jobs, which are kept in a T.
 func NewKind[T any, P interface {
 	*T
 	Spec
-}](k Kind, fields object[T]) Kind {
-	k.fields = fields.infos()
-	k.read = func(d *decoder, v value) Spec {
+}](k Kind, fields field.Table[T]) Kind {
+	k.fields = fields.Infos()
+	k.read = func(d *field.Checker, v field.Value) Spec {
 		it := new(T)
-		fields.reset(d, it)
-		fields.readFields(d, v, it)
+		fields.Reset(d, it)
+		fields.ReadFields(d, v, it)
 		return P(it)
 	}
 	return k
@@ -56,7 +58,7 @@ func NewKind[T any, P interface {
 
 // Checker checks what several values say together. It collects the problems of a file.
 type Checker struct {
-	*decoder
+	*field.Checker
 	Config *Config
 }
 

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // The form of a kind that River takes, and the length of its column.
@@ -56,27 +58,27 @@ func listWords(words []string) string {
 // kind is a built-in kind or the River kind of a user's own worker.
 type kind struct{ builtIn []string }
 
-func (t kind) read(d *decoder, v value, into *string) {
-	s, known, ok := d.text(v)
+func (t kind) Read(d *field.Checker, v field.Value, into *string) {
+	s, known, ok := d.Text(v)
 	switch {
 	case !ok || !known:
 	case slices.Contains(t.builtIn, s):
 		*into = s
 	case slices.Contains(plannedKinds(), s):
-		d.fail(v, "built in: "+strings.Join(t.builtIn, ", "), "kind %s is not built yet", s)
+		d.ProblemAt(v, "built in: "+strings.Join(t.builtIn, ", "), "kind %s is not built yet", s)
 	case strings.HasPrefix(s, reservedPrefix):
-		d.refuse(v, "names that begin with "+reservedPrefix+" are reserved", "is not a kind")
+		d.InvalidValue(v, "names that begin with "+reservedPrefix+" are reserved", "is not a kind")
 	case len(s) > maxKindLength || !kindRE.MatchString(s):
-		d.refuse(v, "at most 127 characters: letters, digits and _ - [ ] < > / . : +", "is not a kind")
+		d.InvalidValue(v, "at most 127 characters: letters, digits and _ - [ ] < > / . : +", "is not a kind")
 	default:
 		*into = s
 	}
 }
 
-func (t kind) shape() shape {
-	return shape{
-		words: "`" + strings.Join(t.builtIn, "`, `") + "`, or a kind that your program registers",
-		schema: map[string]any{"anyOf": []any{
+func (t kind) Meta() field.Meta {
+	return field.Meta{
+		Words: "`" + strings.Join(t.builtIn, "`, `") + "`, or a kind that your program registers",
+		Schema: map[string]any{"anyOf": []any{
 			map[string]any{"enum": t.builtIn},
 			map[string]any{
 				"type": "string", "pattern": kindPattern, "maxLength": maxKindLength,

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 const withMail = "mail: {url: 'smtp://h', from: a@b.c, templates: ./mail}\n"
@@ -81,7 +83,7 @@ jobs:
 	program := job("program", kindCommand, []Param{})
 	program.Spec = &Command{
 		Argv: []string{"bin/run", "", "two words"}, Dir: "/srv/app", Env: map[string]string{"TOKEN": "s e", "_x1": ""},
-		Timeout: 30 * day, MaxOutput: 1024,
+		Timeout: 30 * field.Day, MaxOutput: 1024,
 	}
 	letter := job("letter", kindEmail, nil)
 	letter.Spec = &Email{

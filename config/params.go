@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // ParamError is a param that a job does not take. It is a mistake of whoever starts the job, not of the configuration.
@@ -60,16 +62,16 @@ func (j *Job) CheckParams(given json.RawMessage) error {
 // The error holds a [*ParamError] for each problem, found with errors.As; nothing else goes wrong.
 func (j *Job) ResolveParams(given json.RawMessage, due time.Time) (map[string]any, error) {
 	if j.Params == nil {
-		values, problem := decodeObject[any](given)
+		values, problem := field.DecodeObject[any](given)
 		if problem != "" {
 			return nil, j.notParams(problem)
 		}
-		if name, found := NULParam(given); found {
-			return nil, &ParamError{Job: j.Name, Param: shorten(name), Message: holdsNUL, Hint: "PostgreSQL stores none; remove it"}
+		if name, found := field.NULParam(given); found {
+			return nil, &ParamError{Job: j.Name, Param: field.Shorten(name), Message: field.HoldsNUL, Hint: "PostgreSQL stores none; remove it"}
 		}
 		return values, nil
 	}
-	texts, problem := decodeObject[json.RawMessage](given)
+	texts, problem := field.DecodeObject[json.RawMessage](given)
 	if problem != "" {
 		return nil, j.notParams(problem)
 	}
@@ -96,20 +98,20 @@ func (j *Job) notParams(problem string) error {
 
 // resolve returns the value of p, of which given is nil or null when the start says nothing.
 func (j *Job) resolve(p Param, given json.RawMessage, due time.Time) (any, error) {
-	if given == nil || isNull(given) {
+	if given == nil || field.IsNull(given) {
 		switch {
 		case p.Default == nil:
 			return nil, &ParamError{Job: j.Name, Param: p.Name, Message: "is missing", Hint: fmt.Sprintf("job %s needs it: %s", j.Name, paramWords(p.Type))}
 		case p.due():
 			return dueParam(p.Type, due), nil
-		case isNull(p.Default):
+		case field.IsNull(p.Default):
 			return nil, nil
 		}
 		given = p.Default
 	}
 	value, problem, hint := readParam(p.Type, given)
 	if problem != "" {
-		return nil, &ParamError{Job: j.Name, Param: p.Name, Message: showParam(given) + " " + problem, Hint: hint}
+		return nil, &ParamError{Job: j.Name, Param: p.Name, Message: field.ShowParam(given) + " " + problem, Hint: hint}
 	}
 	return value, nil
 }
@@ -127,10 +129,10 @@ func (j *Job) unknownParams(given map[string]json.RawMessage) []error {
 		}
 		hint := "it takes none"
 		if len(names) > 0 {
-			hint = didYouMean(name, names)
+			hint = field.DidYouMean(name, names)
 		}
 		problems = append(problems, &ParamError{
-			Job: j.Name, Param: shorten(name), Message: fmt.Sprintf("job %s has no such param", j.Name), Hint: hint,
+			Job: j.Name, Param: field.Shorten(name), Message: fmt.Sprintf("job %s has no such param", j.Name), Hint: hint,
 		})
 	}
 	return problems

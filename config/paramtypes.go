@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // Date is a day of the calendar, without a time zone. It is printed, marshalled and bound to a statement as 2006-01-02.
@@ -38,8 +40,8 @@ func (d Date) In(loc *time.Location) time.Time {
 }
 
 // paramTypes are the types of a [Param] in the order in which messages name them.
-func paramTypes() choice {
-	return choice{TextParam, IntegerParam, NumberParam, BooleanParam, DateParam, TimestampParam, UUIDParam, JSONParam}
+func paramTypes() field.Choice {
+	return field.Choice{TextParam, IntegerParam, NumberParam, BooleanParam, DateParam, TimestampParam, UUIDParam, JSONParam}
 }
 
 // paramWords says what a value of the type is.
@@ -75,11 +77,11 @@ var (
 // readParam reads a JSON value that is not null as one of the type. problem is what is wrong with it, as words that
 // follow the value, and hint what to do.
 func readParam(typ string, data json.RawMessage) (value any, problem, hint string) {
-	if typ == JSONParam && hasNUL(data) {
-		return nil, holdsNUL, "PostgreSQL stores none; remove it"
+	if typ == JSONParam && field.HasNUL(data) {
+		return nil, field.HoldsNUL, "PostgreSQL stores none; remove it"
 	}
 	if typ == JSONParam {
-		return compact(data), "", ""
+		return field.Compact(data), "", ""
 	}
 	var text string
 	isText := json.Unmarshal(data, &text) == nil
@@ -90,7 +92,7 @@ func readParam(typ string, data json.RawMessage) (value any, problem, hint strin
 	case typ == TextParam && !isText:
 		return nil, "is not a text", "put it in quotes"
 	case typ == TextParam && strings.ContainsRune(text, 0):
-		return nil, holdsNUL, "PostgreSQL stores none; remove it"
+		return nil, field.HoldsNUL, "PostgreSQL stores none; remove it"
 	case typ == TextParam:
 		return text, "", ""
 	case typ == IntegerParam:

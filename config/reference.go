@@ -2,6 +2,9 @@ package config
 
 import (
 	"bytes"
+
+	"github.com/tidemill/tidemill/config/field"
+
 	_ "embed"
 	"strings"
 )
@@ -17,6 +20,6 @@ func Reference(kinds []Kind) []byte {
 	var b bytes.Buffer
 	b.WriteString(strings.Replace(intro, "EXAMPLE\n", example, 1))
 	b.WriteString("\n## Top level\n\n")
-	describe(&b, nil, (&Config{kinds: kinds}).fields().infos())
+	field.Describe(&b, nil, (&Config{kinds: kinds}).fields().Infos())
 	return b.Bytes()
 }

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/tidemill/tidemill/config/field"
+)
 
 // period is how long something is kept: a duration, or Forever.
 type period struct{}
@@ -8,10 +12,10 @@ type period struct{}
 const forever = "forever"
 
 // within are the bounds of a period that is not Forever.
-func (period) within() duration { return duration{0, 100 * year} }
+func (period) within() field.Duration { return field.Duration{Min: 0, Max: 100 * year} }
 
-func (t period) read(d *decoder, v value, into *time.Duration) {
-	s, ok := d.scalar(v, "a duration")
+func (t period) Read(d *field.Checker, v field.Value, into *time.Duration) {
+	s, ok := d.Scalar(v, "a duration")
 	if !ok {
 		return
 	}
@@ -19,17 +23,17 @@ func (t period) read(d *decoder, v value, into *time.Duration) {
 		*into = Forever
 		return
 	}
-	if _, ok := parseDuration(s); !ok {
-		d.refuse(v, "write it like 12h or 90d, or forever", "is not a duration")
+	if _, err := field.ParseDuration(s); err != nil {
+		d.InvalidValue(v, "write it like 12h or 90d, or forever", "is not a duration")
 		return
 	}
-	t.within().read(d, v, into)
+	t.within().Read(d, v, into)
 }
 
-func (t period) shape() shape {
-	s := t.within().shape()
-	s.words += ", or `" + forever + "`"
-	s.schema = map[string]any{"anyOf": []any{map[string]any{"const": forever}, s.schema}}
+func (t period) Meta() field.Meta {
+	s := t.within().Meta()
+	s.Words += ", or `" + forever + "`"
+	s.Schema = map[string]any{"anyOf": []any{map[string]any{"const": forever}, s.Schema}}
 	return s
 }
 
@@ -47,11 +51,11 @@ func (r *Retention) settle() {
 
 // checkRetention settles the section below parent, after it has looked whether what it
 // says itself can be had. A job may inherit rejects that are longer than its own runs.
-func (d *Checker) checkRetention(r *Retention, parent path) {
-	at := parent.join("retention").join("rejects")
-	given := d.given(at)
-	if given && r.Rejects > r.Runs && d.sure(nil, "retention") && d.sure(parent, "retention") {
-		d.problem(at, "raise runs or lower rejects", "rejects %s are longer than runs %s", formatPeriod(r.Rejects), formatPeriod(r.Runs))
+func (d *Checker) checkRetention(r *Retention, parent field.Path) {
+	at := parent.Join("retention").Join("rejects")
+	given := d.Given(at)
+	if given && r.Rejects > r.Runs && d.Checkable(nil, "retention") && d.Checkable(parent, "retention") {
+		d.Problem(at, "raise runs or lower rejects", "rejects %s are longer than runs %s", formatPeriod(r.Rejects), formatPeriod(r.Runs))
 	}
 	r.settle()
 }
@@ -60,5 +64,5 @@ func formatPeriod(d time.Duration) string {
 	if d == Forever {
 		return forever
 	}
-	return formatDuration(d)
+	return field.FormatDuration(d)
 }

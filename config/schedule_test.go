@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // Schedules of jobs of several kinds, in flow style: of the one in a job, and of those beside.
@@ -162,7 +164,7 @@ func TestSchedulesAsAWhole(t *testing.T) {
 func TestJobSchedule(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, "jobs: {a: {kind: own, schedule: 0 9 * * *}, b: {kind: own}}\nschedules: {c: {job: a, every: 90m, timezone: UTC}}\ntimezone: Asia/Tokyo")
-	base := Schedule{Job: "a", Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: day, Overlap: OverlapSkip}
+	base := Schedule{Job: "a", Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: field.Day, Overlap: OverlapSkip}
 	inJob, beside := base, base
 	inJob.Name, inJob.Cron = "a", "0 9 * * *"
 	beside.Name, beside.Every, beside.Timezone = "c", 90*time.Minute, "UTC"

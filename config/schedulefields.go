@@ -7,138 +7,143 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/cron"
 )
 
 // scheduleFields are the fields of a schedule in `schedules`.
-func scheduleFields() object[Schedule] {
-	job := row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job that it starts; an import needs a `source` for it.",
-		func(s *Schedule) *string { return &s.Job }).needed()
-	return slices.Concat(object[Schedule]{job}, tickFields())
+func scheduleFields() field.Table[Schedule] {
+	job := field.Row("job", field.Text{Words: "one of `jobs`", Check: checkJobName}, "", "The job that it starts; an import needs a `source` for it.",
+		func(s *Schedule) *string { return &s.Job }).Require()
+	return slices.Concat(field.Table[Schedule]{job}, tickFields())
 }
 
 // tickFields are the fields of a schedule in its job.
-func tickFields() object[Schedule] {
-	return object[Schedule]{
-		row("cron", cronText(), "", "When it is due: `\"0 9 * * *\"` is every day at 9:00. Give this or `every`.",
+func tickFields() field.Table[Schedule] {
+	return field.Table[Schedule]{
+		field.Row("cron", cronText(), "", "When it is due: `\"0 9 * * *\"` is every day at 9:00. Give this or `every`.",
 			func(s *Schedule) *string { return &s.Cron }),
-		row("every", interval{}, "", "Distance from one tick to the next. Ticks are the multiples of it since 1970 in UTC, so that a restart does not shift them: with `1h`, each full hour.",
+		field.Row("every", interval{}, "", "Distance from one tick to the next. Ticks are the multiples of it since 1970 in UTC, so that a restart does not shift them: with `1h`, each full hour.",
 			func(s *Schedule) *time.Duration { return &s.Every }),
-		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Time zone of `cron`.",
-			func(s *Schedule) *string { return &s.Timezone }).from("the top-level `timezone`"),
-		row("catch_up", choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that are late, by a minute or, if no worker ran when they came due, by one interval where that is shorter: one run for the newest of them, one for each of the newest 1,000, or none.",
+		field.Row("timezone", field.Text{Words: "IANA name", Check: checkTimezone}, "", "Time zone of `cron`.",
+			func(s *Schedule) *string { return &s.Timezone }).Inherit("the top-level `timezone`"),
+		field.Row("catch_up", field.Choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that are late, by a minute or, if no worker ran when they came due, by one interval where that is shorter: one run for the newest of them, one for each of the newest 1,000, or none.",
 			func(s *Schedule) *string { return &s.CatchUp }),
-		row("catch_up_window", duration{time.Minute, year}, "24h", "Ticks that are older than this are not caught up.",
+		field.Row("catch_up_window", field.Duration{Min: time.Minute, Max: year}, "24h", "Ticks that are older than this are not caught up.",
 			func(s *Schedule) *time.Duration { return &s.CatchUpWindow }),
-		row("overlap", choice{OverlapSkip, OverlapQueue, OverlapAllow}, OverlapSkip, "What a tick does while a run of its job is live, whoever started it; one that is paused or waits for a retry is live: nothing, wait for the end of the run (one tick may wait), or start another. A job that is `unique` cannot have `allow`.",
+		field.Row("overlap", field.Choice{OverlapSkip, OverlapQueue, OverlapAllow}, OverlapSkip, "What a tick does while a run of its job is live, whoever started it; one that is paused or waits for a retry is live: nothing, wait for the end of the run (one tick may wait), or start another. A job that is `unique` cannot have `allow`.",
 			func(s *Schedule) *string { return &s.Overlap }),
-		row("jitter", duration{0, day}, "0s", "Each run begins up to this much after its tick, so that those of one instant do not begin together.",
+		field.Row("jitter", field.Duration{Min: 0, Max: field.Day}, "0s", "Each run begins up to this much after its tick, so that those of one instant do not begin together.",
 			func(s *Schedule) *time.Duration { return &s.Jitter }),
-		row("params", args{}, "", "What each run is given; the job says what it takes.",
+		field.Row("params", field.Mapping{}, "", "What each run is given; the job says what it takes.",
 			func(s *Schedule) *json.RawMessage { return &s.Params }),
 	}
 }
 
 // schedules is a mapping from names to schedules.
 type schedules struct {
-	long   section[Schedule]
+	long   field.Section[Schedule]
 	config *Config // so far
 }
 
-func newSchedules(c *Config) schedules { return schedules{section[Schedule]{scheduleFields()}, c} }
+func newSchedules(c *Config) schedules {
+	return schedules{field.Section[Schedule]{Fields: scheduleFields()}, c}
+}
 
-func (t schedules) read(d *decoder, v value, into *map[string]*Schedule) {
-	if !d.is(v, mapNode, "a mapping from names to schedules") {
+func (t schedules) Read(d *field.Checker, v field.Value, into *map[string]*Schedule) {
+	if !d.Is(v, field.MapNode, "a mapping from names to schedules") {
 		return
 	}
-	for _, e := range v.node.entries {
-		at := v.entry(e)
-		if !isJobName(e.key) {
-			d.fail(at, jobNameHint, "%q is not the name of a schedule", shorten(e.key))
+	for _, e := range v.Node.Entries {
+		at := v.Entry(e)
+		if !isJobName(e.Key) {
+			d.ProblemAt(at, jobNameHint, "%q is not the name of a schedule", field.Shorten(e.Key))
 			continue
 		}
-		if !d.is(at, mapNode, "a mapping with the fields of a schedule") {
+		if !d.Is(at, field.MapNode, "a mapping with the fields of a schedule") {
 			continue
 		}
 		s := readSchedule(d, at, t.long, t.config)
-		s.Name = e.key
-		(*into)[e.key] = s
+		s.Name = e.Key
+		(*into)[e.Key] = s
 	}
 }
 
-func (schedules) reset(_ *decoder, into *map[string]*Schedule) { *into = map[string]*Schedule{} }
+func (schedules) Reset(_ *field.Checker, into *map[string]*Schedule) { *into = map[string]*Schedule{} }
 
-func (t schedules) shape() shape {
-	long := t.long.shape()
-	return shape{
-		words: "mapping from name to schedule",
-		schema: map[string]any{
+func (t schedules) Meta() field.Meta {
+	long := t.long.Meta()
+	return field.Meta{
+		Words: "mapping from name to schedule",
+		Schema: map[string]any{
 			"type":                 []string{"object", "null"},
 			"propertyNames":        map[string]any{"pattern": jobNamePattern, "maxLength": maxNameLength},
-			"additionalProperties": long.schema,
+			"additionalProperties": long.Schema,
 		},
-		optional: true,
-		keys:     "SCHEDULE",
-		fields:   long.fields,
+		Optional: true,
+		Keys:     "SCHEDULE",
+		Fields:   long.Fields,
 	}
 }
 
 // readSchedule reads a mapping.
-func readSchedule(d *decoder, v value, long section[Schedule], c *Config) *Schedule {
+func readSchedule(d *field.Checker, v field.Value, long field.Section[Schedule], c *Config) *Schedule {
 	s := emptySchedule(d, long, c)
-	long.read(d, v, s)
-	_, hasCron := v.node.find("cron")
-	_, hasEvery := v.node.find("every")
+	long.Read(d, v, s)
+	_, hasCron := v.Node.Find("cron")
+	_, hasEvery := v.Node.Find("every")
 	switch {
 	case hasCron && hasEvery:
-		d.fail(v, "remove one of them", "cron and every exclude each other")
+		d.ProblemAt(v, "remove one of them", "cron and every exclude each other")
 	case !hasCron && !hasEvery:
-		d.fail(v, `add cron: "0 9 * * *" or every: 1h`, "cron or every is missing")
+		d.ProblemAt(v, `add cron: "0 9 * * *" or every: 1h`, "cron or every is missing")
 	}
 	return s
 }
 
-func emptySchedule(d *decoder, long section[Schedule], c *Config) *Schedule {
+func emptySchedule(d *field.Checker, long field.Section[Schedule], c *Config) *Schedule {
 	s := &Schedule{}
-	long.reset(d, s)
+	long.Reset(d, s)
 	s.Timezone = c.Timezone
 	return s
 }
 
 // jobSchedule is the one schedule of a job, which has its name: a cron expression or a mapping.
 type jobSchedule struct {
-	long   section[Schedule]
+	long   field.Section[Schedule]
 	config *Config // so far
 }
 
-func newJobSchedule(c *Config) jobSchedule { return jobSchedule{section[Schedule]{tickFields()}, c} }
+func newJobSchedule(c *Config) jobSchedule {
+	return jobSchedule{field.Section[Schedule]{Fields: tickFields()}, c}
+}
 
-func (t jobSchedule) read(d *decoder, v value, into **Schedule) {
-	if v.node.kind == mapNode {
+func (t jobSchedule) Read(d *field.Checker, v field.Value, into **Schedule) {
+	if v.Node.Kind == field.MapNode {
 		*into = readSchedule(d, v, t.long, t.config)
 		return
 	}
-	if cron, ok := cronText().text(d, v); ok {
+	if cron, ok := cronText().Value(d, v); ok {
 		s := emptySchedule(d, t.long, t.config)
 		s.Cron = cron
 		*into = s
 	}
 }
 
-func (t jobSchedule) shape() shape {
-	long := t.long.shape()
-	long.schema["type"] = "object" // nothing is no schedule, and a mistake
-	return shape{
-		words:  "cron expression, or mapping",
-		schema: map[string]any{"anyOf": []any{cronText().shape().schema, long.schema}},
-		fields: long.fields,
+func (t jobSchedule) Meta() field.Meta {
+	long := t.long.Meta()
+	long.Schema["type"] = "object" // nothing is no schedule, and a mistake
+	return field.Meta{
+		Words:  "cron expression, or mapping",
+		Schema: map[string]any{"anyOf": []any{cronText().Meta().Schema, long.Schema}},
+		Fields: long.Fields,
 	}
 }
 
-func cronText() text { return text{words: "cron expression", check: checkCron} }
+func cronText() field.Text { return field.Text{Words: "cron expression", Check: checkCron} }
 
 func checkCron(s string) (problem, hint string) {
-	if every, ok := parseDuration(s); ok {
+	if every, err := field.ParseDuration(s); err == nil {
 		if every < cron.MinEvery || every > cron.MaxEvery || every%time.Second != 0 {
 			return "is a duration, not a cron expression", "write every: with whole seconds, from 1s to 366d"
 		}
@@ -170,20 +175,22 @@ func checkJobName(s string) (problem, hint string) {
 // interval is the distance between ticks.
 type interval struct{}
 
-func (interval) within() duration { return duration{cron.MinEvery, cron.MaxEvery} }
+func (interval) within() field.Duration {
+	return field.Duration{Min: cron.MinEvery, Max: cron.MaxEvery}
+}
 
-func (t interval) read(d *decoder, v value, into *time.Duration) {
+func (t interval) Read(d *field.Checker, v field.Value, into *time.Duration) {
 	var every time.Duration
-	t.within().read(d, v, &every)
+	t.within().Read(d, v, &every)
 	if every%time.Second != 0 {
-		d.refuse(v, "", "is not of whole seconds")
+		d.InvalidValue(v, "", "is not of whole seconds")
 		return
 	}
 	*into = every
 }
 
-func (t interval) shape() shape {
-	s := t.within().shape()
-	s.words += ", whole seconds"
+func (t interval) Meta() field.Meta {
+	s := t.within().Meta()
+	s.Words += ", whole seconds"
 	return s
 }

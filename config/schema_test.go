@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // schemaCheck is as much of a JSON Schema validator as our schema uses; a keyword that
@@ -149,12 +151,12 @@ func setupSchema(t *testing.T) (check schemaCheck, instance func(src string) any
 	}
 	return check, func(src string) any {
 		// An editor sees the names, not their values.
-		d := &decoder{opts: decodeOpts{Lookup: func(name string) (string, bool) { return "${" + name + "}", true }}}
+		c := field.New("", field.Opts{Lookup: func(name string) (string, bool) { return "${" + name + "}", true }})
 		var b bytes.Buffer
-		writeJSON(&b, d, value{node: d.parseTree([]byte(src))})
+		field.WriteJSON(&b, c, c.Parse([]byte(src)))
 		var v any
-		if err := json.Unmarshal(b.Bytes(), &v); err != nil || len(d.errors) > 0 {
-			t.Fatalf("%s: %v %v", src, err, d.errors)
+		if err := json.Unmarshal(b.Bytes(), &v); err != nil || len(c.Problems()) > 0 {
+			t.Fatalf("%s: %v %v", src, err, c.Problems())
 		}
 		return v
 	}
@@ -234,26 +236,26 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 	check, _ := setupSchema(t)
 	reference := string(Reference(allKinds()))
 	var fields int
-	var walk func(at string, fields []info, schema map[string]any)
-	walk = func(at string, list []info, schema map[string]any) {
+	var walk func(at string, fields []field.Info, schema map[string]any)
+	walk = func(at string, list []field.Info, schema map[string]any) {
 		properties, _ := schema["properties"].(map[string]any)
 		for _, f := range list {
 			fields++
-			if f.doc == "" || f.shape.words == "" {
-				t.Errorf("%s%s has no description", at, f.name)
+			if f.Doc == "" || f.Meta.Words == "" {
+				t.Errorf("%s%s has no description", at, f.Name)
 			}
-			if row := fmt.Sprintf("| `%s` | %s |", f.name, cell(f.shape.words)); !strings.Contains(reference, row) {
-				t.Errorf("%s%s is not in the reference", at, f.name)
+			if row := fmt.Sprintf("| `%s` | %s |", f.Name, strings.ReplaceAll(f.Meta.Words, "|", `\|`)); !strings.Contains(reference, row) {
+				t.Errorf("%s%s is not in the reference", at, f.Name)
 			}
-			property, ok := properties[f.name].(map[string]any)
-			if !ok || property["description"] != f.doc || f.def != "" && property["default"] == nil {
-				t.Errorf("%s%s is not in the schema with its text and default", at, f.name)
+			property, ok := properties[f.Name].(map[string]any)
+			if !ok || property["description"] != f.Doc || f.Default != "" && property["default"] == nil {
+				t.Errorf("%s%s is not in the schema with its text and default", at, f.Name)
 				continue
 			}
 			below := property
-			if f.shape.keys != "" {
+			if f.Meta.Keys != "" {
 				values := "additionalProperties"
-				if f.shape.keys == "[]" {
+				if f.Meta.Keys == "[]" {
 					values = "items"
 				}
 				below = property[values].(map[string]any)
@@ -265,20 +267,20 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 					}
 				}
 			}
-			if len(f.shape.variants) == 0 {
-				walk(at+f.name+".", f.shape.fields, below)
+			if len(f.Meta.Variants) == 0 {
+				walk(at+f.Name+".", f.Meta.Fields, below)
 				continue
 			}
 			branches, kinds := below["allOf"].([]any), newJobs(allKinds(), &Config{}).kinds
-			if len(branches) != len(kinds) || len(f.shape.variants) != len(kinds) {
-				t.Fatalf("%s%s: %d variants and %d branches for %d kinds", at, f.name, len(f.shape.variants), len(branches), len(kinds))
+			if len(branches) != len(kinds) || len(f.Meta.Variants) != len(kinds) {
+				t.Fatalf("%s%s: %d variants and %d branches for %d kinds", at, f.Name, len(f.Meta.Variants), len(branches), len(kinds))
 			}
-			for i, v := range f.shape.variants {
-				walk(at+f.name+".", slices.Concat(newJobs(allKinds(), &Config{}).common(kinds[i]).infos(), v.fields), branches[i].(map[string]any)["then"].(map[string]any))
+			for i, v := range f.Meta.Variants {
+				walk(at+f.Name+".", slices.Concat(newJobs(allKinds(), &Config{}).common(kinds[i]).Infos(), v.Fields), branches[i].(map[string]any)["then"].(map[string]any))
 			}
 		}
 	}
-	walk("", (&Config{kinds: allKinds()}).fields().infos(), check.root)
+	walk("", (&Config{kinds: allKinds()}).fields().Infos(), check.root)
 
 	// Leaves and sections of the Go types that no field of the file fills.
 	filledBesides := map[string]int{

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"github.com/tidemill/tidemill/config/field"
+
 	slashes "path"
 	"slices"
 	"strings"
@@ -22,8 +24,8 @@ func Unfinished(name string) bool {
 // sourceURL is the URL of files, with wildcards in it.
 type sourceURL struct{}
 
-func (sourceURL) read(d *decoder, v value, into *Source) {
-	s, known, ok := d.text(v)
+func (sourceURL) Read(d *field.Checker, v field.Value, into *Source) {
+	s, known, ok := d.Text(v)
 	if !ok {
 		return
 	}
@@ -34,16 +36,16 @@ func (sourceURL) read(d *decoder, v value, into *Source) {
 	source, problem, hint := splitSource(s)
 	switch {
 	case maybeSecret(problem):
-		d.fail(v, hint, "%s", problem)
+		d.ProblemAt(v, hint, "%s", problem)
 	case problem != "":
-		d.refuse(v, hint, "%s", problem)
+		d.InvalidValue(v, hint, "%s", problem)
 	default:
 		*into = source
 	}
 }
 
-func (sourceURL) shape() shape {
-	return shape{words: "URL with wildcards", schema: map[string]any{"type": "string"}}
+func (sourceURL) Meta() field.Meta {
+	return field.Meta{Words: "URL with wildcards", Schema: map[string]any{"type": "string"}}
 }
 
 // splitSource takes a URL apart. Nothing in its path is encoded, and a ? there is a wildcard.
@@ -110,16 +112,16 @@ func segmentProblem(segment string) (problem, hint string) {
 }
 
 // checkSource looks at what goes together with a source.
-func (i *Import) checkSource(d *Checker, j *Job, at path) {
-	if i.Source.URL != "" && j.Unique && d.sure(at, "source", "unique") {
-		d.problem(at.join("unique"), "remove it; a queue with one worker imports one file after the other",
+func (i *Import) checkSource(d *Checker, j *Job, at field.Path) {
+	if i.Source.URL != "" && j.Unique && d.Checkable(at, "source", "unique") {
+		d.Problem(at.Join("unique"), "remove it; a queue with one worker imports one file after the other",
 			"lets one run live at a time, and each file of the source is a run")
 	}
 }
 
 // NeedsFile is what is wrong with a start of an import without source that is given no file.
-func (i *Import) NeedsFile(d *Checker, at path) (problem, hint string) {
-	if i.Source.URL != "" || !d.sure(at, "source") {
+func (i *Import) NeedsFile(d *Checker, at field.Path) (problem, hint string) {
+	if i.Source.URL != "" || !d.Checkable(at, "source") {
 		return "", ""
 	}
 	return "is an import without source, which takes a file", "say where its files are: source: file:///srv/drop/*.csv"

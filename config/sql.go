@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
@@ -24,19 +25,19 @@ type SQL struct {
 }
 
 // sqlFields are the further fields of a job of kind sql.
-func sqlFields() object[SQL] {
-	return object[SQL]{
-		row("statement", text{words: "SQL", check: checkStatement}, "", "One statement: `CALL app.stats(:day)`. Each `:name` is declared in `params`, and each param is in the statement. In the slice of an array put a space behind the colon: `a[low: high]`.",
-			func(s *SQL) *string { return &s.Statement }).needed(),
-		row("timeout", duration{time.Second, 30 * day}, "5m", "Longest time of one attempt.",
+func sqlFields() field.Table[SQL] {
+	return field.Table[SQL]{
+		field.Row("statement", field.Text{Words: "SQL", Check: checkStatement}, "", "One statement: `CALL app.stats(:day)`. Each `:name` is declared in `params`, and each param is in the statement. In the slice of an array put a space behind the colon: `a[low: high]`.",
+			func(s *SQL) *string { return &s.Statement }).Require(),
+		field.Row("timeout", field.Duration{Min: time.Second, Max: 30 * field.Day}, "5m", "Longest time of one attempt.",
 			func(s *SQL) *time.Duration { return &s.Timeout }),
-		row("max_rows", integer[int]{0, 10_000}, "100", "As many of the rows that the statement returns are kept.",
+		field.Row("max_rows", field.Integer[int]{Min: 0, Max: 10_000}, "100", "As many of the rows that the statement returns are kept.",
 			func(s *SQL) *int { return &s.MaxRows }),
 	}
 }
 
 // Check compares the names in the statement with the params.
-func (s *SQL) Check(d *Checker, j *Job, at path) { d.checkBound(s.Statement, "statement", j, at) }
+func (s *SQL) Check(d *Checker, j *Job, at field.Path) { d.checkBound(s.Statement, "statement", j, at) }
 
 // Identity is the statement.
 func (s *SQL) Identity() (string, any) { return "SQL", s.Statement }

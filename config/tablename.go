@@ -3,6 +3,8 @@ package config
 import (
 	"regexp"
 	"strings"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 const maxIdent = 63 // bytes, by PostgreSQL
@@ -14,8 +16,8 @@ var identRE = regexp.MustCompile(`^[a-z_\x{80}-\x{10ffff}][a-z0-9_$\x{80}-\x{10f
 // part with capitals must, because SQL would fold it to lower case.
 type tableName struct{}
 
-func (tableName) read(d *decoder, v value, into *Table) {
-	s, known, ok := d.text(v)
+func (tableName) Read(d *field.Checker, v field.Value, into *Table) {
+	s, known, ok := d.Text(v)
 	if !ok {
 		return
 	}
@@ -26,9 +28,9 @@ func (tableName) read(d *decoder, v value, into *Table) {
 	parts, problem, hint := splitTable(s)
 	switch {
 	case problem != "":
-		d.refuse(v, hint, "%s", problem)
+		d.InvalidValue(v, hint, "%s", problem)
 	case len(parts) > 2:
-		d.refuse(v, "write schema.table; the database is that of database.url", "has more than two parts")
+		d.InvalidValue(v, "write schema.table; the database is that of database.url", "has more than two parts")
 	case len(parts) == 2:
 		*into = Table{Schema: parts[0], Name: parts[1]}
 	default:
@@ -36,10 +38,10 @@ func (tableName) read(d *decoder, v value, into *Table) {
 	}
 }
 
-func (tableName) shape() shape {
-	return shape{
-		words:  "`table` or `schema.table`",
-		schema: map[string]any{"type": "string", "minLength": 1},
+func (tableName) Meta() field.Meta {
+	return field.Meta{
+		Words:  "`table` or `schema.table`",
+		Schema: map[string]any{"type": "string", "minLength": 1},
 	}
 }
 

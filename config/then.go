@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // Then is what follows a run that has ended.
@@ -24,63 +26,63 @@ type Next struct {
 // All returns what follows in any case, in the order of the file.
 func (t Then) All() []Next { return slices.Concat(t.Success, t.Failure, t.Always) }
 
-func thenFields() object[Then] {
-	next := nexts{section[Next]{nextFields()}}
-	return object[Then]{
-		row("success", next, "", "Jobs to start when a run has succeeded, with rejects or without.",
+func thenFields() field.Table[Then] {
+	next := nexts{field.Section[Next]{Fields: nextFields()}}
+	return field.Table[Then]{
+		field.Row("success", next, "", "Jobs to start when a run has succeeded, with rejects or without.",
 			func(t *Then) *[]Next { return &t.Success }),
-		row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they are of a built-in kind and declare none; in a template `{{.error}}`. `params` of the same name come first.",
+		field.Row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they are of a built-in kind and declare none; in a template `{{.error}}`. `params` of the same name come first.",
 			func(t *Then) *[]Next { return &t.Failure }),
-		row("always", next, "", "Jobs to start in both cases. A run that is cancelled starts nothing.",
+		field.Row("always", next, "", "Jobs to start in both cases. A run that is cancelled starts nothing.",
 			func(t *Then) *[]Next { return &t.Always }),
 	}
 }
 
-func nextFields() object[Next] {
-	return object[Next]{
-		row("job", text{words: "one of `jobs`", check: checkJobName}, "", "The job; an import needs a `source`.",
-			func(n *Next) *string { return &n.Job }).needed(),
-		row("params", args{}, "", "What it is given; the job says what it takes.",
+func nextFields() field.Table[Next] {
+	return field.Table[Next]{
+		field.Row("job", field.Text{Words: "one of `jobs`", Check: checkJobName}, "", "The job; an import needs a `source`.",
+			func(n *Next) *string { return &n.Job }).Require(),
+		field.Row("params", field.Mapping{}, "", "What it is given; the job says what it takes.",
 			func(n *Next) *json.RawMessage { return &n.Params }),
 	}
 }
 
 // nexts is a list of jobs: their names, or mappings with params.
-type nexts struct{ long section[Next] }
+type nexts struct{ long field.Section[Next] }
 
-func (t nexts) read(d *decoder, v value, into *[]Next) {
-	if v.node.scalar() && v.node.kind != nullNode {
+func (t nexts) Read(d *field.Checker, v field.Value, into *[]Next) {
+	if v.Node.Scalar() && v.Node.Kind != field.NullNode {
 		var next Next
-		text{check: checkJobName}.read(d, v, &next.Job)
+		field.Text{Check: checkJobName}.Read(d, v, &next.Job)
 		*into = []Next{next}
 		return
 	}
-	if !d.is(v, listNode, "a list of jobs") {
+	if !d.Is(v, field.ListNode, "a list of jobs") {
 		return
 	}
-	out := make([]Next, len(v.node.items))
-	for i := range v.node.items {
-		item := v.item(i)
-		if item.node.kind == mapNode {
-			t.long.read(d, item, &out[i])
+	out := make([]Next, len(v.Node.Items))
+	for i := range v.Node.Items {
+		item := v.Item(i)
+		if item.Node.Kind == field.MapNode {
+			t.long.Read(d, item, &out[i])
 			continue
 		}
-		text{check: checkJobName}.read(d, item, &out[i].Job)
+		field.Text{Check: checkJobName}.Read(d, item, &out[i].Job)
 	}
 	*into = out
 }
 
-func (t nexts) shape() shape {
-	long := t.long.shape()
+func (t nexts) Meta() field.Meta {
+	long := t.long.Meta()
 	name := map[string]any{"type": "string"}
-	return shape{
-		words: "list of jobs: their names, or mappings",
-		schema: map[string]any{
-			"type": []string{"array", "string", "null"}, "items": map[string]any{"anyOf": []any{name, long.schema}},
+	return field.Meta{
+		Words: "list of jobs: their names, or mappings",
+		Schema: map[string]any{
+			"type": []string{"array", "string", "null"}, "items": map[string]any{"anyOf": []any{name, long.Schema}},
 		},
-		optional: true,
-		keys:     "[]",
-		fields:   long.fields,
+		Optional: true,
+		Keys:     "[]",
+		Fields:   long.Fields,
 	}
 }
 
@@ -92,44 +94,44 @@ func (d *Checker) checkThen() {
 			name  string
 			nexts []Next
 		}{{"success", then.Success}, {"failure", then.Failure}, {"always", then.Always}} {
-			at := path{"jobs", name, "then", group.name}
+			at := field.Path{"jobs", name, "then", group.name}
 			for i, next := range group.nexts {
 				if group.name == "failure" {
 					next.Params = d.withFailure(next)
 				}
-				d.checkNext(next, at, at.join(index(i)))
+				d.checkNext(next, at, at.Join(field.Index(i)))
 			}
 		}
 		if cycle := d.cycle(name); cycle != nil {
-			d.problem(path{"jobs", name, "then"}, "what follows must come to an end; for something that repeats, write a schedule",
+			d.Problem(field.Path{"jobs", name, "then"}, "what follows must come to an end; for something that repeats, write a schedule",
 				"is a circle: %s", strings.Join(cycle, " → "))
 		}
 	}
 }
 
-func (d *Checker) checkNext(next Next, list, at path) {
-	if next.Job == "" || !d.sure(list) {
+func (d *Checker) checkNext(next Next, list, at field.Path) {
+	if next.Job == "" || !d.Checkable(list) {
 		return
 	}
 	job := d.Config.Jobs[next.Job]
 	if job == nil {
-		d.problem(at, didYouMean(next.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.shown(at, next.Job))
+		d.Problem(at, field.DidYouMean(next.Job, slices.Sorted(maps.Keys(d.Config.Jobs))), "%q is not one of jobs", d.SourceText(at, next.Job))
 		return
 	}
 	if problem, hint := d.needsFile(job); problem != "" {
-		d.problem(at, hint, "job %s %s", next.Job, problem)
+		d.Problem(at, hint, "job %s %s", next.Job, problem)
 		return
 	}
 	var wrong *ParamError
 	if err := job.CheckParams(next.Params); errors.As(err, &wrong) {
-		d.problem(at, wrong.Hint, "job %s: %s", next.Job, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
+		d.Problem(at, wrong.Hint, "job %s: %s", next.Job, (&ParamError{Param: wrong.Param, Message: wrong.Message}).Error())
 	}
 }
 
 // withFailure adds to the params of next what the database gives to a job that follows a failure, where it declares them.
 func (d *Checker) withFailure(next Next) json.RawMessage {
 	job := d.Config.Jobs[next.Job]
-	params, problem := decodeObject[json.RawMessage](next.Params)
+	params, problem := field.DecodeObject[json.RawMessage](next.Params)
 	if job == nil || problem != "" {
 		return next.Params
 	}

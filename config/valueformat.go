@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/valuefmt"
 )
 
@@ -24,22 +25,22 @@ type ValueFormat struct {
 }
 
 // formatFields are what a column and the elements of an array have in common.
-func formatFields[T any](target func(*T) *ValueFormat, types choice) object[T] {
-	return object[T]{
-		row("type", types, "", "What the values are, where they are not written as PostgreSQL reads them: the fields below say how. In NDJSON, numbers, `true` and `false` are taken as JSON has them, and the fields are for what is written as a string; a member for `json` is taken whole, a string too.",
-			func(t *T) *string { return &target(t).Type }).from("`text`: values are passed as they are, into a column of any type"),
-		row("decimal", text{words: "one character"}, "", "Of `number`: what separates the fraction.",
-			func(t *T) *string { return &target(t).Decimal }).from("`.`"),
-		row("grouping", text{words: "one character"}, "", "Of `number`: what may stand between groups of three digits; a space stands for every kind of space.",
+func formatFields[T any](target func(*T) *ValueFormat, types field.Choice) field.Table[T] {
+	return field.Table[T]{
+		field.Row("type", types, "", "What the values are, where they are not written as PostgreSQL reads them: the fields below say how. In NDJSON, numbers, `true` and `false` are taken as JSON has them, and the fields are for what is written as a string; a member for `json` is taken whole, a string too.",
+			func(t *T) *string { return &target(t).Type }).Inherit("`text`: values are passed as they are, into a column of any type"),
+		field.Row("decimal", field.Text{Words: "one character"}, "", "Of `number`: what separates the fraction.",
+			func(t *T) *string { return &target(t).Decimal }).Inherit("`.`"),
+		field.Row("grouping", field.Text{Words: "one character"}, "", "Of `number`: what may stand between groups of three digits; a space stands for every kind of space.",
 			func(t *T) *string { return &target(t).Grouping }),
-		row("layout", textOrTexts{words: "layout, or list of layouts"}, "", layoutDoc,
-			func(t *T) *[]string { return &target(t).Layouts }).from("`iso`"),
-		row("timezone", text{words: "IANA name", check: checkTimezone}, "", "Of `timestamp`: where the clock stood whose time has no offset. A time that was skipped there is rejected; one that came twice is the first.",
-			func(t *T) *string { return &target(t).Timezone }).from("none: it goes to PostgreSQL without an offset, which reads it as UTC where the column has one"),
-		row("true_if", textOrTexts{words: "text, or list of texts"}, "", "Of `boolean`: the texts that are true, in any case.",
-			func(t *T) *[]string { return &target(t).TrueIf }).from("`true`, `t`, `yes`, `y`, `on`, `1`"),
-		row("false_if", textOrTexts{words: "text, or list of texts"}, "", "Of `boolean`: the texts that are false, in any case.",
-			func(t *T) *[]string { return &target(t).FalseIf }).from("`false`, `f`, `no`, `n`, `off`, `0`"),
+		field.Row("layout", field.TextOrTexts{Words: "layout, or list of layouts"}, "", layoutDoc,
+			func(t *T) *[]string { return &target(t).Layouts }).Inherit("`iso`"),
+		field.Row("timezone", field.Text{Words: "IANA name", Check: checkTimezone}, "", "Of `timestamp`: where the clock stood whose time has no offset. A time that was skipped there is rejected; one that came twice is the first.",
+			func(t *T) *string { return &target(t).Timezone }).Inherit("none: it goes to PostgreSQL without an offset, which reads it as UTC where the column has one"),
+		field.Row("true_if", field.TextOrTexts{Words: "text, or list of texts"}, "", "Of `boolean`: the texts that are true, in any case.",
+			func(t *T) *[]string { return &target(t).TrueIf }).Inherit("`true`, `t`, `yes`, `y`, `on`, `1`"),
+		field.Row("false_if", field.TextOrTexts{Words: "text, or list of texts"}, "", "Of `boolean`: the texts that are false, in any case.",
+			func(t *T) *[]string { return &target(t).FalseIf }).Inherit("`false`, `f`, `no`, `n`, `off`, `0`"),
 	}
 }
 
@@ -48,47 +49,47 @@ const layoutDoc = "Of `date`, `time` and `timestamp`: how they are written, such
 	"`mm` or `m`; `ss` or `s`; `S` (fraction of a second); `XXX` (offset: Z, +09:00, +0900 or +09). Letters that are to stand for themselves are in `'…'`. " +
 	"Names for a whole layout: `iso`, `unix` and `unix_ms` (since 1970), `excel` (days since 1899-12-30)."
 
-func valueTypes() choice {
-	return choice{"text", "array", "boolean", "date", "json", "number", "time", "timestamp"}
+func valueTypes() field.Choice {
+	return field.Choice{"text", "array", "boolean", "date", "json", "number", "time", "timestamp"}
 }
 
 // arrayFields are those of formatFields that only an array has.
-func arrayFields() object[Column] {
-	return object[Column]{
-		row("separator", text{words: "text"}, "", "Of `array`: what stands between the elements. Space around them does not count; an empty one is NULL unless it is a text.",
-			func(c *Column) *string { return &c.Separator }).from("none: the value is a JSON array"),
-		row("element", element{section[ValueFormat]{elementFields()}}, "", "Of `array`: how the elements are written.",
-			func(c *Column) **ValueFormat { return &c.Element }).from("texts"),
+func arrayFields() field.Table[Column] {
+	return field.Table[Column]{
+		field.Row("separator", field.Text{Words: "text"}, "", "Of `array`: what stands between the elements. Space around them does not count; an empty one is NULL unless it is a text.",
+			func(c *Column) *string { return &c.Separator }).Inherit("none: the value is a JSON array"),
+		field.Row("element", element{field.Section[ValueFormat]{Fields: elementFields()}}, "", "Of `array`: how the elements are written.",
+			func(c *Column) **ValueFormat { return &c.Element }).Inherit("texts"),
 	}
 }
 
-func elementFields() object[ValueFormat] {
+func elementFields() field.Table[ValueFormat] {
 	types := slices.DeleteFunc(valueTypes(), func(t string) bool { return t == string(valuefmt.Array) })
 	return formatFields(func(f *ValueFormat) *ValueFormat { return f }, types)
 }
 
 // element is a section that need not be there.
-type element struct{ section[ValueFormat] }
+type element struct{ field.Section[ValueFormat] }
 
-func (e element) read(d *decoder, v value, into **ValueFormat) {
+func (e element) Read(d *field.Checker, v field.Value, into **ValueFormat) {
 	out := &ValueFormat{}
-	e.section.read(d, v, out)
+	e.Section.Read(d, v, out)
 	*into = out
 }
 
-func (element) reset(*decoder, **ValueFormat) {}
+func (element) Reset(*field.Checker, **ValueFormat) {}
 
 // literal is a text, number or truth value, kept as it is written.
 type literal struct{}
 
-func (literal) read(d *decoder, v value, into **string) {
-	if s, ok := d.scalar(v, "a value"); ok {
+func (literal) Read(d *field.Checker, v field.Value, into **string) {
+	if s, ok := d.Scalar(v, "a value"); ok {
 		*into = &s
 	}
 }
 
-func (literal) shape() shape {
-	return shape{words: "text, number, `true` or `false`", schema: map[string]any{"type": []string{"string", "number", "boolean"}}}
+func (literal) Meta() field.Meta {
+	return field.Meta{Words: "text, number, `true` or `false`", Schema: map[string]any{"type": []string{"string", "number", "boolean"}}}
 }
 
 // Compile returns what turns values of the column into those that PostgreSQL reads. A configuration that was loaded
@@ -128,23 +129,23 @@ func (f ValueFormat) compile() (valuefmt.Format, error) {
 }
 
 // checkValues looks at how the values of the columns are written.
-func (i *Import) checkValues(d *Checker, at path) {
+func (i *Import) checkValues(d *Checker, at field.Path) {
 	for n := range i.Columns {
 		c := &i.Columns[n]
 		if c.Type == string(valuefmt.Text) {
 			c.Type = "" // so that it makes no difference to the hash
 		}
-		column := at.join("columns")
-		if !d.sure(column, c.Target) {
+		column := at.Join("columns")
+		if !d.Checkable(column, c.Target) {
 			continue
 		}
-		column = column.join(c.Target)
+		column = column.Join(c.Target)
 		var p *valuefmt.Problem
 		switch _, err := c.Compile(); {
 		case errors.As(err, &p):
 			formatProblem(d, p, column)
 		case err != nil:
-			d.problem(column, "", "%s", err)
+			d.Problem(column, "", "%s", err)
 		default:
 			checkDefault(d, c, column)
 		}
@@ -152,28 +153,27 @@ func (i *Import) checkValues(d *Checker, at path) {
 }
 
 // formatProblem reports a problem of a format; what came from outside is not shown.
-func formatProblem(d *Checker, p *valuefmt.Problem, at path) {
-	at = at.join(p.Path...)
-	v, given := d.valueAt(at)
-	n := v.node
-	if given && n.kind == listNode {
-		for i, item := range n.items {
-			if item.text == p.Value {
-				n, at = item, at.join(index(i))
+func formatProblem(d *Checker, p *valuefmt.Problem, at field.Path) {
+	at = at.Join(p.Path...)
+	v, given := d.At(at)
+	n := v.Node
+	if given && n.Kind == field.ListNode {
+		for i, item := range n.Items {
+			if item.Text == p.Value {
+				n, at = item, at.Join(field.Index(i))
 				break
 			}
 		}
 	}
-	if given && n.replaced && p.Value != "" {
-		d.problem(at, p.Hint, "%q does not fit", shorten(n.source))
+	if given && n.Replaced && p.Value != "" {
+		d.Problem(at, p.Hint, "%q does not fit", field.Shorten(n.Source))
 		return
 	}
-	d.problem(at, p.Hint, "%s", p.Message)
-	d.errors[len(d.errors)-1].Text = shorten(p.Value)
+	d.TextProblem(at, p.Value, p.Hint, "%s", p.Message)
 }
 
 // checkDefault refuses a default that no row could be written with. Of times, PostgreSQL knows more than we do.
-func checkDefault(d *Checker, c *Column, at path) {
+func checkDefault(d *Checker, c *Column, at field.Path) {
 	if c.Default == nil || c.Type != string(valuefmt.Number) && c.Type != string(valuefmt.Boolean) && c.Type != string(valuefmt.JSON) {
 		return
 	}
@@ -182,6 +182,6 @@ func checkDefault(d *Checker, c *Column, at path) {
 		return
 	}
 	if _, err := plain.Append(nil, []byte(*c.Default)); err != nil {
-		d.problem(at.join("default"), "write it as PostgreSQL reads it", "%q is no %s", d.shown(at.join("default"), *c.Default), c.Type)
+		d.Problem(at.Join("default"), "write it as PostgreSQL reads it", "%q is no %s", d.SourceText(at.Join("default"), *c.Default), c.Type)
 	}
 }

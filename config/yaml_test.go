@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config/field"
 )
 
 func TestAnchorsAliasesMerges(t *testing.T) {
@@ -116,13 +118,13 @@ jobs: # 日本
 `)
 	for _, tt := range []struct {
 		path []string
-		want Position
+		want field.Position
 	}{
-		{[]string{"jobs", "a", "args", "last"}, Position{3, 54}},
-		{[]string{"jobs", "b", "args", "folded"}, Position{12, 7}},
-		{[]string{"jobs", "b", "args", "plain"}, Position{15, 7}},
-		{[]string{"jobs", "b", "args", "quoted"}, Position{17, 7}},
-		{[]string{"jobs", "b", "args", "last"}, Position{19, 7}},
+		{[]string{"jobs", "a", "args", "last"}, field.Position{Line: 3, Column: 54}},
+		{[]string{"jobs", "b", "args", "folded"}, field.Position{Line: 12, Column: 7}},
+		{[]string{"jobs", "b", "args", "plain"}, field.Position{Line: 15, Column: 7}},
+		{[]string{"jobs", "b", "args", "quoted"}, field.Position{Line: 17, Column: 7}},
+		{[]string{"jobs", "b", "args", "last"}, field.Position{Line: 19, Column: 7}},
 	} {
 		if got := c.At(tt.path...); got != tt.want {
 			t.Errorf("At(%q) = %v, want %v", tt.path, got, tt.want)
@@ -208,7 +210,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for _, e := range err.(Errors) {
+		for _, e := range err.(field.Errors) {
 			if e.Message == "" || strings.Contains(e.Error(), "\n") && !strings.Contains(e.Path, "\n") {
 				t.Errorf("error without message or on several lines: %q", e.Error())
 			}

@@ -13,16 +13,17 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // CheckCleanup holds the rules of a job against the live database: tables, columns and their types, indexes, and whether
 // conditions can be read. The error is about the check itself.
-func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+func CheckCleanup(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	var now time.Time
 	if err := pool.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
 		return nil, fmt.Errorf("ask for the database's time: %w", err)
 	}
-	var problems []*config.Error
+	var problems []*field.Error
 	var described []*cleanupRule // those before
 	for i, rule := range job.Spec.(*config.Cleanup).Rules {
 		found, err := checkCleanupRule(ctx, pool, job.Spec.(*config.Cleanup), rule, &described, now, cfg.Location())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // eachMisfit is what is wrong between a query and the job that its rows become.
@@ -32,12 +33,12 @@ func (m *eachMisfit) Error() string {
 // CheckEach has the live database prepare the query of a job, without running it, and tells what it says against the query,
 // against its order, and against the columns as params of the job that is enqueued. The error is about the check itself.
 // Whether order_by is unique shows only when the job runs.
-func CheckEach(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+func CheckEach(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	path := []string{"jobs", job.Name}
 	at := append(slices.Clip(path), "query")
 	stmt, err := bindQuery(job.Spec.(*config.Each).Query)
 	if err != nil {
-		return []*config.Error{cfg.Errorf(at, "", "%s", err)}, nil
+		return []*field.Error{cfg.Errorf(at, "", "%s", err)}, nil
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -50,7 +51,7 @@ func CheckEach(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 		if sqlCode(err) == "" || batch.Classify(err) == batch.Transient {
 			return nil, err
 		}
-		return []*config.Error{cfg.Errorf(at, "", "%s", stmt.describe(err))}, nil
+		return []*field.Error{cfg.Errorf(at, "", "%s", stmt.describe(err))}, nil
 	}
 	problems, err := checkSQLParams(ctx, pg, cfg, job, stmt, prepared.ParamOIDs)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/retry"
 )
@@ -17,7 +18,7 @@ import (
 // CheckExport holds an export against the live database, without reading any rows: whether the query can be prepared, and
 // whether table, columns and order are there. The error is about the check itself. Whether the order of a query is unique
 // shows only when it runs.
-func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, jo
 		if sqlCode(err) == "" && stmt == nil && ctx.Err() != nil {
 			return nil, err
 		}
-		return []*config.Error{cfg.Errorf(append(at, "query"), "", "%s", strings.TrimPrefix(err.Error(), "query: "))}, nil
+		return []*field.Error{cfg.Errorf(append(at, "query"), "", "%s", strings.TrimPrefix(err.Error(), "query: "))}, nil
 	}
 	problems, err := checkSQLParams(ctx, conn.Conn().PgConn(), cfg, job, stmt, prepared.ParamOIDs)
 	if err != nil {
@@ -52,15 +53,15 @@ func CheckExport(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, jo
 	return problems, nil
 }
 
-func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) ([]*config.Error, error) {
+func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) ([]*field.Error, error) {
 	plan, err := planExport(ctx, conn, job.Spec.(*config.Export), nil)
 	switch {
 	case errors.Is(err, bulk.ErrNoTable):
-		return []*config.Error{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
+		return []*field.Error{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
 	case err != nil && !retry.IsPermanent(err):
 		return nil, err
 	case err != nil:
-		return []*config.Error{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
+		return []*field.Error{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
 	}
 	if job.Spec.(*config.Export).Consistency != config.Keyset {
 		return nil, nil
@@ -73,12 +74,12 @@ func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, j
 }
 
 // checkUnique looks for what makes the order one that no row hides in. A view cannot say, so nothing is asked of it.
-func (p *exportPlan) checkUnique(cfg *config.Config, table *bulk.Table, at []string) []*config.Error {
+func (p *exportPlan) checkUnique(cfg *config.Config, table *bulk.Table, at []string) []*field.Error {
 	if table.Kind != 'r' && table.Kind != 'p' {
 		return nil
 	}
 	if !p.certain {
-		return []*config.Error{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
+		return []*field.Error{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
 	}
 	names := map[string]bool{}
 	for _, k := range p.key {
@@ -93,7 +94,7 @@ func (p *exportPlan) checkUnique(cfg *config.Config, table *bulk.Table, at []str
 			return nil
 		}
 	}
-	return []*config.Error{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
+	return []*field.Error{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
 }
 
 // exportField is the field that an error of planExport is about.

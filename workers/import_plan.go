@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/valuefmt"
@@ -146,11 +147,11 @@ func importSpec(def *config.Import) bulk.Spec {
 }
 
 // CheckImport holds a definition against the live database, for config check.
-func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	def := job.Spec.(*config.Import)
 	table, err := bulk.Describe(ctx, db, def.Table.Schema, def.Table.Name)
 	if errors.Is(err, bulk.ErrNoTable) {
-		return []*config.Error{cfg.Errorf([]string{"jobs", job.Name, "table"}, "", "%s", err)}, nil
+		return []*field.Error{cfg.Errorf([]string{"jobs", job.Name, "table"}, "", "%s", err)}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func CheckImport(ctx context.Context, db bulk.Querier, cfg *config.Config, job *
 			}
 		}
 	}
-	var problems []*config.Error
+	var problems []*field.Error
 	for _, problem := range table.Check(spec) {
 		path := []string{"jobs", job.Name}
 		switch problem.Field {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/valuefmt"
@@ -119,8 +120,8 @@ func ruleOf(column config.Column) (*valuefmt.Column, error) {
 }
 
 // checkFormats finds columns of the table that can take no value of the type that the definition gives them.
-func checkFormats(cfg *config.Config, job *config.Job, table *bulk.Table) []*config.Error {
-	var problems []*config.Error
+func checkFormats(cfg *config.Config, job *config.Job, table *bulk.Table) []*field.Error {
+	var problems []*field.Error
 	for _, column := range job.Spec.(*config.Import).Columns {
 		target := table.Column(column.Target)
 		if target == nil || column.Type == "" || target.TypeOID != target.BaseOID { // of a domain only the name is known

@@ -9,16 +9,17 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 )
 
 // CheckSQL has the live database prepare the statement of a job, without running it, and tells what it says against the
 // statement and against the types of its params. The error is about the check itself. What a procedure or DDL does inside
 // shows only when it runs.
-func CheckSQL(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*config.Error, error) {
+func CheckSQL(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	at := []string{"jobs", job.Name, "statement"}
 	stmt, err := bindSQL(job.Spec.(*config.SQL).Statement)
 	if err != nil {
-		return []*config.Error{cfg.Errorf(at, "", "%s", err)}, nil
+		return []*field.Error{cfg.Errorf(at, "", "%s", err)}, nil
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -31,14 +32,14 @@ func CheckSQL(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *
 		if sqlCode(err) == "" || batch.Classify(err) == batch.Transient {
 			return nil, err
 		}
-		return []*config.Error{cfg.Errorf(at, "", "%s", stmt.describe(err))}, nil
+		return []*field.Error{cfg.Errorf(at, "", "%s", stmt.describe(err))}, nil
 	}
 	return checkSQLParams(ctx, pg, cfg, job, stmt, prepared.ParamOIDs)
 }
 
 // checkSQLParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
-func checkSQLParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *sqlStatement, oids []uint32) ([]*config.Error, error) {
-	var problems []*config.Error
+func checkSQLParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *sqlStatement, oids []uint32) ([]*field.Error, error) {
+	var problems []*field.Error
 	types := map[string]string{}
 	for _, p := range job.Params {
 		types[p.Name] = p.Type

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -44,7 +45,7 @@ match, statements.
 
 func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 	cfg, problems, notes, err := m.findProblems(ctx, offline)
-	var list config.Errors
+	var list field.Errors
 	switch {
 	case errors.As(err, &list):
 		problems = list
@@ -70,7 +71,7 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 
 // findProblems returns those of the live database, and what is no problem but should be known; those of the file itself
 // are an error of type config.Errors.
-func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems config.Errors, notes []string, _ error) {
+func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems field.Errors, notes []string, _ error) {
 	if offline {
 		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
 		return cfg, nil, nil, err
@@ -82,7 +83,7 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 	defer app.Close()
 	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
 		job := app.Config.Jobs[name]
-		var found []*config.Error
+		var found []*field.Error
 		var err error
 		switch {
 		case job.Kind == "import":
@@ -112,7 +113,7 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 			notes = append(notes, lines...)
 		}
 	}
-	slices.SortStableFunc(problems, func(a, b *config.Error) int {
+	slices.SortStableFunc(problems, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return app.Config, problems, notes, nil
@@ -139,7 +140,7 @@ type problemJSON struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-func (m *Main) problemsJSON(cfg *config.Config, problems config.Errors, notes []string) error {
+func (m *Main) problemsJSON(cfg *config.Config, problems field.Errors, notes []string) error {
 	out := struct {
 		OK       bool          `json:"ok"`
 		Jobs     int           `json:"jobs"`

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -31,7 +31,7 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			if err := json.Unmarshal([]byte(object), &fields); err != nil || fields == nil {
 				return &usageError{err: errors.New("--args is not a JSON object"), hint: `write it like --args '{"id": 17}'`}
 			}
-			if name, found := config.NULParam(json.RawMessage(object)); found {
+			if name, found := field.NULParam(json.RawMessage(object)); found {
 				return &usageError{err: fmt.Errorf("--args: %q holds a NUL character, which PostgreSQL does not store", name)}
 			}
 			when, err := parseDue(at, in)

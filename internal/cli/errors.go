@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/session"
 )
 
@@ -79,7 +79,7 @@ func (m *Main) report(err error) int {
 	if errors.As(err, &exit) {
 		return exit.code
 	}
-	var list config.Errors
+	var list field.Errors
 	if errors.As(err, &list) {
 		for _, problem := range list {
 			fmt.Fprintln(m.Stderr, problem)

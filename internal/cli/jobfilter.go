@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -49,7 +49,7 @@ func anyEmpty(values []string) bool { return len(values) == 0 || slices.Contains
 type duration time.Duration
 
 func (d *duration) Set(text string) error {
-	parsed, err := config.ParseDuration(text)
+	parsed, err := field.ParseDuration(text)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/cron"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -142,15 +143,15 @@ func (c *converter) note(line int, what, why string) {
 }
 
 // zoneField is the zone of the schedules that name none. It stands alone at the top, so that it is mended in one place.
-func (c *converter) zoneField(whose []string, note string) []field {
+func (c *converter) zoneField(whose []string, note string) []member {
 	if !c.zoneless {
 		return nil
 	}
 	if c.opts.Timezone != "" {
-		return []field{{name: "timezone", value: value(c.opts.Timezone).scalar()}}
+		return []member{{name: "timezone", value: value(c.opts.Timezone).scalar()}}
 	}
 	c.notes = append(c.notes, note+"; UTC is taken, --timezone gives another")
-	return []field{{name: "timezone", value: "UTC", note: whose}}
+	return []member{{name: "timezone", value: "UTC", note: whose}}
 }
 
 func (c *converter) fail(line int, format string, args ...any) error {
@@ -165,7 +166,7 @@ func (c *converter) result() (*Result, error) {
 	sortProblems(c.problems)
 	yaml := c.render(c.problems)
 	if _, err := config.Parse("the result", yaml, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true, Lookup: noVariables}); err != nil {
-		var list config.Errors
+		var list field.Errors
 		if errors.As(err, &list) && len(list) > 0 {
 			err = list[0]
 		}

@@ -14,7 +14,7 @@ type tab struct {
 	shell    string
 	home     string
 	zone     string // of CRON_TZ; empty: none
-	env      []field
+	env      []member
 	places   map[string]int // of names in env
 	comments []string       // above the next line
 	reported map[string]bool
@@ -51,12 +51,12 @@ func (c *converter) crontab(text string) error {
 		"starts a run though an earlier one is not done, as cron does; without it such a tick is skipped. cron ends no command; here one",
 		"that runs for a day is ended (timeout).",
 		"A time of day comes once on each day, also where the clocks change; cron's differ there from one another.")
-	c.top = append(c.top, field{name: "database", value: `{url: "${DATABASE_URL}"}`})
+	c.top = append(c.top, member{name: "database", value: `{url: "${DATABASE_URL}"}`})
 	c.top = append(c.top, c.zoneField([]string{
 		"TIME ZONE: cron reads times in the zone of its machine, which a crontab does not say. If that is not UTC",
 		"(timedatectl tells) write its name here, like Asia/Tokyo.",
 	}, "cron reads times in the zone of its machine")...)
-	c.top = append(c.top, field{name: "retry", value: "{max_attempts: 1}", note: []string{"cron does not retry. Where a command may run twice for the same tick, let it be more."}})
+	c.top = append(c.top, member{name: "retry", value: "{max_attempts: 1}", note: []string{"cron does not retry. Where a command may run twice for the same tick, let it be more."}})
 	return nil
 }
 
@@ -128,7 +128,7 @@ func (t *tab) variable(number int, name, text string) {
 	case "TZ":
 		t.note(number, name, "it is for the commands; cron itself reads times in CRON_TZ or the zone of its machine")
 	}
-	set := field{name: name, value: quote(string(literal(text)))}
+	set := member{name: name, value: quote(string(literal(text)))}
 	if i, ok := t.places[name]; ok {
 		t.env[i] = set
 		return
@@ -207,15 +207,15 @@ func (t *tab) notesOf(number int, user string) []string {
 	return append(note, place)
 }
 
-func (t *tab) fields(argv []string) []field {
-	fields := []field{{name: "kind", value: "command"}, {name: "argv", value: quoteAll(argv)}}
+func (t *tab) fields(argv []string) []member {
+	fields := []member{{name: "kind", value: "command"}, {name: "argv", value: quoteAll(argv)}}
 	if t.home != "" {
-		fields = append(fields, field{name: "dir", value: value(literal(t.home)).scalar()})
+		fields = append(fields, member{name: "dir", value: value(literal(t.home)).scalar()})
 	}
 	if len(t.env) > 0 {
-		fields = append(fields, field{name: "env", value: mapping(t.env)})
+		fields = append(fields, member{name: "env", value: mapping(t.env)})
 	}
-	return append(fields, field{name: "timeout", value: "1d"})
+	return append(fields, member{name: "timeout", value: "1d"})
 }
 
 // splitPercent makes the % that are escaped plain; input tells that there is one which is not.

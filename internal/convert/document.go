@@ -10,7 +10,7 @@ import (
 // document is the tidemill.yaml in the making.
 type document struct {
 	intro     []string // comments at the top, a line each
-	top       []field  // of the top level, but for jobs and schedules
+	top       []member // of the top level, but for jobs and schedules
 	jobs      []*job
 	schedules []*schedule
 	taken     names // of jobs
@@ -19,7 +19,7 @@ type document struct {
 }
 
 // field is a field and its value as YAML. A value with line ends is a block, indented under the name.
-type field struct {
+type member struct {
 	name, value string
 	note        []string // comments above it
 }
@@ -27,14 +27,14 @@ type field struct {
 type job struct {
 	note   []string
 	name   string
-	fields []field
+	fields []member
 }
 
 type schedule struct {
 	note   []string
 	name   string
 	job    string
-	fields []field
+	fields []member
 }
 
 // addJob gives the job a name that no other has, made of the first text that makes one.
@@ -58,7 +58,7 @@ func (d *document) addSchedule(from []string, s *schedule) {
 }
 
 // grow counts what is added: a small file can repeat a large text very often.
-func (d *document) grow(note []string, fields []field) {
+func (d *document) grow(note []string, fields []member) {
 	for _, text := range note {
 		d.size += len(text)
 	}

@@ -192,7 +192,7 @@ func (f *sidekiqFile) ensureQueue(line int, name string) string {
 	return f.byName[name].name
 }
 
-func (f *sidekiqFile) queueFields() []field {
+func (f *sidekiqFile) queueFields() []member {
 	if len(f.queues) == 0 {
 		return nil
 	}
@@ -215,11 +215,11 @@ func (f *sidekiqFile) queueFields() []field {
 		sum += q.workers
 		weighted = weighted || q.weight > 0
 	}
-	out := field{name: "queues", value: b.String() + "\n"}
+	out := member{name: "queues", value: b.String() + "\n"}
 	if shared > 1 {
 		out.note = f.queueNote(sum, weighted)
 	}
-	return []field{out}
+	return []member{out}
 }
 
 func (f *sidekiqFile) queueNote(sum int, weighted bool) []string {

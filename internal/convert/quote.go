@@ -81,7 +81,7 @@ func quoteAll(texts []string) string {
 }
 
 // mapping writes fields as {name: value, …}.
-func mapping(fields []field) string {
+func mapping(fields []member) string {
 	parts := make([]string, len(fields))
 	for i, f := range fields {
 		parts[i] = f.name + ": " + f.value

@@ -56,7 +56,7 @@ func (d *document) renderSchedules(w *writer, inside map[string]*schedule) {
 			w.line("schedules:")
 		}
 		w.comments("  ", s.note)
-		w.line("  " + s.name + ": " + mapping(append([]field{{name: "job", value: value(s.job).scalar()}}, s.fields...)))
+		w.line("  " + s.name + ": " + mapping(append([]member{{name: "job", value: value(s.job).scalar()}}, s.fields...)))
 	}
 }
 
@@ -80,7 +80,7 @@ func (w *writer) comments(indent string, texts []string) {
 	}
 }
 
-func (w *writer) field(indent string, f field) {
+func (w *writer) field(indent string, f member) {
 	w.comments(indent, f.note)
 	if !strings.Contains(f.value, "\n") {
 		w.line(indent + f.name + ": " + f.value)

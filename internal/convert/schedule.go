@@ -98,7 +98,7 @@ func (f *sidekiqFile) entry(name string, line int, n *node) {
 		s.note = append(s.note, "counted from midnight UTC, not from when the process started")
 	}
 	if args != "" {
-		s.fields = append(s.fields, field{name: "params", value: "{args: " + args + "}"})
+		s.fields = append(s.fields, member{name: "params", value: "{args: " + args + "}"})
 	}
 	f.addSchedule([]string{name, class}, s)
 	f.leftovers(n)
@@ -213,7 +213,7 @@ func (f *sidekiqFile) jobOf(k call, line int) *job {
 			f.note(line, k.class, "its URL is /jobs/"+path+", as another class has the plain one or its name makes none")
 		}
 	}
-	fields := []field{
+	fields := []member{
 		{name: "kind", value: "http"},
 		{name: "queue", value: value(f.ensureQueue(line, k.queue)).scalar()},
 		{name: "url", value: quote("${APP_URL}/jobs/" + path)},
@@ -221,7 +221,7 @@ func (f *sidekiqFile) jobOf(k call, line int) *job {
 		{name: "timeout", value: "15m", note: []string{"of the longest run; Sidekiq sets no limit, here it is at most 1h"}},
 	}
 	if k.attempts > 0 {
-		fields = append(fields, field{name: "retry", value: fmt.Sprintf("{max_attempts: %d}", k.attempts)})
+		fields = append(fields, member{name: "retry", value: fmt.Sprintf("{max_attempts: %d}", k.attempts)})
 	}
 	j := f.addJob([]string{path}, &job{fields: fields, note: []string{"class " + oneLine(k.class)}})
 	f.calls[k] = j

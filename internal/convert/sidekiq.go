@@ -111,7 +111,7 @@ func (f *sidekiqFile) setting(e entry) {
 		}
 	case "timeout":
 		if n, ok := f.number(e, 0, 86400); ok {
-			f.top = append(f.top, field{name: "drain_timeout", value: strconv.Itoa(n) + "s"})
+			f.top = append(f.top, member{name: "drain_timeout", value: strconv.Itoa(n) + "s"})
 		}
 	default:
 		f.leftOut(e)
@@ -174,7 +174,7 @@ func (f *sidekiqFile) number(e entry, least, most int) (int, bool) {
 }
 
 func (f *sidekiqFile) retries(n int, why string) {
-	f.top = append(f.top, field{
+	f.top = append(f.top, member{
 		name: "retry", value: fmt.Sprintf("{max_attempts: %d, delay: 15s, max_delay: 1d}", n+1),
 		note: []string{why + " A class with sidekiq_options retry: N of its own", "needs retry: {max_attempts: N + 1} in its job. The delays double from 15 s to a day; Sidekiq's grow to about four."},
 	})
@@ -189,7 +189,7 @@ func (f *sidekiqFile) finishSidekiq(settings *node) {
 		"TIME ZONE: the file names none; Sidekiq then takes that of TZ, of Rails (config.time_zone) or of the machine. If that is",
 		"not UTC write its name here, like Asia/Tokyo.",
 	}, "the file names no time zone")
-	f.top = slices.Concat([]field{{name: "database", value: `{url: "${DATABASE_URL}"}`}}, zone, f.queueFields(), f.top)
+	f.top = slices.Concat([]member{{name: "database", value: `{url: "${DATABASE_URL}"}`}}, zone, f.queueFields(), f.top)
 	if len(f.jobs) == 0 {
 		f.intro = append(f.intro, "The classes of Ruby are not in the file: docs/MOVING.md of Tidemill says what becomes of them.")
 		return

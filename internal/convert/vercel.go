@@ -39,9 +39,9 @@ func (c *converter) vercel(text string) error {
 		"A tick that was missed because no worker ran is made up for once (catch_up: none is Vercel's way: it is lost). overlap: allow",
 		"starts a run though an earlier one is not done, as Vercel does; without it such a tick is skipped.")
 	c.top = append(c.top,
-		field{name: "database", value: `{url: "${DATABASE_URL}"}`},
-		field{name: "timezone", value: "UTC", note: []string{"of Vercel's schedules"}},
-		field{name: "retry", value: "{max_attempts: 1}", note: []string{"Vercel does not retry. If the handlers may run twice for the same tick, let it be more."}})
+		member{name: "database", value: `{url: "${DATABASE_URL}"}`},
+		member{name: "timezone", value: "UTC", note: []string{"of Vercel's schedules"}},
+		member{name: "retry", value: "{max_attempts: 1}", note: []string{"Vercel does not retry. If the handlers may run twice for the same tick, let it be more."}})
 	return nil
 }
 
@@ -96,16 +96,16 @@ func vercelName(path string) string {
 	return strings.Trim(path, "/")
 }
 
-func (c *converter) vercelJob(path string, limits []limit) []field {
-	timeout := field{name: "timeout", value: duration(vercelTimeout), note: []string{"Vercel's default; vercel.json has no maxDuration for this path"}}
+func (c *converter) vercelJob(path string, limits []limit) []member {
+	timeout := member{name: "timeout", value: duration(vercelTimeout), note: []string{"Vercel's default; vercel.json has no maxDuration for this path"}}
 	switch l, ok := limitOf(limits, path); {
 	case ok && l.max > 0:
-		timeout = field{name: "timeout", value: duration(l.max)}
+		timeout = member{name: "timeout", value: duration(l.max)}
 	case ok:
 		c.problem(l.line, l.text, "write another timeout: in the job of "+path, "not a number of seconds from 1 to 3600; it is %s there", duration(vercelTimeout))
 		timeout.note = nil
 	}
-	return []field{
+	return []member{
 		{name: "kind", value: "http"},
 		{name: "method", value: "GET"},
 		{name: "url", value: quote("${APP_URL}" + string(literal(path)))},

@@ -92,14 +92,14 @@ func duration(d time.Duration) string {
 }
 
 // scheduleFields are the fields of a schedule at that time.
-func (c *converter) scheduleFields(w when) []field {
-	fields := []field{{name: "every", value: duration(w.every)}}
+func (c *converter) scheduleFields(w when) []member {
+	fields := []member{{name: "every", value: duration(w.every)}}
 	if w.cron != "" {
-		fields = []field{{name: "cron", value: quote(w.cron)}}
+		fields = []member{{name: "cron", value: quote(w.cron)}}
 		if w.zone != "" {
-			fields = append(fields, field{name: "timezone", value: value(w.zone).scalar()})
+			fields = append(fields, member{name: "timezone", value: value(w.zone).scalar()})
 		}
 		c.zoneless = c.zoneless || w.zone == ""
 	}
-	return append(fields, field{name: "overlap", value: "allow"})
+	return append(fields, member{name: "overlap", value: "allow"})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -44,7 +45,7 @@ func TestHashes(t *testing.T) {
 
 // reason is where the first mistake is, and its first word.
 func reason(err error) string {
-	var list config.Errors
+	var list field.Errors
 	if !errors.As(err, &list) || len(list) == 0 {
 		return err.Error()
 	}

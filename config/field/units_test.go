@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"math"
@@ -10,9 +10,9 @@ func TestParseDuration(t *testing.T) {
 	t.Parallel()
 	const bad = time.Duration(math.MinInt64)
 	for in, want := range map[string]time.Duration{
-		"30s": 30 * time.Second, "1d12h": 36 * time.Hour, "90d": 90 * day, "1.5h": 90 * time.Minute, "0s": 0, "0d": 0,
-		"1h30m0.5s": 90*time.Minute + 500*time.Millisecond, "7d1ns": 7*day + 1, "0": 0,
-		"106751d":      106751 * day,
+		"30s": 30 * time.Second, "1d12h": 36 * time.Hour, "90d": 90 * Day, "1.5h": 90 * time.Minute, "0s": 0, "0d": 0,
+		"1h30m0.5s": 90*time.Minute + 500*time.Millisecond, "7d1ns": 7*Day + 1, "0": 0,
+		"106751d":      106751 * Day,
 		"106751d24h":   bad, // beyond 292 years
 		"106752d":      bad,
 		"99999999999d": bad,
@@ -48,8 +48,8 @@ func FuzzParseDuration(f *testing.F) {
 		if !ok {
 			return
 		}
-		if again, ok := parseDuration(formatDuration(d)); d < 0 || !ok || again != d {
-			t.Errorf("%q is %d, written %q, read %d", s, d, formatDuration(d), again)
+		if again, ok := parseDuration(FormatDuration(d)); d < 0 || !ok || again != d {
+			t.Errorf("%q is %d, written %q, read %d", s, d, FormatDuration(d), again)
 		}
 	})
 }
@@ -93,13 +93,13 @@ func TestParseRatio(t *testing.T) {
 
 func TestPlainKind(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]nodeKind{
-		"": nullNode, "~": nullNode, "null": nullNode, "True": boolNode, "yes": textNode, "on": textNode,
-		"1": intNode, "-0": intNode, "010": intNode, "1_000": textNode, "0x1f": textNode, "1.": floatNode, ".5": floatNode,
-		"1e3": floatNode, "1.2.3": textNode, "2026-01-01": textNode, ".inf": textNode, "1h": textNode,
+	for in, want := range map[string]NodeKind{
+		"": NullNode, "~": NullNode, "null": NullNode, "True": boolNode, "yes": TextNode, "on": TextNode,
+		"1": IntNode, "-0": IntNode, "010": IntNode, "1_000": TextNode, "0x1f": TextNode, "1.": floatNode, ".5": floatNode,
+		"1e3": floatNode, "1.2.3": TextNode, "2026-01-01": TextNode, ".inf": TextNode, "1h": TextNode,
 	} {
 		if got := plainKind(in); got != want {
-			t.Errorf("plainKind(%q) = %s, want %s", in, got.what(), want.what())
+			t.Errorf("plainKind(%q) = %s, want %s", in, got.What(), want.What())
 		}
 	}
 }

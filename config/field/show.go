@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"bytes"
@@ -23,37 +23,37 @@ type setting struct {
 
 // scalar is a text, number or truth value.
 type scalar struct {
-	kind nodeKind
+	kind NodeKind
 	text string // as JSON has it
 	yaml string // as the file has it
 }
 
 // show is the mapping n with these fields. What they inherit is in the root, whose fields are rootFields.
-func show(fields, rootFields []info, n, root *node) *Shown {
-	return &Shown{shower{rootFields, root}.settings(fields, n)}
+func Show(fields, rootFields []Info, n, root *Node) *Shown {
+	return &Shown{renderer{rootFields, root}.settings(fields, n)}
 }
 
 // shower puts the tree of a file and the field tables together.
-type shower struct {
-	fields []info // of the root
-	root   *node
+type renderer struct {
+	fields []Info // of the root
+	root   *Node
 }
 
-func (s shower) settings(fields []info, n *node) []setting {
+func (s renderer) settings(fields []Info, n *Node) []setting {
 	var out []setting
 	for _, f := range fields {
-		e, given := n.find(f.name)
-		given = given && !(e.value.kind == nullNode && f.shape.optional)
-		it := setting{name: f.name}
+		e, given := n.Find(f.Name)
+		given = given && !(e.Value.Kind == NullNode && f.Meta.Optional)
+		it := setting{name: f.Name}
 		switch {
 		case given:
-			it.value = s.value(f.shape, e.value)
-		case f.shape.optional && f.shape.keys == "" && len(f.shape.fields) > 0:
-			it.value = s.settings(f.shape.fields, nil)
-		case f.def != "":
-			it.value = s.value(f.shape, yamlDefault(f.def))
-		case f.inherits != "":
-			it.value, it.from = s.inherited(f.inherits)
+			it.value = s.value(f.Meta, e.Value)
+		case f.Meta.Optional && f.Meta.Keys == "" && len(f.Meta.Fields) > 0:
+			it.value = s.settings(f.Meta.Fields, nil)
+		case f.Default != "":
+			it.value = s.value(f.Meta, yamlDefault(f.Default))
+		case f.Inherits != "":
+			it.value, it.from = s.inherited(f.Inherits)
 		default:
 			continue
 		}
@@ -68,55 +68,55 @@ func (s shower) settings(fields []info, n *node) []setting {
 var inheritedRE = regexp.MustCompile("^(?:the top-level )?`([a-z_]+)(?:\\.([a-z_]+))?`$")
 
 // inherited is the value that the top level has in a place that words begin with, or nothing but the words.
-func (s shower) inherited(words string) (value any, from string) {
+func (s renderer) inherited(words string) (value any, from string) {
 	m := inheritedRE.FindStringSubmatch(words)
 	if m == nil {
 		return nil, words
 	}
 	fields, n := s.fields, s.root
 	for _, name := range m[1:] {
-		i := slices.IndexFunc(fields, func(f info) bool { return f.name == name })
+		i := slices.IndexFunc(fields, func(f Info) bool { return f.Name == name })
 		if name == "" || i < 0 {
 			break
 		}
 		f := fields[i]
-		e, given := n.find(name)
+		e, given := n.Find(name)
 		switch {
-		case len(f.shape.fields) > 0:
-			fields, n = f.shape.fields, e.value
+		case len(f.Meta.Fields) > 0:
+			fields, n = f.Meta.Fields, e.Value
 		case given:
-			return s.value(f.shape, e.value), words
-		case f.def != "":
-			return s.value(f.shape, yamlDefault(f.def)), words
+			return s.value(f.Meta, e.Value), words
+		case f.Default != "":
+			return s.value(f.Meta, yamlDefault(f.Default)), words
 		}
 	}
 	return nil, words
 }
 
-func (s shower) value(shape shape, n *node) any {
+func (s renderer) value(shape Meta, n *Node) any {
 	switch {
 	case shape.secret:
 		return hidden(n)
-	case n.kind == listNode:
-		list := make([]any, len(n.items))
-		for i, item := range n.items {
+	case n.Kind == ListNode:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
 			list[i] = s.below(shape, item)
 		}
 		return list
-	case n.kind != mapNode:
+	case n.Kind != MapNode:
 		return plain(n)
-	case shape.keys == "" && len(shape.fields) > 0:
-		return s.settings(shape.fields, n)
-	case shape.keys == "":
+	case shape.Keys == "" && len(shape.Fields) > 0:
+		return s.settings(shape.Fields, n)
+	case shape.Keys == "":
 		return asWritten(n)
 	}
-	out := make([]setting, 0, len(n.entries))
-	for _, e := range n.entries {
-		it := setting{name: e.key}
-		if len(shape.variants) > 0 {
-			it.value = s.settings(shape.fieldsOf(e.value), e.value)
+	out := make([]setting, 0, len(n.Entries))
+	for _, e := range n.Entries {
+		it := setting{name: e.Key}
+		if len(shape.Variants) > 0 {
+			it.value = s.settings(shape.FieldsOf(e.Value), e.Value)
 		} else {
-			it.value = s.below(shape, e.value)
+			it.value = s.below(shape, e.Value)
 		}
 		out = append(out, it)
 	}
@@ -124,10 +124,10 @@ func (s shower) value(shape shape, n *node) any {
 }
 
 // below is a value whose own fields, if it is a mapping, are those of the shape.
-func (s shower) below(shape shape, n *node) any {
-	if n.kind == mapNode && len(shape.fields) > 0 {
+func (s renderer) below(shape Meta, n *Node) any {
+	if n.Kind == MapNode && len(shape.Fields) > 0 {
 		// Of many alike, words about what each leaves open would hide what it says.
-		return slices.DeleteFunc(s.settings(shape.fields, n), func(it setting) bool { return !hasValue(it) })
+		return slices.DeleteFunc(s.settings(shape.Fields, n), func(it setting) bool { return !hasValue(it) })
 	}
 	return asWritten(n)
 }
@@ -135,18 +135,18 @@ func (s shower) below(shape shape, n *node) any {
 func hasValue(it setting) bool { return it.value != nil }
 
 // asWritten is a value of any form.
-func asWritten(n *node) any {
-	switch n.kind {
-	case listNode:
-		list := make([]any, len(n.items))
-		for i, item := range n.items {
+func asWritten(n *Node) any {
+	switch n.Kind {
+	case ListNode:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
 			list[i] = asWritten(item)
 		}
 		return list
-	case mapNode:
-		out := make([]setting, len(n.entries))
-		for i, e := range n.entries {
-			out[i] = setting{name: e.key, value: asWritten(e.value)}
+	case MapNode:
+		out := make([]setting, len(n.Entries))
+		for i, e := range n.Entries {
+			out[i] = setting{name: e.Key, value: asWritten(e.Value)}
 		}
 		return out
 	}
@@ -154,39 +154,39 @@ func asWritten(n *node) any {
 }
 
 // plain is a scalar. What came from outside may be secret wherever it stands, unless it is a number or a truth value.
-func plain(n *node) scalar {
+func plain(n *Node) scalar {
 	switch {
-	case n.kind == nullNode:
-		return scalar{n.kind, "null", n.source}
-	case n.kind != textNode:
-		return scalar{n.kind, n.text, n.text}
-	case n.replaced || n.unresolved:
-		return scalar{n.kind, n.source, n.source}
+	case n.Kind == NullNode:
+		return scalar{n.Kind, "null", n.Source}
+	case n.Kind != TextNode:
+		return scalar{n.Kind, n.Text, n.Text}
+	case n.Replaced || n.unresolved:
+		return scalar{n.Kind, n.Source, n.Source}
 	}
-	return scalar{n.kind, n.text, n.source}
+	return scalar{n.Kind, n.Text, n.Source}
 }
 
 var envRE = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 
 // hidden is a value of which only the names of variables are shown, and the keys of a mapping.
-func hidden(n *node) any {
+func hidden(n *Node) any {
 	switch {
-	case n.kind == listNode:
-		list := make([]any, len(n.items))
-		for i, item := range n.items {
+	case n.Kind == ListNode:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
 			list[i] = hidden(item)
 		}
 		return list
-	case n.kind == mapNode:
-		out := make([]setting, len(n.entries))
-		for i, e := range n.entries {
-			out[i] = setting{name: e.key, value: hidden(e.value)}
+	case n.Kind == MapNode:
+		out := make([]setting, len(n.Entries))
+		for i, e := range n.Entries {
+			out[i] = setting{name: e.Key, value: hidden(e.Value)}
 		}
 		return out
-	case n.text == "", envRE.MatchString(n.source):
-		return scalar{textNode, n.source, n.source}
+	case n.Text == "", envRE.MatchString(n.Source):
+		return scalar{TextNode, n.Source, n.Source}
 	}
-	return scalar{textNode, "***", "***"}
+	return scalar{TextNode, "***", "***"}
 }
 
 // YAML is the text as a file would have it. Where a value comes from another place, a comment names that.
@@ -245,7 +245,7 @@ func flow(v any) string {
 	var parts []string
 	switch v := v.(type) {
 	case scalar:
-		if v.kind == textNode {
+		if v.kind == TextNode {
 			return yamlText(v.yaml)
 		}
 		return v.yaml
@@ -267,11 +267,11 @@ func flow(v any) string {
 var plainTextRE = regexp.MustCompile(`^[\p{L}_/][\p{L}\p{N}_./@+-]*( [\p{L}\p{N}_./@+(=*<>-]+)*$`)
 
 func yamlText(s string) string {
-	if plainTextRE.MatchString(s) && plainKind(s) == textNode || durationTextRE.MatchString(s) {
+	if plainTextRE.MatchString(s) && plainKind(s) == TextNode || durationTextRE.MatchString(s) {
 		return s
 	}
 	var b bytes.Buffer
-	writeString(&b, s)
+	WriteString(&b, s)
 	return b.String()
 }
 
@@ -298,7 +298,7 @@ func writeShown(b *bytes.Buffer, v any) {
 				b.WriteByte(',')
 			}
 			first = false
-			writeString(b, it.name)
+			WriteString(b, it.name)
 			b.WriteByte(':')
 			writeShown(b, it.value)
 		}
@@ -314,12 +314,12 @@ func writeShown(b *bytes.Buffer, v any) {
 		b.WriteByte(']')
 	case scalar:
 		switch text := strings.ToLower(v.text); {
-		case v.kind == nullNode:
+		case v.kind == NullNode:
 			b.WriteString("null")
-		case v.kind != textNode && json.Valid([]byte(text)):
+		case v.kind != TextNode && json.Valid([]byte(text)):
 			b.WriteString(text)
 		default:
-			writeString(b, v.text)
+			WriteString(b, v.text)
 		}
 	}
 }

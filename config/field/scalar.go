@@ -1,4 +1,4 @@
-package config
+package field
 
 import "regexp"
 
@@ -11,18 +11,18 @@ var (
 // The YAML library follows older rules, in which 010 is eight and 1_0 is ten.
 // Hexadecimal, octal, infinite and undefined numbers count as text: no field
 // takes them.
-func plainKind(text string) nodeKind {
+func plainKind(text string) NodeKind {
 	switch text {
 	case "", "~", "null", "Null", "NULL":
-		return nullNode
+		return NullNode
 	case "true", "True", "TRUE", "false", "False", "FALSE":
 		return boolNode
 	}
 	if intRE.MatchString(text) {
-		return intNode
+		return IntNode
 	}
 	if floatRE.MatchString(text) {
 		return floatNode
 	}
-	return textNode
+	return TextNode
 }

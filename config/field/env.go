@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"fmt"
@@ -6,20 +6,20 @@ import (
 )
 
 // expansion is a scalar after the replacement of ${NAME} in it.
-type expansion struct {
-	text     string
-	replaced bool     // at least one value came from outside
-	unset    []string // names without value and default; left in text as they stand
-	problem  string   // not well-formed; text is then as it was
+type Expansion struct {
+	Text     string
+	Replaced bool     // at least one value came from outside
+	Unset    []string // names without value and default; left in text as they stand
+	Problem  string   // not well-formed; text is then as it was
 }
 
 // expand replaces ${NAME}, ${NAME:-default} and $$ in text. A dollar in front of
 // anything else is itself.
-func expand(text string, lookup func(string) (string, bool)) expansion {
+func Expand(text string, lookup func(string) (string, bool)) Expansion {
 	if !strings.Contains(text, "$") {
-		return expansion{text: text}
+		return Expansion{Text: text}
 	}
-	var e expansion
+	var e Expansion
 	var out strings.Builder
 	for rest := text; rest != ""; {
 		before, after, found := strings.Cut(rest, "$")
@@ -33,20 +33,20 @@ func expand(text string, lookup func(string) (string, bool)) expansion {
 		case strings.HasPrefix(after, "{"):
 			body, tail, closed := strings.Cut(after[1:], "}")
 			if !closed {
-				return expansion{text: text, problem: "${ has no closing brace"}
+				return Expansion{Text: text, Problem: "${ has no closing brace"}
 			}
 			name, fallback, hasDefault := strings.Cut(body, ":-")
-			if !isEnvName(name) {
-				return expansion{text: text, problem: fmt.Sprintf("${%s} is not ${NAME} or ${NAME:-default}", shorten(body))}
+			if !IsEnvName(name) {
+				return Expansion{Text: text, Problem: fmt.Sprintf("${%s} is not ${NAME} or ${NAME:-default}", Shorten(body))}
 			}
 			value, ok := lookup(name)
 			if hasDefault && value == "" {
 				value, ok = fallback, true
 			}
 			if ok {
-				e.replaced = true
+				e.Replaced = true
 			} else {
-				e.unset = append(e.unset, name)
+				e.Unset = append(e.Unset, name)
 				value = "${" + name + "}"
 			}
 			out.WriteString(value)
@@ -56,11 +56,11 @@ func expand(text string, lookup func(string) (string, bool)) expansion {
 			rest = after
 		}
 	}
-	e.text = out.String()
+	e.Text = out.String()
 	return e
 }
 
-func isEnvName(s string) bool {
+func IsEnvName(s string) bool {
 	for i, c := range []byte(s) {
 		letter := c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 		if !letter && (i == 0 || c < '0' || c > '9') {

@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"fmt"
@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-const day = 24 * time.Hour
+// Day is 24 hours.
+const Day = 24 * time.Hour
 
-// ParseDuration reads a duration as tidemill.yaml has them: Go's syntax with days of 24 hours in front, such as 30s, 1d12h
+// ParseDuration reads Go's syntax with days of 24 hours in front, such as 30s, 1d12h
 // or 90d. It is never negative. The error says how to write one.
 func ParseDuration(s string) (time.Duration, error) {
 	d, ok := parseDuration(s)
@@ -29,10 +30,10 @@ func parseDuration(s string) (time.Duration, bool) {
 	var days time.Duration
 	if before, after, found := strings.Cut(s, "d"); found {
 		n, err := strconv.ParseUint(before, 10, 32)
-		if err != nil || n > uint64(math.MaxInt64/day) {
+		if err != nil || n > uint64(math.MaxInt64/Day) {
 			return 0, false
 		}
-		days, s = time.Duration(n)*day, after
+		days, s = time.Duration(n)*Day, after
 		if s == "" {
 			return days, true
 		}
@@ -47,10 +48,10 @@ func parseDuration(s string) (time.Duration, bool) {
 	return days + rest, true
 }
 
-// formatDuration is the short form that parseDuration reads.
-func formatDuration(d time.Duration) string {
-	if d >= day && d%day == 0 {
-		return strconv.FormatInt(int64(d/day), 10) + "d"
+// FormatDuration is the short form that ParseDuration reads.
+func FormatDuration(d time.Duration) string {
+	if d >= Day && d%Day == 0 {
+		return strconv.FormatInt(int64(d/Day), 10) + "d"
 	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"bytes"
@@ -11,21 +11,21 @@ import (
 )
 
 // holdsNUL is what is wrong with a value that PostgreSQL's jsonb refuses.
-const holdsNUL = "holds a NUL character"
+const HoldsNUL = "holds a NUL character"
 
 // NULParam returns the name of a param of given, a JSON object, that holds a NUL character somewhere, also in its own name; found is false
 // if none does. PostgreSQL stores no such text, and its own word for that names neither job nor param.
 func NULParam(given json.RawMessage) (name string, found bool) {
-	if !hasNUL(given) {
+	if !HasNUL(given) {
 		return "", false
 	}
-	object, problem := decodeObject[json.RawMessage](given)
+	object, problem := DecodeObject[json.RawMessage](given)
 	if problem != "" {
 		return "", false
 	}
 	var names []string
 	for name, value := range object {
-		if hasNUL(value) || bytes.IndexByte([]byte(name), 0) >= 0 {
+		if HasNUL(value) || bytes.IndexByte([]byte(name), 0) >= 0 {
 			names = append(names, name)
 		}
 	}
@@ -36,7 +36,7 @@ func NULParam(given json.RawMessage) (name string, found bool) {
 }
 
 // hasNUL tells whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
-func hasNUL(data json.RawMessage) bool {
+func HasNUL(data json.RawMessage) bool {
 	if !bytes.Contains(data, []byte(`\u0000`)) {
 		return false
 	}
@@ -54,13 +54,13 @@ func hasNUL(data json.RawMessage) bool {
 }
 
 // decodeObject reads a JSON object; nothing and null are an empty one. problem says what data is instead.
-func decodeObject[V any](data json.RawMessage) (object map[string]V, problem string) {
+func DecodeObject[V any](data json.RawMessage) (object map[string]V, problem string) {
 	data = bytes.TrimSpace(data)
-	if len(data) == 0 || isNull(data) {
+	if len(data) == 0 || IsNull(data) {
 		return map[string]V{}, ""
 	}
 	if data[0] != '{' && json.Valid(data) {
-		return nil, showParam(data) + " is not a JSON object"
+		return nil, ShowParam(data) + " is not a JSON object"
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -73,18 +73,18 @@ func decodeObject[V any](data json.RawMessage) (object map[string]V, problem str
 	return object, ""
 }
 
-func isNull(data json.RawMessage) bool { return string(bytes.TrimSpace(data)) == "null" }
+func IsNull(data json.RawMessage) bool { return string(bytes.TrimSpace(data)) == "null" }
 
 // showParam is a JSON value as messages have it.
-func showParam(data json.RawMessage) string {
+func ShowParam(data json.RawMessage) string {
 	var s string
 	if json.Unmarshal(data, &s) == nil {
-		return fmt.Sprintf("%q", shorten(s))
+		return fmt.Sprintf("%q", Shorten(s))
 	}
-	return shorten(string(compact(data)))
+	return Shorten(string(Compact(data)))
 }
 
-func compact(data json.RawMessage) json.RawMessage {
+func Compact(data json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
 	if json.Compact(&b, data) != nil { // not JSON; whoever called finds out himself
 		return data

@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"cmp"
@@ -81,9 +81,9 @@ func (e Errors) sort() {
 
 // path leads from the root to a value. Names are elements as they are, the
 // item i of a list is "[i]", counted from 0.
-type path []string
+type Path []string
 
-func (p path) String() string {
+func (p Path) String() string {
 	var b strings.Builder
 	for _, name := range p {
 		switch {
@@ -102,13 +102,13 @@ func (p path) String() string {
 }
 
 // join copies, because several children extend the same parent.
-func (p path) join(names ...string) path { return slices.Concat(p, names) }
+func (p Path) Join(names ...string) Path { return slices.Concat(p, names) }
 
-func index(i int) string { return fmt.Sprintf("[%d]", i) }
+func Index(i int) string { return fmt.Sprintf("[%d]", i) }
 
 const maxShown = 60 // characters of an offending value in a message
 
-func shorten(s string) string {
+func Shorten(s string) string {
 	if r := []rune(s); len(r) > maxShown {
 		return string(r[:maxShown-1]) + "…"
 	}

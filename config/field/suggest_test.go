@@ -1,4 +1,4 @@
-package config
+package field
 
 import "testing"
 
@@ -11,7 +11,7 @@ func TestSuggestsNoOtherNumber(t *testing.T) {
 		"windows-1251": "", "windows-1254": "", "iso-8859-2": "", "iso-8859-15": "", "utf-7": "",
 		"window-1252": "windows-1252", "windows1252": "windows-1252", "iso8859-1": "iso-8859-1", "utf": "utf-8", "shift-jis": "shift_jis",
 	} {
-		if s := suggest(got, encodings); s != want {
+		if s := Suggest(got, encodings); s != want {
 			t.Errorf("suggest(%q) = %q, want %q", got, s, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 )
 
 // jsonSchema is the JSON Schema (draft 2020-12) of a file whose root is as described.
-func jsonSchema(title string, root map[string]any) []byte {
+func Schema(title string, root map[string]any) []byte {
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = title
 	root["patternProperties"] = map[string]any{"^" + ownPrefix: true}
@@ -26,19 +26,19 @@ func jsonSchema(title string, root map[string]any) []byte {
 }
 
 // objectSchema describes a mapping with exactly these fields.
-func objectSchema(fields []info) map[string]any {
+func ObjectSchema(fields []Info) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, f := range fields {
-		p := map[string]any{"description": f.doc}
-		for k, v := range f.shape.schema {
+		p := map[string]any{"description": f.Doc}
+		for k, v := range f.Meta.Schema {
 			p[k] = v
 		}
-		if f.def != "" {
-			p["default"] = jsonDefault(f.def)
+		if f.Default != "" {
+			p["default"] = jsonDefault(f.Default)
 		}
-		properties[f.name] = p
+		properties[f.Name] = p
 		if f.required {
-			required = append(required, f.name)
+			required = append(required, f.Name)
 		}
 	}
 	out := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
@@ -49,12 +49,12 @@ func objectSchema(fields []info) map[string]any {
 }
 
 // orEnv admits a text with ${NAME} beside s.
-func orEnv(s map[string]any) map[string]any {
+func OrEnv(s map[string]any) map[string]any {
 	return map[string]any{"anyOf": []any{s, map[string]any{"$ref": "#/$defs/env"}}}
 }
 
 func jsonDefault(def string) json.RawMessage {
 	var b bytes.Buffer
-	writeJSON(&b, &decoder{}, value{node: yamlDefault(def)})
+	WriteJSON(&b, &Checker{}, Value{Node: yamlDefault(def)})
 	return b.Bytes()
 }

@@ -1,10 +1,10 @@
-package config
+package field
 
 import "strings"
 
 // suggest finds the name that was probably meant; "" when none is near. Names with different numbers, such as windows-1251
 // and windows-1252, are no slips of one another.
-func suggest(got string, known []string) string {
+func Suggest(got string, known []string) string {
 	plain := func(s string) string {
 		return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s))
 	}
@@ -38,8 +38,8 @@ func digits(s string) string {
 }
 
 // didYouMean words a hint from suggest and falls back to the list of known names.
-func didYouMean(got string, known []string) string {
-	if s := suggest(got, known); s != "" {
+func DidYouMean(got string, known []string) string {
+	if s := Suggest(got, known); s != "" {
 		return "did you mean " + s + "?"
 	}
 	return "known here: " + strings.Join(known, ", ")

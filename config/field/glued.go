@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"github.com/goccy/go-yaml/ast"
@@ -30,8 +30,8 @@ func glued(n ast.Node) *ast.MappingValueNode {
 }
 
 // refuseGlued says so. Of a value that may be a secret nothing is shown.
-func (b *builder) refuseGlued(pair *ast.MappingValueNode, at path) *node {
+func (b *builder) refuseGlued(pair *ast.MappingValueNode, at Path) *Node {
 	pos := tokenPosition(pair.Key.GetToken())
-	b.failAt(pos, at, "put the text in quotes, or write a space after the colon", "no space follows the colon after %s", shorten(pair.Key.GetToken().Value))
-	return &node{kind: textNode, pos: pos, source: "…", unresolved: true, size: 1, depth: 1}
+	b.report(pos, at, "put the text in quotes, or write a space after the colon", "no space follows the colon after %s", Shorten(pair.Key.GetToken().Value))
+	return &Node{Kind: TextNode, pos: pos, Source: "…", unresolved: true, size: 1, depth: 1}
 }

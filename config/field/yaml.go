@@ -1,4 +1,4 @@
-package config
+package field
 
 import (
 	"bytes"
@@ -18,14 +18,14 @@ import (
 // Bounds that no honest file meets. They keep the recursion of the YAML library
 // and the expansion of aliases small.
 const (
-	maxBytes = 1 << 20
+	MaxBytes = 1 << 20
 	maxDepth = 100
 	maxNodes = 100_000
 )
 
 // parseTree parses one YAML document. The tree is nil when the text is not YAML;
 // other problems, such as duplicate keys, leave a usable tree.
-func (d *decoder) parseTree(data []byte) *node {
+func (d *Checker) ParseTree(data []byte) *Node {
 	data, ok := d.clean(data)
 	if !ok {
 		return nil
@@ -38,7 +38,7 @@ func (d *decoder) parseTree(data []byte) *node {
 	if !ok {
 		return nil
 	}
-	b := builder{decoder: d, anchors: map[string]*node{}}
+	b := builder{Checker: d, anchors: map[string]*Node{}}
 	root := b.build(body, nil)
 	if b.broken {
 		return nil
@@ -48,13 +48,13 @@ func (d *decoder) parseTree(data []byte) *node {
 
 // clean checks the encoding and returns the text without byte order mark and with
 // plain line ends.
-func (d *decoder) clean(data []byte) ([]byte, bool) {
-	if len(data) > maxBytes {
-		d.failAt(Position{}, nil, "", "the file is larger than 1 MiB")
+func (d *Checker) clean(data []byte) ([]byte, bool) {
+	if len(data) > MaxBytes {
+		d.report(Position{}, nil, "", "the file is larger than 1 MiB")
 		return nil, false
 	}
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		d.failAt(Position{1, 1}, nil, "save the file as UTF-8", "the file is UTF-16")
+		d.report(Position{1, 1}, nil, "save the file as UTF-8", "the file is UTF-16")
 		return nil, false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -64,12 +64,12 @@ func (d *decoder) clean(data []byte) ([]byte, bool) {
 		r, size := utf8.DecodeRune(data[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
-			d.failAt(pos, nil, "save the file as UTF-8", "byte 0x%02x is not UTF-8", data[i])
+			d.report(pos, nil, "save the file as UTF-8", "byte 0x%02x is not UTF-8", data[i])
 			return nil, false
 		case r == '\n':
 			pos = Position{pos.Line + 1, 0}
 		case r != '\t' && r < ' ' || r == 0x7f || r == '\ufeff':
-			d.failAt(pos, nil, "remove it, or write it as an escape in double quotes", "control character %U", r)
+			d.report(pos, nil, "remove it, or write it as an escape in double quotes", "control character %U", r)
 			return nil, false
 		}
 		pos.Column++
@@ -81,16 +81,16 @@ func (d *decoder) clean(data []byte) ([]byte, bool) {
 // parseYAML runs the YAML library. Its parser recurses, so the depth is checked on
 // the tokens first: a stack overflow cannot be recovered from. Other panics of the
 // library are reported as a syntax that is not understood.
-func (d *decoder) parseYAML(data []byte) (file *ast.File, ok bool) {
+func (d *Checker) parseYAML(data []byte) (file *ast.File, ok bool) {
 	defer func() {
 		if recover() != nil {
-			d.failAt(Position{}, nil, "simplify the unusual parts", "the YAML parser does not understand the file")
+			d.report(Position{}, nil, "simplify the unusual parts", "the YAML parser does not understand the file")
 			file, ok = nil, false
 		}
 	}()
 	tokens := lexer.Tokenize(string(data))
 	if tk := tooDeep(tokens); tk != nil {
-		d.failAt(tokenPosition(tk), nil, "", "nested deeper than %d levels", maxDepth)
+		d.report(tokenPosition(tk), nil, "", "nested deeper than %d levels", maxDepth)
 		return nil, false
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // duplicates are found here, all of them
@@ -101,10 +101,10 @@ func (d *decoder) parseYAML(data []byte) (file *ast.File, ok bool) {
 	return file, true
 }
 
-func (d *decoder) syntaxError(data []byte, err error) {
+func (d *Checker) syntaxError(data []byte, err error) {
 	var syntax yaml.Error
 	if !errors.As(err, &syntax) {
-		d.failAt(Position{}, nil, "", "not YAML: %s", strings.ReplaceAll(err.Error(), "\n", " "))
+		d.report(Position{}, nil, "", "not YAML: %s", strings.ReplaceAll(err.Error(), "\n", " "))
 		return
 	}
 	pos, message, hint := tokenPosition(syntax.GetToken()), syntax.GetMessage(), ""
@@ -116,7 +116,7 @@ func (d *decoder) syntaxError(data []byte, err error) {
 	case bareStarRE.MatchString(line(data, pos.Line)):
 		hint = "put a text that begins with * or @ in quotes"
 	}
-	d.failAt(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
+	d.report(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
 }
 
 // bareStarRE finds what is no alias and was meant as a cron expression.
@@ -162,38 +162,38 @@ func tooDeep(tokens token.Tokens) *token.Token {
 	return nil
 }
 
-func (d *decoder) onlyDocument(file *ast.File) (ast.Node, bool) {
+func (d *Checker) onlyDocument(file *ast.File) (ast.Node, bool) {
 	var body ast.Node
 	for i, doc := range file.Docs {
 		switch {
 		case i > 0 && doc.Start != nil:
-			d.failAt(tokenPosition(doc.Start), nil, "remove the line ---", "a second document begins here")
+			d.report(tokenPosition(doc.Start), nil, "remove the line ---", "a second document begins here")
 			return nil, false
 		case doc.Body == nil:
 		case doc.Body.Type() == ast.DirectiveType:
-			d.failAt(tokenPosition(doc.Body.GetToken()), nil, "remove this line", "directives are not supported")
+			d.report(tokenPosition(doc.Body.GetToken()), nil, "remove this line", "directives are not supported")
 			return nil, false
 		case body != nil:
-			d.failAt(tokenPosition(doc.Body.GetToken()), nil, "remove the line ...", "a second document begins here")
+			d.report(tokenPosition(doc.Body.GetToken()), nil, "remove the line ...", "a second document begins here")
 			return nil, false
 		default:
 			body = doc.Body
 		}
 	}
 	if body == nil {
-		d.failAt(Position{1, 1}, nil, "describe at least one job under jobs", "the file is empty")
+		d.report(Position{1, 1}, nil, "describe at least one job under jobs", "the file is empty")
 		return nil, false
 	}
 	return body, true
 }
 
 // yamlDefault reads a default out of the field tables.
-func yamlDefault(text string) *node {
-	d := newDecoder("", decodeOpts{Lookup: func(string) (string, bool) { return "", false }})
-	root := d.parseTree([]byte("v: " + text))
-	e, ok := root.find("v")
+func yamlDefault(text string) *Node {
+	d := New("", Opts{Lookup: func(string) (string, bool) { return "", false }})
+	root := d.ParseTree([]byte("v: " + text))
+	e, ok := root.Find("v")
 	if !ok {
 		panic(fmt.Sprintf("field table: default %q is not YAML", text)) // a mistake in this package, found by any test
 	}
-	return e.value
+	return e.Value
 }
