@@ -146,7 +146,7 @@ schedules:
 		Timezone:     "Asia/Tokyo",
 		Jobs: map[string]*Job{
 			"load": {
-				Name: "load", Kind: kindImport, Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour, Params: []Param{},
+				Name: "load", Kind: "import", Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour, Params: []Param{},
 				Spec: &Import{
 					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'', Ragged: RaggedReject,
 					Columns: []Column{
@@ -204,7 +204,7 @@ func TestDefaults(t *testing.T) {
 
 	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
 	wantJob := map[string]*Job{
-		"a": {Name: "a", Kind: kindImport, Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Params: []Param{}, Spec: &Import{
+		"a": {Name: "a", Kind: "import", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Params: []Param{}, Spec: &Import{
 			Table: Table{Name: "t"}, Format: "csv", Header: true, Ragged: RaggedReject, OnConflict: Reject,
 			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: Chunked, Writers: 1, Again: AgainChanged,
 		}},
@@ -212,25 +212,6 @@ func TestDefaults(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantJob, job); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
-	}
-}
-
-// Each default of the field tables must itself be a value that the field takes.
-func TestDefaultsAreValid(t *testing.T) {
-	t.Parallel()
-	d, c := field.New("", field.Opts{}), &Config{kinds: allKinds()}
-	c.fields().Reset(d, c)
-	newJobs(allKinds(), &Config{}).fields().Reset(d, &Job{})
-	programFields().Reset(d, &Job{})
-	importFields().Reset(d, &Import{})
-	columnFields().Reset(d, &Column{})
-	paramFields().Reset(d, &Param{})
-	httpFields().Reset(d, &HTTP{})
-	commandFields().Reset(d, &Command{})
-	emailFields().Reset(d, &Email{})
-	sqlFields().Reset(d, &SQL{})
-	if problems := d.Problems(); len(problems) > 0 {
-		t.Errorf("defaults are refused:\n%v", problems)
 	}
 }
 
@@ -333,30 +314,6 @@ func TestColumnsOfAnImport(t *testing.T) {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestTableNames(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]Table{
-		`users`:           {Name: "users"},
-		`app.users_2$`:    {Schema: "app", Name: "users_2$"},
-		`"My Schema"."T"`: {Schema: "My Schema", Name: "T"},
-		`app."a.b""c"`:    {Schema: "app", Name: `a.b"c`},
-		`日本.表`:            {Schema: "日本", Name: "表"},
-	} {
-		parts, problem, _ := splitTable(text)
-		if problem != "" {
-			t.Errorf("%s: %s", text, problem)
-			continue
-		}
-		got := Table{Name: parts[len(parts)-1]}
-		if len(parts) == 2 {
-			got.Schema = parts[0]
-		}
-		if got != want || got.String() != text {
-			t.Errorf("%s: got %+v, written %s", text, got, got)
-		}
 	}
 }
 

@@ -67,7 +67,7 @@ jobs:
 		`13:12: jobs.a.args.a: "007" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:24: jobs.a.args.b[0]: "+1" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
 		`13:28: jobs.a.args.b[1]: ".5" is not a number in JSON (put it in quotes to keep it as text, or write it without leading zeros, plus signs and bare dots)`,
-		`14:7: jobs.b.kind: kind sync is not built yet (built in: ` + strings.Join(kindNames(allKinds()), ", ") + `)`,
+		`14:7: jobs.b.kind: kind sync is not built yet (built in: ` + "import, http, command, email, sql, export, cleanup, each" + `)`,
 		`15:7: jobs.c.kind: "tidemill.x" is not a kind (names that begin with tidemill. are reserved)`,
 		`16:3: jobs.d: kind is missing (add kind:)`,
 		`19:5: jobs.e.table: "App.Users" is not a table name (put a part with capitals, spaces or other characters in double quotes: '"My Schema"."T"')`,
@@ -236,8 +236,8 @@ func TestValueRules(t *testing.T) {
 
 func TestReservedKinds(t *testing.T) {
 	t.Parallel()
-	for _, kind := range plannedKinds() {
-		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: " + strings.Join(kindNames(allKinds()), ", ") + ")"}
+	for _, kind := range []string{"health", "report", "sync"} {
+		want := []string{"1:12: jobs.a.kind: kind " + kind + " is not built yet (built in: " + "import, http, command, email, sql, export, cleanup, each" + ")"}
 		if diff := cmp.Diff(want, messages(t, "jobs: {a: {kind: "+kind+", url: x}}", lookup(nil))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}

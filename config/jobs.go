@@ -87,13 +87,14 @@ func (t jobs) job(d *field.Checker, v field.Value) *Job {
 	own := t.of(job.Kind)
 	t.checkKind(d, v, job, own)
 	t.readCommon(d, v, job, t.common(own)[1:])
-	if own.read == nil {
+	if own.blank == nil {
 		fields := programFields()
 		fields.Reset(d, job)
 		fields.ReadFields(d, v, job)
 		return job
 	}
-	job.Spec = own.read(d, v)
+	job.Spec = own.blank(d)
+	own.read(d, v, job.Spec)
 	if own.Params != AnyParams && job.Params == nil {
 		job.Params = []Param{}
 	}

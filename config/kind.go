@@ -12,7 +12,8 @@ type Kind struct {
 	NoChild bool
 
 	fields []field.Info
-	read   func(d *field.Checker, v field.Value) Spec
+	blank  func(d *field.Checker) Spec // with all defaults; nil for kinds of a user's own program
+	read   func(d *field.Checker, v field.Value, into Spec)
 }
 
 // ParamRule says which params the jobs of a kind take.
@@ -47,13 +48,22 @@ func NewKind[T any, P interface {
 	Spec
 }](k Kind, fields field.Table[T]) Kind {
 	k.fields = fields.Infos()
-	k.read = func(d *field.Checker, v field.Value) Spec {
+	k.blank = func(d *field.Checker) Spec {
 		it := new(T)
 		fields.Reset(d, it)
-		fields.ReadFields(d, v, it)
 		return P(it)
 	}
+	k.read = func(d *field.Checker, v field.Value, into Spec) { fields.ReadFields(d, v, into.(P)) }
 	return k
+}
+
+// Fields are the further fields of its jobs.
+func (k Kind) Fields() []field.Info { return k.fields }
+
+// Default is a job without any of its fields, and what is wrong with their defaults.
+func (k Kind) Default() (Spec, field.Errors) {
+	c := field.New(k.Name, field.Opts{})
+	return k.blank(c), c.Problems()
 }
 
 // Checker checks what several values say together. It collects the problems of a file.

@@ -68,7 +68,7 @@ jobs:
 	job := func(name, kind string, params []Param) *Job {
 		return &Job{Name: name, Kind: kind, Queue: "default", Priority: 1, Retry: base.Retry, Retention: base.Retention, Params: params}
 	}
-	request := job("request", kindHTTP, []Param{
+	request := job("request", "http", []Param{
 		{Name: "user", Type: IntegerParam},
 		{Name: "since", Type: DateParam, Default: []byte(`"scheduled_for"`), Doc: "Day of the change."},
 		{Name: "filter", Type: JSONParam, Default: []byte(`{"a":[1,null]}`)},
@@ -80,21 +80,21 @@ jobs:
 		Headers: map[string]string{"Authorization": "Bearer s e", "X-Empty": ""},
 		Secrets: []string{key, "sixteen bytes or more"}, Timeout: time.Hour,
 	}
-	program := job("program", kindCommand, []Param{})
+	program := job("program", "command", []Param{})
 	program.Spec = &Command{
 		Argv: []string{"bin/run", "", "two words"}, Dir: "/srv/app", Env: map[string]string{"TOKEN": "s e", "_x1": ""},
 		Timeout: 30 * field.Day, MaxOutput: 1024,
 	}
-	letter := job("letter", kindEmail, nil)
+	letter := job("letter", "email", nil)
 	letter.Spec = &Email{
 		From: "Me <me@example.com>", ReplyTo: "you@example.com", To: []string{"{{.email}}"},
 		CC: []string{"Ann <ann@example.com>", "b@example.com, c@example.com"}, BCC: []string{"d@example.com"},
 		Subject: "{{if .a}}{{upper .a}}{{end}}", Text: "Hello\n{{.name}}", HTML: "<b>{{.name}}</b>",
 		Attach: []string{"report.csv", "/tmp/x"}, Timeout: time.Second,
 	}
-	templated := job("templated", kindEmail, nil)
+	templated := job("templated", "email", nil)
 	templated.Spec = &Email{To: []string{"a@example.com"}, Subject: "s", Template: "welcome_2", Timeout: time.Minute}
-	statement := job("statement", kindSQL, []Param{{Name: "a", Type: IntegerParam}})
+	statement := job("statement", "sql", []Param{{Name: "a", Type: IntegerParam}})
 	statement.Spec = &SQL{Statement: "SELECT :a::int, ':b'", Timeout: time.Second}
 	want := map[string]*Job{"request": request, "program": program, "letter": letter, "templated": templated, "statement": statement}
 	if diff := cmp.Diff(want, c.Jobs); diff != "" {
@@ -125,7 +125,7 @@ func TestKindDefaults(t *testing.T) {
 // many repeats a text with the numbers from 0 to 100.
 func many(format string) string {
 	var b strings.Builder
-	for i := range maxParams + 1 {
+	for i := range 101 {
 		fmt.Fprintf(&b, format, i)
 	}
 	return b.String()

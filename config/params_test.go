@@ -14,7 +14,7 @@ import (
 
 // everyParam is a job with a required param of each type.
 func everyParam() *Job {
-	j := &Job{Name: "stats", Kind: kindHTTP}
+	j := &Job{Name: "stats", Kind: "http"}
 	for _, typ := range paramTypes() {
 		j.Params = append(j.Params, Param{Name: "a_" + typ, Type: typ})
 	}
@@ -103,7 +103,7 @@ func TestMissingAndUnknownParams(t *testing.T) {
 	t.Parallel()
 	day := Param{Name: "day", Type: DateParam}
 	name := Param{Name: "name", Type: TextParam, Default: []byte(`"all"`)}
-	declared := &Job{Name: "stats", Kind: kindHTTP, Params: []Param{day, name}}
+	declared := &Job{Name: "stats", Kind: "http", Params: []Param{day, name}}
 	for _, tt := range []struct {
 		job   *Job
 		given string
@@ -120,15 +120,15 @@ func TestMissingAndUnknownParams(t *testing.T) {
 				"param \"Day\": job stats has no such param; did you mean day?\n" +
 				"param \"zzz\": job stats has no such param; known here: day, name",
 		},
-		{&Job{Name: "a", Kind: kindHTTP, Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
-		{&Job{Name: "a", Kind: kindSQL, Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
-		{&Job{Name: "a", Kind: kindSQL, Params: []Param{}}, `{}`, ""},
-		{&Job{Name: "a", Kind: kindImport, Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
+		{&Job{Name: "a", Kind: "http", Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
+		{&Job{Name: "a", Kind: "sql", Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
+		{&Job{Name: "a", Kind: "sql", Params: []Param{}}, `{}`, ""},
+		{&Job{Name: "a", Kind: "import", Params: []Param{}}, `{"x": 1}`, `param "x": job a has no such param; it takes none`},
 		{declared, `[1]`, `params: [1] is not a JSON object; write {"name": "value"}`},
 		{declared, `"x"`, `params: "x" is not a JSON object; write {"name": "value"}`},
 		{declared, `{"day"`, `params: not JSON: unexpected EOF; write {"name": "value"}`},
 		{declared, `{} {}`, `params: not JSON: something follows the object; write {"name": "value"}`},
-		{&Job{Name: "a", Kind: kindHTTP}, `5`, `params: 5 is not a JSON object; write {"name": "value"}`},
+		{&Job{Name: "a", Kind: "http"}, `5`, `params: 5 is not a JSON object; write {"name": "value"}`},
 	} {
 		err := tt.job.CheckParams(json.RawMessage(tt.given))
 		got := ""
@@ -155,7 +155,7 @@ func TestParamDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := mustParse(t, `
+	cfg, err := Parse("", []byte(`
 jobs:
   a:
     kind: own
@@ -169,7 +169,11 @@ jobs:
       name: {type: text, default: ""}
       filter: {type: json, default: [1, {a: null}]}
       none: {type: integer, default: null}
-`).Jobs["a"]
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := cfg.Jobs["a"]
 	due := time.Date(2026, 11, 21, 22, 30, 0, 0, time.UTC).In(tokyo)
 	got, err := job.ResolveParams([]byte(`{"flag": null}`), due)
 	if err != nil {

@@ -20,6 +20,9 @@ func Reference(kinds []Kind) []byte {
 	var b bytes.Buffer
 	b.WriteString(strings.Replace(intro, "EXAMPLE\n", example, 1))
 	b.WriteString("\n## Top level\n\n")
-	field.Describe(&b, nil, (&Config{kinds: kinds}).fields().Infos())
+	field.Describe(&b, nil, Fields(kinds))
 	return b.Bytes()
 }
+
+// Fields are those of the top level, with all below them.
+func Fields(kinds []Kind) []field.Info { return (&Config{kinds: kinds}).fields().Infos() }

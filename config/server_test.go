@@ -37,7 +37,7 @@ func TestServerRules(t *testing.T) {
 		"tokens: [hidden]":                                  {`.tokens[0]: "hidden" is not a mapping`},
 		"tokens: [{}]":                                      {".tokens[0]: name is missing (add name:)", ".tokens[0]: role is missing (add role:)", ".tokens[0]: token is missing (add token:)"},
 		"tokens: [{name: A b, role: root, token: hidden, to: x}]": {
-			`.tokens[0].name: "A b" is not the name of a token (` + jobNameHint + ")",
+			`.tokens[0].name: "A b" is not the name of a token (` + "lower-case letters, digits, - and _, a letter or digit first, at most 64" + ")",
 			`.tokens[0].role: "root" is not one of viewer, operator, admin`,
 			".tokens[0].token" + short,
 			".tokens[0].to: unknown field (known here: name, role, token)",

@@ -175,7 +175,7 @@ func TestBombs(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	seeds := []string{
-		example, "", "a: &x [*x]", "? a\n: b", "a: !!x y", "{a: ${B:-c}}", "%YAML 1.2\n---\na: b", "<<: *a", "&a b: *a", "a: |\n  b\n", ">\n>", "&{0", "0\n:", "*-0", "{\"000\":0000A,",
+		exampleText(f), "", "a: &x [*x]", "? a\n: b", "a: !!x y", "{a: ${B:-c}}", "%YAML 1.2\n---\na: b", "<<: *a", "&a b: *a", "a: |\n  b\n", ">\n>", "&{0", "0\n:", "*-0", "{\"000\":0000A,",
 		"jobs: {a: {kind: import, table: '\"a\"\"b\".c', columns: {a, b: {field: 1}}, header: false}}",
 		`jobs: {a: {kind: http, url: "https://h:1/p?q", headers: {A-b: c}, secret: [whsec_VGlkZW1pbGxUaWRlbWlsbFRpZGVtaWxs, "0123456789abcdef"], max_response: 0B}}`,
 		`jobs: {a: {kind: command, argv: [a, "b c"], env: {A: "${B:-c}"}, params: {x: {type: json, default: [1, {y: null}]}}}}`,

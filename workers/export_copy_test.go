@@ -18,6 +18,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/internal/testkind"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/workers"
 )
@@ -183,10 +184,10 @@ func TestExportThatChangesInTheStorage(t *testing.T) {
 		want   string
 	}{
 		{"part cut off", func(t *testing.T, dir string, m *workers.ExportManifest) {
-			cutAt(int(m.Parts[0].Bytes)-7)(t, filepath.Join(dir, m.Parts[0].Object))
+			testkind.CutAt(int(m.Parts[0].Bytes)-7)(t, filepath.Join(dir, m.Parts[0].Object))
 		}, "bytes and CRC-32C"},
 		{"part written over", func(t *testing.T, dir string, m *workers.ExportManifest) {
-			writtenOver(100, "7", true)(t, filepath.Join(dir, m.Parts[1].Object))
+			testkind.WrittenOver(100, "7", true)(t, filepath.Join(dir, m.Parts[1].Object))
 		}, "bytes and CRC-32C"},
 		{"manifest of fewer parts", func(t *testing.T, dir string, m *workers.ExportManifest) {
 			last := m.Parts[len(m.Parts)-1]

@@ -2,11 +2,8 @@ package workers
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding"
 	"errors"
 	"fmt"
-	"hash"
 	"log/slog"
 	"path"
 	"strconv"
@@ -179,23 +176,3 @@ func (e *exportRun) estimate(ctx context.Context, rows int64) error {
 
 // estimatedKey is in a run's metadata while its total is an estimate.
 const estimatedKey = "total_estimated"
-
-// digestState carries a SHA-256 over from one attempt to the next.
-func digestState(h hash.Hash) ([]byte, error) {
-	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		return nil, fmt.Errorf("keep the digest: %w", err)
-	}
-	return state, nil
-}
-
-func digestFrom(state []byte) (hash.Hash, error) {
-	h := sha256.New()
-	if len(state) == 0 {
-		return h, nil
-	}
-	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
-		return nil, retry.Permanent(fmt.Errorf("go on with the digest: %w", err))
-	}
-	return h, nil
-}

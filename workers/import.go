@@ -98,21 +98,6 @@ func (w *ImportWorker) Work(ctx context.Context, job *river.Job[ImportArgs]) err
 	})
 }
 
-// RetryPolicy turns the configuration's retry into a policy.
-func RetryPolicy(r config.Retry) retry.Policy {
-	p := retry.Policy{MaxAttempts: r.MaxAttempts, Delay: r.Delay, MaxDelay: r.MaxDelay, Jitter: r.Jitter}
-	switch r.Backoff {
-	case config.Linear:
-		p.Backoff = retry.Linear
-	case config.Constant:
-		p.Backoff = retry.Constant
-	}
-	if r.Jitter == 0 {
-		p.Jitter = -1 // none, where the policy's zero means its default
-	}
-	return p
-}
-
 // ImportIdentity is what makes two imports the same work: the job, what it does, and to which content. The file's name plays
 // no part.
 func ImportIdentity(def *config.Job, sha256 string) []byte {

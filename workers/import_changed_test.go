@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/internal/testkind"
 	"github.com/tidemill/tidemill/workers"
 )
 
@@ -34,39 +35,6 @@ func changedFile() string {
 
 // place is that of a line's end in the last quarter of the text.
 func lateLineEnd(text string) int { return strings.LastIndexByte(text[:len(text)*3/4], '\n') + 1 }
-
-func cutAt(n int) func(*testing.T, string) {
-	return func(t *testing.T, path string) {
-		if err := os.Truncate(path, int64(n)); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// writtenOver writes the text into the file, from a place on, and sets the time of the last change back if it is to go unseen.
-func writtenOver(at int, text string, unseen bool) func(*testing.T, string) {
-	return func(t *testing.T, path string) {
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		file, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer file.Close()
-		if _, err := file.WriteAt([]byte(text), int64(at)); err != nil {
-			t.Error(err)
-		}
-		if unseen {
-			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
 
 // A file that is not the one that was uploaded is never imported to a good end, however it came to differ and whenever.
 func TestImportOfAFileThatChanges(t *testing.T) {
@@ -88,20 +56,20 @@ func TestImportOfAFileThatChanges(t *testing.T) {
 		want               string // "": it is the same file, and succeeds
 		least, most        int64  // rows that are kept; a pause may take a chunk or two to be seen
 	}{
-		{"cut at a line's end", plain, "", cutAt(cut), false, fmt.Sprintf("it ends after %d bytes, but had %d", cut, len(plain)), 1000, changedRows - 1},
-		{"cut in a line", plain, "", cutAt(cut + 9), false, fmt.Sprintf("it ends after %d bytes", cut+9), 1000, changedRows - 1},
-		{"cut, three writers", plain, "writers: 3", cutAt(cut), false, fmt.Sprintf("it ends after %d bytes", cut), 1000, changedRows - 1},
-		{"cut, all or nothing", plain, "mode: atomic", cutAt(cut), false, fmt.Sprintf("it ends after %d bytes", cut), 0, 0},
-		{"cut behind a member of gzip", two, "", cutAt(len(gzipped(t, plain[:cut]))), false, "it ends after", 1000, changedRows - 1},
-		{"cut behind a frame of zstd", frames, "", cutAt(len(zstandard(t, plain[:cut]))), false, "it ends after", 1000, changedRows - 1},
-		{"cut in UTF-16", utf16, "", cutAt(2 + 2*cut), false, "it ends after", 1000, changedRows - 1},
-		{"added to", plain, "", writtenOver(len(plain), "9000000,x\n", false), false, fmt.Sprintf("it has more than the %d bytes", len(plain)), 1000, changedRows},
-		{"written over", plain, "", writtenOver(name, other, false), false, "its SHA-256 is", 1000, changedRows},
-		{"written over, unseen", plain, "", writtenOver(name, other, true), false, "its SHA-256 is", 1000, changedRows},
-		{"cut between attempts", plain, "", cutAt(cut), true, fmt.Sprintf("it has %d bytes, but had", cut), 1000, 5000},
-		{"written over between attempts", plain, "", writtenOver(name, other, false), true, "its SHA-256 is", 1000, 5000},
-		{"written over between attempts, unseen", plain, "", writtenOver(name, other, true), true, "its SHA-256 is", 1000, changedRows},
-		{"UTF-16 written over between attempts", utf16, "", writtenOver(2+2*name, "8\x008\x008\x008\x00", false), true, "its SHA-256 is", 1000, 5000},
+		{"cut at a line's end", plain, "", testkind.CutAt(cut), false, fmt.Sprintf("it ends after %d bytes, but had %d", cut, len(plain)), 1000, changedRows - 1},
+		{"cut in a line", plain, "", testkind.CutAt(cut + 9), false, fmt.Sprintf("it ends after %d bytes", cut+9), 1000, changedRows - 1},
+		{"cut, three writers", plain, "writers: 3", testkind.CutAt(cut), false, fmt.Sprintf("it ends after %d bytes", cut), 1000, changedRows - 1},
+		{"cut, all or nothing", plain, "mode: atomic", testkind.CutAt(cut), false, fmt.Sprintf("it ends after %d bytes", cut), 0, 0},
+		{"cut behind a member of gzip", two, "", testkind.CutAt(len(gzipped(t, plain[:cut]))), false, "it ends after", 1000, changedRows - 1},
+		{"cut behind a frame of zstd", frames, "", testkind.CutAt(len(zstandard(t, plain[:cut]))), false, "it ends after", 1000, changedRows - 1},
+		{"cut in UTF-16", utf16, "", testkind.CutAt(2 + 2*cut), false, "it ends after", 1000, changedRows - 1},
+		{"added to", plain, "", testkind.WrittenOver(len(plain), "9000000,x\n", false), false, fmt.Sprintf("it has more than the %d bytes", len(plain)), 1000, changedRows},
+		{"written over", plain, "", testkind.WrittenOver(name, other, false), false, "its SHA-256 is", 1000, changedRows},
+		{"written over, unseen", plain, "", testkind.WrittenOver(name, other, true), false, "its SHA-256 is", 1000, changedRows},
+		{"cut between attempts", plain, "", testkind.CutAt(cut), true, fmt.Sprintf("it has %d bytes, but had", cut), 1000, 5000},
+		{"written over between attempts", plain, "", testkind.WrittenOver(name, other, false), true, "its SHA-256 is", 1000, 5000},
+		{"written over between attempts, unseen", plain, "", testkind.WrittenOver(name, other, true), true, "its SHA-256 is", 1000, changedRows},
+		{"UTF-16 written over between attempts", utf16, "", testkind.WrittenOver(2+2*name, "8\x008\x008\x008\x00", false), true, "its SHA-256 is", 1000, 5000},
 		{"put there again between attempts", plain, "", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte(plain), 0o600); err != nil {
 				t.Error(err)
@@ -201,7 +169,7 @@ func TestImportFromASourceThatChangesUnseen(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}
-	change := sync.OnceFunc(func() { writtenOver(lateLineEnd(plain)-9, "00000000", true)(t, path) })
+	change := sync.OnceFunc(func() { testkind.WrittenOver(lateLineEnd(plain)-9, "00000000", true)(t, path) })
 	b := setup(t, countedTable, "table: people\nmatch: [id]\nsource: file://"+dir+"/*.csv", func(_ *importBundle, opts *workers.ImportOpts) {
 		opts.ChunkRows = 1000
 		opts.OnChunk = func(string, batch.Counters) { change() }
@@ -228,7 +196,7 @@ func TestImportFromS3ThatChanges(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bucket, server := storageInS3(t)
+			bucket, server := testkind.StorageInS3(t)
 			b := setup(t, countedTable, "table: people\nmatch: [id]", func(b *importBundle, opts *workers.ImportOpts) {
 				b.storage, opts.Storage = bucket, bucket
 				pausing(10)(b, opts)

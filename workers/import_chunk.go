@@ -204,11 +204,6 @@ func (c *importChunk) part(from importCursor, row, reject int, result bulk.Resul
 	return part
 }
 
-// isStop reports whether err is how Chunk says that it committed and that the run should end here.
-func isStop(err error) bool {
-	return errors.Is(err, batch.ErrPaused) || errors.Is(err, batch.ErrCancelled) || errors.Is(err, batch.ErrDraining)
-}
-
 // unusedBefore counts the members up to a row in the middle of the chunk.
 func (c *importChunk) unusedBefore(row int) unusedMembers {
 	unused := c.unused.clone()

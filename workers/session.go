@@ -14,6 +14,13 @@ import (
 	"github.com/tidemill/tidemill/internal/session"
 )
 
+const (
+	// sqlConnect bounds the making of the session.
+	sqlConnect = 30 * time.Second
+	// sqlGrace is how long PostgreSQL has to end a statement whose time is up before the session is broken off.
+	sqlGrace = 5 * time.Second
+)
+
 // openSession makes a session of its own, as the pool makes its: what takes long keeps no connection of the pool, and
 // the settings, which it has besides, end with it. change may change how it is connected.
 func openSession(ctx context.Context, from *pgxpool.Pool, settings map[string]string, change func(*pgx.ConnConfig)) (*pgx.Conn, error) {

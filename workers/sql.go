@@ -59,13 +59,6 @@ func NewSQLWorker(opts SQLOpts) *SQLWorker {
 	return &SQLWorker{opts: opts}
 }
 
-const (
-	// sqlConnect bounds the making of the session.
-	sqlConnect = 30 * time.Second
-	// sqlGrace is how long PostgreSQL has to end a statement whose time is up before the session is broken off.
-	sqlGrace = 5 * time.Second
-)
-
 // Timeout is that of the statement and what the session around it may take, so that the statement's own comes first.
 func (w *SQLWorker) Timeout(job *river.Job[SQLArgs]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)

@@ -5,42 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/internal/sqlparams"
 	"github.com/tidemill/tidemill/retry"
 )
-
-// sqlStatement is a statement of the configuration as PostgreSQL takes it.
-type sqlStatement struct {
-	source string   // as it is in the configuration
-	text   string   // with $1, $2, …
-	names  []string // of $1, $2, …
-}
-
-// A COPY that reads from the client or writes to it would wait for a client that knows nothing of it.
-var copyRE = regexp.MustCompile(`(?is)^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*copy\b.*\b(?:from\s+stdin|to\s+stdout)\b`)
-
-func bindSQL(source string) (*sqlStatement, error) {
-	if copyRE.MatchString(source) {
-		return nil, errors.New("COPY … FROM STDIN and TO STDOUT have no file here; load a file with kind import")
-	}
-	text, names, err := sqlparams.Bind(source)
-	if err != nil {
-		return nil, err
-	}
-	return &sqlStatement{source: source, text: text, names: names}, nil
-}
-
-// with is the statement with other texts in place of its names, by number from 1.
-func (s *sqlStatement) with(text func(n int) string) (string, error) {
-	return sqlparams.Replace(s.source, text)
-}
 
 // sqlRun is one attempt at a statement.
 type sqlRun struct {
@@ -140,22 +112,4 @@ func (r *sqlRun) execute(ctx context.Context, conn *pgx.Conn, stmt *sqlStatement
 		return nil, retry.Permanent(fmt.Errorf("param %q does not fit the statement: %w%s", name, stmt.describe(misfit), hint))
 	}
 	return nil, stmt.mark(err)
-}
-
-// findMisfit finds the parameter that made a statement fail with err because its value does not fit the type that the
-// statement has for it, and the error for that. PostgreSQL reports it as it does any other bad value, so each is tried
-// alone.
-func findMisfit(ctx context.Context, pg *pgconn.PgConn, err error, oids []uint32, values [][]byte) (int, error) {
-	if !isBadValue(err) {
-		return 0, nil
-	}
-	for i, value := range values {
-		if value == nil {
-			continue
-		}
-		if _, err := pg.ExecParams(ctx, "SELECT $1", values[i:i+1], oids[i:i+1], nil, nil).Close(); isBadValue(err) {
-			return i, err
-		}
-	}
-	return 0, nil
 }

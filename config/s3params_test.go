@@ -27,27 +27,13 @@ func TestS3ParamsAreThoseOfTheStorage(t *testing.T) {
 		if name == "region" {
 			url = "s3://files?region=x"
 		}
-		problem, _ := checkStorageURL(url)
+		problem, _ := checkS3Storage(strings.TrimPrefix(url, "s3://"))
 		_, err := storage.Open(t.Context(), url)
 		if err != nil && name == "profile" && strings.Contains(err.Error(), "profile, x") {
 			err = nil // it is known, and this machine has no such profile
 		}
 		if (problem == "") != (err == nil) || (problem == "") != (name != "unheard_of") {
 			t.Errorf("%s: the configuration says %q, the storage %v", url, problem, err)
-		}
-	}
-}
-
-func TestStorageModes(t *testing.T) {
-	t.Parallel()
-
-	for mode, want := range map[string]string{
-		`"0644"`: "", `"0600"`: "",
-		`0644`: "put it in quotes", `"644"`: "is not an octal mode", `"0o644"`: "is not an octal mode", `"0968"`: "is not an octal mode", `"0040"`: "leaves Tidemill itself without rights",
-	} {
-		_, err := Parse("tidemill.yaml", []byte("storage: {file_mode: "+mode+"}\n"), &Opts{Kinds: allKinds()})
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", mode, err, want)
 		}
 	}
 }

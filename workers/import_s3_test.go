@@ -1,33 +1,20 @@
 package workers_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/tidemill/tidemill/internal/testkind"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/internal/tests3"
 	"github.com/tidemill/tidemill/workers"
 )
-
-func storageInS3(t *testing.T) (*storage.Bucket, *tests3.Server) {
-	t.Helper()
-	server := tests3.Start(t)
-	b, err := storage.Open(context.Background(), server.URL("tidemill"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.Close() })
-	return b, server
-}
 
 // counted is a file of so many rows, and what the table holds when it is imported.
 func counted(rows int) (file string, want []string) {
@@ -46,7 +33,7 @@ const countedTable = `CREATE TABLE public.people (id int PRIMARY KEY, name text)
 func TestImportFromS3GoesOn(t *testing.T) {
 	t.Parallel()
 
-	bucket, server := storageInS3(t)
+	bucket, server := testkind.StorageInS3(t)
 	b := setup(t, countedTable, "table: people\nmatch: [id]", func(b *importBundle, opts *workers.ImportOpts) {
 		b.storage, opts.Storage = bucket, bucket
 		pausing(5)(b, opts)
@@ -86,7 +73,7 @@ func TestImportFromS3OverABadLine(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bucket, server := storageInS3(t)
+			bucket, server := testkind.StorageInS3(t)
 			b := setup(t, countedTable, tt.fields, func(b *importBundle, opts *workers.ImportOpts) {
 				b.storage, opts.Storage, opts.ChunkRows = bucket, bucket, 1000
 			})
@@ -114,7 +101,7 @@ func TestImportFromS3ThatStaysBroken(t *testing.T) {
 	for _, compression := range []string{"none", "gzip"} {
 		t.Run(compression, func(t *testing.T) {
 			t.Parallel()
-			bucket, server := storageInS3(t)
+			bucket, server := testkind.StorageInS3(t)
 			b := setup(t, countedTable, "table: people\nmatch: [id]", func(b *importBundle, opts *workers.ImportOpts) {
 				b.storage, opts.Storage = bucket, bucket
 			})
@@ -148,7 +135,7 @@ func TestImportFromS3Errors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bucket, server := storageInS3(t)
+			bucket, server := testkind.StorageInS3(t)
 			b := setup(t, countedTable, "table: people\nmatch: [id]", func(b *importBundle, opts *workers.ImportOpts) {
 				b.storage, opts.Storage = bucket, bucket
 			})
@@ -183,119 +170,5 @@ func refusing(status int, code string) func(*testing.T, *tests3.Server) {
 			tests3.Refuse(w, status, code)
 			return true
 		})
-	}
-}
-
-// An export to S3 is the file that it is in a directory, however often it was interrupted, and leaves nothing beside it.
-func TestExportToS3(t *testing.T) {
-	t.Parallel()
-
-	for name, tt := range map[string]struct {
-		fields      string
-		interrupted bool
-	}{
-		"keyset":   {"table: t\nchunk: 100\ncompression: " + config.Zstd, true},
-		"snapshot": {"table: t\nchunk: 700\nconsistency: snapshot\nranges: 3", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			inDirectory, _ := setupExport(t, manyRows, tt.fields).dump(t, "")
-			bucket, server := storageInS3(t)
-			b := setupExport(t, manyRows, tt.fields, func(b *exportBundle) { b.storage = bucket })
-			run := b.start(t, "")
-			var info *batch.Info
-			if tt.interrupted {
-				info = b.stopped(t, run)
-			} else {
-				info = b.WaitStatus(t, run, batch.Succeeded, batch.Failed)
-			}
-			if info.Status == batch.Failed {
-				t.Fatal(*info.Error)
-			}
-			inS3, result := b.file(t, info)
-			if !bytes.Equal(inDirectory, inS3) {
-				t.Errorf("%d bytes in S3, %d in a directory", len(inS3), len(inDirectory))
-			}
-			if keys := server.Keys(t); len(keys) != result.Parts+1 || server.Uploads(t) != 0 {
-				t.Errorf("%d parts, %d keys: %s", result.Parts, len(keys), keys)
-			}
-		})
-	}
-}
-
-// A storage that is away for a moment costs an attempt, not the export.
-func TestExportToS3ThatIsAway(t *testing.T) {
-	t.Parallel()
-
-	bucket, server := storageInS3(t)
-	b := setupExport(t, manyRows, "table: t\nchunk: 1000", func(b *exportBundle) { b.storage = bucket })
-	var mu sync.Mutex
-	puts := 0
-	server.Before(func(w http.ResponseWriter, r *http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if r.Method != http.MethodPut {
-			return false
-		}
-		puts++
-		if puts < 3 || puts > 6 { // as often as the library tries, and once more
-			return false
-		}
-		tests3.Refuse(w, http.StatusServiceUnavailable, "SlowDown")
-		return true
-	})
-	file, result := b.dump(t, "")
-	if lines := bytes.Count(file, []byte("\n")); lines != 5001 || result.Rows != 5000 {
-		t.Errorf("%d lines, %+v", lines, result)
-	}
-	if keys := server.Keys(t); len(keys) != result.Parts+1 {
-		t.Errorf("%d parts, %d keys", result.Parts, len(keys))
-	}
-	var attempts int
-	if err := b.Pool.QueryRow(t.Context(), "SELECT attempt FROM tidemill.river_job").Scan(&attempts); err != nil || attempts < 2 {
-		t.Errorf("%d attempts, %v", attempts, err)
-	}
-}
-
-// Rows that are deleted are in the archive, and none of those that a busy storage did not take is deleted.
-func TestCleanupArchivesInS3(t *testing.T) {
-	t.Parallel()
-
-	bucket, server := storageInS3(t)
-	b := setupCleanupIn(t, bucket, `CREATE TABLE public.logs (id int PRIMARY KEY, at timestamptz);
-		CREATE INDEX ON logs (at);
-		INSERT INTO logs SELECT i, '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 90) i`,
-		"rules: [{table: logs, column: at, older_than: 30d}]\nbatch: 30\nmax_batch: 30\narchive: csv")
-	var mu sync.Mutex
-	puts := 0
-	server.Before(func(w http.ResponseWriter, r *http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if r.Method != http.MethodPut {
-			return false
-		}
-		puts++
-		if puts == 1 || puts > 4 {
-			return false
-		}
-		tests3.Refuse(w, http.StatusServiceUnavailable, "SlowDown")
-		return true
-	})
-	info, result := b.run(t)
-	if info.Status != batch.Succeeded || result.Rules[0].Deleted != 90 {
-		t.Errorf("%s %s %+v", info.Status, text(info.Error), result)
-	}
-	archived := 0
-	for _, key := range server.Keys(t) {
-		if !strings.HasPrefix(key, "tidemill/"+result.Archive.Folder+"/") {
-			t.Errorf("%s is in another folder", key)
-		}
-		archived += strings.Count(server.Get(t, key), "\n") - 1 // the header
-	}
-	if archived != 90 || server.Uploads(t) != 0 {
-		t.Errorf("%d rows are in the archive", archived)
-	}
-	if puts < 5 {
-		t.Errorf("only %d requests, so nothing was refused", puts)
 	}
 }
