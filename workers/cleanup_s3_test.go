@@ -37,7 +37,7 @@ func TestCleanupArchivesInS3(t *testing.T) {
 	})
 	info, result := b.run(t)
 	if info.Status != batch.Succeeded || result.Rules[0].Deleted != 90 {
-		t.Errorf("%s %s %+v", info.Status, text(info.Error), result)
+		t.Errorf("%s %v %+v", info.Status, info.Error, result)
 	}
 	archived := 0
 	for _, key := range server.Keys(t) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/tidemill/tidemill/internal/testkind"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/testdb"
@@ -33,7 +35,7 @@ func TestCutsAreASample(t *testing.T) {
 			if err := tx.QueryRow(ctx, `SELECT $1::regclass::oid`, table).Scan(&column.table); err != nil {
 				return err
 			}
-			before, err := rowsRead(ctx, tx, table)
+			before, err := testkind.RowsRead(ctx, tx, table)
 			if err != nil {
 				return err
 			}
@@ -41,7 +43,7 @@ func TestCutsAreASample(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			after, err := rowsRead(ctx, tx, table)
+			after, err := testkind.RowsRead(ctx, tx, table)
 			if err != nil {
 				return err
 			}
@@ -54,10 +56,4 @@ func TestCutsAreASample(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// rowsRead is how many rows of a table and its partitions this session has read without an index.
-func rowsRead(ctx context.Context, tx pgx.Tx, table string) (rows int, err error) {
-	err = tx.QueryRow(ctx, `SELECT sum(seq_tup_read)::int FROM pg_stat_xact_user_tables WHERE relname LIKE $1 || '%'`, table).Scan(&rows)
-	return rows, err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/internal/tests3"
 )
@@ -84,4 +86,10 @@ func WrittenOver(at int, text string, unseen bool) func(*testing.T, string) {
 			}
 		}
 	}
+}
+
+// RowsRead is how many rows of a table and its partitions this session has read without an index.
+func RowsRead(ctx context.Context, tx pgx.Tx, table string) (rows int, err error) {
+	err = tx.QueryRow(ctx, `SELECT sum(seq_tup_read)::int FROM pg_stat_xact_user_tables WHERE relname LIKE $1 || '%'`, table).Scan(&rows)
+	return rows, err
 }
