@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // TestImportOfWhatWasImportedBefore gives files to jobs one after the other: the table is at all times that of the last one.
@@ -79,7 +79,7 @@ func TestImportsThatWaitKeepTheirOrder(t *testing.T) {
 		t.Helper()
 		var started *batch.Started
 		err := pgx.BeginFunc(t.Context(), app.Pool, func(tx pgx.Tx) (err error) {
-			started, err = app.startFound(t.Context(), tx, app.Config.Jobs["load"], workers.ImportArgs{Job: "load", Name: "f", SHA256: sum}, 1)
+			started, err = app.startFound(t.Context(), tx, app.Config.Jobs["load"], importjob.Args{Job: "load", Name: "f", SHA256: sum}, 1)
 			return err
 		})
 		if err != nil {

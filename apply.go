@@ -17,7 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // Applied is what Apply changed.
@@ -197,7 +197,7 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 	base := json.RawMessage("{}")
 	if builtIn(def) {
 		var err error
-		if base, err = json.Marshal(workers.JobArgs{Job: def.Name}); err != nil {
+		if base, err = json.Marshal(kind.Args{Job: def.Name}); err != nil {
 			return jobRow{}, fmt.Errorf("job %s: %w", def.Name, err)
 		}
 	} else if len(def.Args) > 0 {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/exportjob"
 )
 
 // ErrNoExport is returned by Download for a run that has written no file.
@@ -14,7 +14,7 @@ var ErrNoExport = errors.New("the run has written no file")
 
 // Download writes the file of an export that has ended to w, and checks it. progress, if set, is told the bytes so far and
 // those of the whole. After an error w may have received a part of the file.
-func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) (*workers.ExportResult, error) {
+func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) (*exportjob.Result, error) {
 	fetch, err := a.Fetch(ctx, run, onceTarget{w})
 	if err != nil {
 		return nil, err
@@ -33,16 +33,16 @@ func (onceTarget) Rewind() error {
 type Fetch struct {
 	app  *App
 	run  int64
-	copy *workers.ExportCopy
+	copy *exportjob.Copy
 }
 
 // Fetch begins to copy the file of a run to a target. After an error the target may have received a part of the file.
-func (a *App) Fetch(ctx context.Context, run int64, to workers.ExportTarget) (*Fetch, error) {
+func (a *App) Fetch(ctx context.Context, run int64, to exportjob.Target) (*Fetch, error) {
 	bucket, err := a.Storage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Fetch{app: a, run: run, copy: workers.NewExportCopy(bucket, to)}, nil
+	return &Fetch{app: a, run: run, copy: exportjob.NewCopy(bucket, to)}, nil
 }
 
 // Advance copies what the run has committed by now. It may be called as often as one likes, and need not be called at all.
@@ -55,15 +55,15 @@ func (f *Fetch) Advance(ctx context.Context) error {
 
 // Finish copies the rest when the run has ended, and checks the whole. progress, if set, is told the bytes so far and those
 // of the whole.
-func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*workers.ExportResult, error) {
+func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*exportjob.Result, error) {
 	info, err := f.app.Ledger.Get(ctx, f.run)
 	if err != nil {
 		return nil, err
 	}
-	if info.Kind != workers.KindExport || len(info.Result) == 0 {
+	if info.Kind != exportjob.RiverKind || len(info.Result) == 0 {
 		return nil, fmt.Errorf("run %d of job %s (%s) is %s: %w", f.run, info.Job, info.Kind, info.Status, ErrNoExport)
 	}
-	result, err := workers.ReadExportResult(info.Result)
+	result, err := exportjob.ReadResult(info.Result)
 	if err != nil {
 		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}
@@ -71,7 +71,7 @@ func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := workers.ReadExport(ctx, bucket, result)
+	manifest, err := exportjob.ReadManifest(ctx, bucket, result)
 	if err != nil {
 		return nil, fmt.Errorf("run %d: %w", f.run, err)
 	}
@@ -96,7 +96,7 @@ func (a *App) expire(ctx context.Context) {
 			a.logger.WarnContext(ctx, "expired exports stay", "error", err)
 			return
 		}
-		workers.NewExpirer(workers.ExpirerOpts{Pool: a.Pool, Schema: a.schema, Storage: bucket, Logger: a.logger}).Run(ctx)
+		exportjob.NewExpirer(exportjob.ExpirerOpts{Pool: a.Pool, Schema: a.schema, Storage: bucket, Logger: a.logger}).Run(ctx)
 		return
 	}
 }

@@ -9,7 +9,14 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/metrics"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
+	"github.com/tidemill/tidemill/workers/commandjob"
+	"github.com/tidemill/tidemill/workers/eachjob"
+	"github.com/tidemill/tidemill/workers/emailjob"
+	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/httpjob"
+	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 // addWorkers adds the built-in kinds that the configuration uses. A process without jobs of a kind leaves them to others.
@@ -18,30 +25,30 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	zone := a.Config.Location()
 	add := map[string]func() error{
 		"import": func() error {
-			opts := workers.ImportOpts{Jobs: jobs, Pool: a.Pool, OnChunk: m.ObserveChunk}
+			opts := importjob.Opts{Jobs: jobs, Pool: a.Pool, OnChunk: m.ObserveChunk}
 			if a.Config.Storage.URL != "" || uploads(a.Config) {
 				var err error
 				if opts.Storage, err = a.Storage(ctx); err != nil {
 					return err
 				}
 			}
-			if err := river.AddWorkerSafely(a.Workers, workers.NewImportWorker(opts)); err != nil {
+			if err := river.AddWorkerSafely(a.Workers, importjob.NewWorker(opts)); err != nil {
 				return err
 			}
-			return river.AddWorkerSafely(a.Workers, workers.NewImportScanWorker(workers.ImportScanOpts{
+			return river.AddWorkerSafely(a.Workers, importjob.NewScanWorker(importjob.ScanOpts{
 				Jobs: jobs, Pool: a.Pool, Schema: a.schema, Start: a.startFound,
 			}))
 		},
 		"http": func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewHTTPWorker(workers.HTTPOpts{
+			return river.AddWorkerSafely(a.Workers, httpjob.NewWorker(httpjob.Opts{
 				Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, Version: Version(),
 			}))
 		},
 		"command": func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewCommandWorker(workers.CommandOpts{Jobs: jobs, Location: zone, Logger: a.logger}))
+			return river.AddWorkerSafely(a.Workers, commandjob.NewWorker(commandjob.Opts{Jobs: jobs, Location: zone, Logger: a.logger}))
 		},
 		"email": func() error {
-			worker, err := workers.NewEmailWorker(workers.EmailOpts{
+			worker, err := emailjob.NewWorker(emailjob.Opts{
 				Jobs: jobs, Clock: a.Now, Location: zone, Mail: a.Config.Mail, Pool: a.Pool, Schema: a.schema, Logger: a.logger,
 			})
 			if err != nil {
@@ -50,33 +57,33 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 			return river.AddWorkerSafely(a.Workers, worker)
 		},
 		"sql": func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewSQLWorker(workers.SQLOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool}))
+			return river.AddWorkerSafely(a.Workers, sqljob.NewWorker(sqljob.Opts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool}))
 		},
 		"export": func() error {
 			bucket, err := a.Storage(ctx)
 			if err != nil {
 				return err
 			}
-			return river.AddWorkerSafely(a.Workers, workers.NewExportWorker(workers.ExportOpts{
+			return river.AddWorkerSafely(a.Workers, exportjob.NewWorker(exportjob.Opts{
 				Jobs: jobs, Clock: a.Now, Location: zone, Logger: a.logger, OnChunk: m.ObserveChunk, Pool: a.Pool, Schema: a.schema, Storage: bucket,
 			}))
 		},
 		"each": func() error {
-			return river.AddWorkerSafely(a.Workers, workers.NewEachWorker(workers.EachOpts{
+			return river.AddWorkerSafely(a.Workers, eachjob.NewWorker(eachjob.Opts{
 				Jobs: jobs, Child: a.child, Location: zone, Logger: a.logger, Notify: a.Config.Database.Notify, OnChunk: m.ObserveChunk,
 				Pool: a.Pool, Schema: a.schema,
 			}))
 		},
 	}
 	add["cleanup"] = func() error {
-		opts := workers.CleanupOpts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
+		opts := cleanupjob.Opts{Jobs: jobs, Location: zone, Logger: a.logger, Pool: a.Pool, OnChunk: m.ObserveChunk}
 		if archives(a.Config) {
 			var err error
 			if opts.Storage, err = a.Storage(ctx); err != nil {
 				return err
 			}
 		}
-		return river.AddWorkerSafely(a.Workers, workers.NewCleanupWorker(opts))
+		return river.AddWorkerSafely(a.Workers, cleanupjob.NewWorker(opts))
 	}
 	used := map[string]bool{}
 	for _, job := range a.Config.Jobs {
@@ -95,21 +102,21 @@ func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 }
 
 // child says how a job of kind each inserts those of the job with that name: as a start of it would.
-func (a *App) child(name string) (workers.EachChild, error) {
+func (a *App) child(name string) (eachjob.Child, error) {
 	def, err := a.job(name)
 	if err != nil {
-		return workers.EachChild{}, err
+		return eachjob.Child{}, err
 	}
 	row, err := a.jobRow(def)
 	if err != nil {
-		return workers.EachChild{}, err
+		return eachjob.Child{}, err
 	}
-	child := workers.EachChild{
+	child := eachjob.Child{
 		Job: row.Name, Kind: row.Kind, Args: row.Args, Nests: row.Nests, Queue: row.Queue, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
 	}
 	if row.Params != nil {
 		if child.Declared, err = json.Marshal(row.Params); err != nil {
-			return workers.EachChild{}, fmt.Errorf("params of job %s: %w", name, err)
+			return eachjob.Child{}, fmt.Errorf("params of job %s: %w", name, err)
 		}
 	}
 	return child, nil
@@ -118,7 +125,7 @@ func (a *App) child(name string) (workers.EachChild, error) {
 // archives tells whether a job writes what it deletes to the storage.
 func archives(cfg *config.Config) bool {
 	for _, job := range cfg.Jobs {
-		if job.Kind == "cleanup" && job.Spec.(*config.Cleanup).Archive != config.ArchiveNone {
+		if job.Kind == "cleanup" && job.Spec.(*cleanupjob.Config).Archive != cleanupjob.ArchiveNone {
 			return true
 		}
 	}

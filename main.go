@@ -5,15 +5,19 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	_ "time/tzdata" // time zones where the machine has none
+
+	"github.com/tidemill/tidemill/workers/exportjob"
+
+	_ "time/tzdata"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cli"
-	"github.com/tidemill/tidemill/workers"
 )
+
+// time zones where the machine has none
 
 // Main is the whole tidemill command with the workers that register adds; register may be nil. It does not return.
 //
@@ -75,7 +79,7 @@ func (a *App) forCLI() *cli.App {
 			}
 			return started.ID, started.Existing, nil
 		},
-		Fetch: func(ctx context.Context, run int64, to workers.ExportTarget) (cli.Fetch, error) {
+		Fetch: func(ctx context.Context, run int64, to exportjob.Target) (cli.Fetch, error) {
 			return a.Fetch(ctx, run, to)
 		},
 		Work: func(ctx context.Context, queues []string) error { return a.Run(ctx, &RunOpts{Queues: queues}) },

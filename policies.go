@@ -7,7 +7,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/retention"
 	"github.com/tidemill/tidemill/retry"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // retries makes runs of configured jobs follow their own retry, where the job says something about delays; the worker's
@@ -15,13 +15,13 @@ import (
 func (a *App) retries() *retry.Plugin {
 	return retry.NewPlugin(retry.PluginOpts{
 		Clock:   a.Now,
-		Default: workers.RetryPolicy(a.Config.Retry),
+		Default: kind.RetryPolicy(a.Config.Retry),
 		Own: func(row *rivertype.JobRow) (retry.Policy, bool) {
 			job, ok := a.Config.Jobs[gjson.GetBytes(row.Metadata, "tidemill.job").String()]
 			if !ok || !job.OwnDelays {
 				return retry.Policy{}, false
 			}
-			return workers.RetryPolicy(job.Retry), true
+			return kind.RetryPolicy(job.Retry), true
 		},
 	})
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/tidemill/tidemill/config"
+
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 const (
@@ -33,7 +34,7 @@ func (a *App) sizePool(config *pgxpool.Config, workers int) {
 func (a *App) workPool(from *pgxpool.Config, workers int) *pgxpool.Config {
 	pool := from.Copy()
 	for _, job := range a.Config.Jobs {
-		if job.Kind == "import" && job.Spec.(*config.Import).Writers > 1 {
+		if job.Kind == "import" && job.Spec.(*importjob.Config).Writers > 1 {
 			workers *= 2
 			break
 		}

@@ -14,11 +14,11 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // look starts the job and returns what its end says.
-func (b *sourceBundle) look(t *testing.T) workers.ImportScanResult {
+func (b *sourceBundle) look(t *testing.T) importjob.ScanResult {
 	t.Helper()
 	started, err := b.Start(t.Context(), "drop", nil)
 	if err != nil {
@@ -28,7 +28,7 @@ func (b *sourceBundle) look(t *testing.T) workers.ImportScanResult {
 	return b.result(t, started.ID)
 }
 
-func (b *sourceBundle) result(t *testing.T, id int64) (result workers.ImportScanResult) {
+func (b *sourceBundle) result(t *testing.T, id int64) (result importjob.ScanResult) {
 	t.Helper()
 	info, err := b.Ledger.Get(t.Context(), id)
 	if err != nil {
@@ -66,7 +66,7 @@ func looksForFiles(t *testing.T, b *sourceBundle) {
 	b.put(t, "c.csv.part", "name,file\nhalf")
 	b.put(t, "c.txt", "name,file\nnone,c\n")
 	first := b.look(t)
-	if diff := cmp.Diff(workers.ImportScanResult{
+	if diff := cmp.Diff(importjob.ScanResult{
 		Source: b.source(), Files: 3, New: 3, Same: 1, Runs: first.Runs,
 		Note: fmt.Sprintf("3 new of 3 files, runs %d %d, 1 with content that has a run already", first.Runs[0], first.Runs[1]),
 	}, first); diff != "" || len(first.Runs) != 2 {
@@ -290,7 +290,7 @@ func (b *sourceBundle) startFile(t *testing.T, url, version string) int64 {
 	}
 	var started *batch.Started
 	err := pgx.BeginFunc(t.Context(), b.Pool, func(tx pgx.Tx) (err error) {
-		started, err = b.startFound(t.Context(), tx, b.Config.Jobs["drop"], workers.ImportArgs{
+		started, err = b.startFound(t.Context(), tx, b.Config.Jobs["drop"], importjob.Args{
 			Job: "drop", Name: path.Base(url), Size: size, SHA256: "x", Definition: b.Config.Jobs["drop"].Hash(),
 			Source: url, Version: version,
 		}, 1)

@@ -19,7 +19,8 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // Params are the values that a start of a configured job adds to, or puts in place of, its configured args.
@@ -140,7 +141,7 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	if err != nil {
 		return nil, err
 	}
-	args := workers.ImportArgs{
+	args := importjob.Args{
 		Job: job, Object: object.Key, Name: name, Size: object.Size, SHA256: object.SHA256, Definition: def.Hash(),
 		RejectsOf: opts.RejectsOf,
 	}
@@ -156,22 +157,22 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 }
 
 // importStart is how an import enters the ledger.
-func importStart(def *config.Job, args workers.ImportArgs) batch.StartOpts {
+func importStart(def *config.Job, args importjob.Args) batch.StartOpts {
 	params := map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256}
 	if args.RejectsOf != 0 {
 		params["rejects_of"] = args.RejectsOf
 	}
 	return batch.StartOpts{
-		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: workers.ImportIdentity(def, args.SHA256),
-		Once: def.Spec.(*config.Import).Again == config.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
+		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: importjob.Identity(def, args.SHA256),
+		Once: def.Spec.(*importjob.Config).Again == importjob.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
 		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) {
-			return workers.HasRows(ctx, tx, def.Spec.(*config.Import).Table)
+			return importjob.HasRows(ctx, tx, def.Spec.(*importjob.Config).Table)
 		},
 	}
 }
 
 // startFound starts the import of a file that a look at the source has found.
-func (a *App) startFound(ctx context.Context, tx pgx.Tx, def *config.Job, args workers.ImportArgs, scan int64) (*batch.Started, error) {
+func (a *App) startFound(ctx context.Context, tx pgx.Tx, def *config.Job, args importjob.Args, scan int64) (*batch.Started, error) {
 	start := importStart(def, args)
 	start.Trigger = "source"
 	start.Params = map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256, "source": args.Source, "scan": scan}
@@ -250,7 +251,7 @@ func builtIn(def *config.Job) bool {
 // scans reports whether a start of the job, an import, looks for files in its source. Such a start is as those of the other
 // built-in kinds; the imports themselves have arguments of their own.
 func scans(def *config.Job) bool {
-	return def.Kind == "import" && def.Spec.(*config.Import).Source.URL != ""
+	return def.Kind == "import" && def.Spec.(*importjob.Config).Source.URL != ""
 }
 
 // maxAttempts is River's limit of attempts. Kinds that work in chunks count those without progress themselves.
@@ -289,7 +290,7 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time
 	if err := def.CheckParams(given); err != nil {
 		return configuredArgs{}, err
 	}
-	args, err := json.Marshal(workers.JobArgs{Job: def.Name, Params: given, ScheduledFor: due})
+	args, err := json.Marshal(kind.Args{Job: def.Name, Params: given, ScheduledFor: due})
 	if err != nil {
 		return configuredArgs{}, fmt.Errorf("job %s: %w", def.Name, err)
 	}
@@ -299,7 +300,7 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time
 // riverKind is the job's kind as River has it.
 func riverKind(def *config.Job) string {
 	if scans(def) {
-		return workers.KindImportScan
+		return importjob.ScanRiverKind
 	}
 	if builtIn(def) || def.Kind == "import" {
 		return builtInPrefix + def.Kind

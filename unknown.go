@@ -14,7 +14,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 const (
@@ -60,7 +61,7 @@ func newUnknownJobs(app *App) *unknownJobs {
 // Work turns the end of an attempt whose job is unknown here into what River is to do; River calls it.
 func (u *unknownJobs) Work(ctx context.Context, row *rivertype.JobRow, doInner func(context.Context) error) error {
 	err := doInner(ctx)
-	var unknown *workers.UnknownJobError
+	var unknown *kind.UnknownJobError
 	if !errors.As(err, &unknown) {
 		return err
 	}
@@ -203,7 +204,7 @@ func (a *App) knows() ([]string, error) {
 		}
 		known = append(known, knownAs(builtInPrefix+def.Kind, def.Name))
 		if def.Kind == "import" {
-			known = append(known, knownAs(workers.KindImportScan, def.Name))
+			known = append(known, knownAs(importjob.ScanRiverKind, def.Name))
 		}
 	}
 	slices.Sort(known)

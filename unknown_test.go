@@ -13,6 +13,8 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/kind"
+	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 // beside returns another program on the database of app, with a configuration of its own.
@@ -121,8 +123,8 @@ func TestHowLongAnUnknownJobWaits(t *testing.T) {
 		if unknown > 0 {
 			u.byJob["tidemill.sql:new"] = &unknownJob{asked: app.Now().Add(-2 * time.Second), since: app.Now().Add(-unknown)}
 		}
-		row := &rivertype.JobRow{ID: 7, Kind: workers.KindSQL, Queue: "default", CreatedAt: app.Now().Add(-age), Metadata: []byte(metadata)}
-		err := u.Work(t.Context(), row, func(context.Context) error { return &workers.UnknownJobError{Job: "new", Kind: "sql"} })
+		row := &rivertype.JobRow{ID: 7, Kind: sqljob.RiverKind, Queue: "default", CreatedAt: app.Now().Add(-age), Metadata: []byte(metadata)}
+		err := u.Work(t.Context(), row, func(context.Context) error { return &kind.UnknownJobError{Job: "new", Kind: "sql"} })
 		var snooze *rivertype.JobSnoozeError
 		if errors.As(err, &snooze) {
 			return snooze.Duration.String()

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
 )
 
 const (
@@ -100,7 +100,7 @@ func benchCleanup(ctx context.Context, b *bench) error {
 	if last.Status != batch.Succeeded {
 		return fmt.Errorf("the run is %s: %v", last.Status, last.Error)
 	}
-	var result workers.CleanupResult
+	var result cleanupjob.Result
 	if err := json.Unmarshal(last.Result, &result); err != nil {
 		return err
 	}

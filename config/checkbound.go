@@ -8,7 +8,7 @@ import (
 )
 
 // checkBound compares the names in the SQL of a field with the params of the job.
-func (d *Checker) checkBound(sql, from string, j *Job, at field.Path) {
+func (d *Checker) CheckBound(sql, from string, j *Job, at field.Path) {
 	if !d.Checkable(at, from, "params") {
 		return
 	}

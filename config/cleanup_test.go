@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"testing"
@@ -6,7 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
 )
 
 func TestParseCleanup(t *testing.T) {
@@ -29,24 +31,24 @@ jobs:
     archive: csv
     stall: 1m
 `)
-	want := &Cleanup{
-		Rules: []CleanupRule{{Table: Table{Name: "logs"}, Column: "at", OlderThan: 30 * field.Day}},
+	want := &cleanupjob.Config{
+		Rules: []cleanupjob.Rule{{Table: config.Table{Name: "logs"}, Column: "at", OlderThan: 30 * field.Day}},
 		Batch: 500, MaxBatch: 500, Target: 200 * time.Millisecond, StatementTimeout: 500 * time.Millisecond,
-		LockTimeout: 200 * time.Millisecond, Pause: 1, Archive: ArchiveNone,
+		LockTimeout: 200 * time.Millisecond, Pause: 1, Archive: cleanupjob.ArchiveNone,
 	}
-	if diff := cmp.Diff(want, c.Jobs["short"].Spec.(*Cleanup)); diff != "" {
+	if diff := cmp.Diff(want, c.Jobs["short"].Spec.(*cleanupjob.Config)); diff != "" {
 		t.Errorf("short (-want +got):\n%s", diff)
 	}
-	want = &Cleanup{
-		Rules: []CleanupRule{
-			{Table: Table{Schema: "My S", Name: "T"}, Column: "The Time", Expired: true, Where: "status = 'done'", Timezone: "Asia/Tokyo"},
-			{Table: Table{Schema: "app", Name: "logs"}, Column: "at", OlderThan: 36 * time.Hour},
+	want = &cleanupjob.Config{
+		Rules: []cleanupjob.Rule{
+			{Table: config.Table{Schema: "My S", Name: "T"}, Column: "The Time", Expired: true, Where: "status = 'done'", Timezone: "Asia/Tokyo"},
+			{Table: config.Table{Schema: "app", Name: "logs"}, Column: "at", OlderThan: 36 * time.Hour},
 		},
 		Batch: 100, MaxBatch: 2000, Target: 100 * time.Millisecond, StatementTimeout: time.Second, LockTimeout: 50 * time.Millisecond,
-		Pause: 0.5, AllowSeqScan: true, Archive: CSV,
+		Pause: 0.5, AllowSeqScan: true, Archive: config.CSV,
 	}
 	long := c.Jobs["long"]
-	if diff := cmp.Diff(want, long.Spec.(*Cleanup)); diff != "" {
+	if diff := cmp.Diff(want, long.Spec.(*cleanupjob.Config)); diff != "" {
 		t.Errorf("long (-want +got):\n%s", diff)
 	}
 	if long.Params == nil || len(long.Params) > 0 || long.Stall != time.Minute {
@@ -59,11 +61,11 @@ func TestCleanupMaxBatch(t *testing.T) {
 	for fields, want := range map[string]int{
 		"pause: 50%": 500, "batch: 100": 500, "batch: 2000": 2000, "archive: csv": 10_000, "archive: csv, batch: 20000": 20_000, "batch: 50, max_batch: 60": 60,
 	} {
-		c, err := Parse("test.yaml", []byte("jobs: {j: {kind: cleanup, rules: [{table: t, column: a, expired: true}], "+fields+"}}"), &Opts{Kinds: allKinds()})
+		c, err := config.Parse("test.yaml", []byte("jobs: {j: {kind: cleanup, rules: [{table: t, column: a, expired: true}], "+fields+"}}"), &config.Opts{Kinds: allKinds()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Jobs["j"].Spec.(*Cleanup).MaxBatch; got != want {
+		if got := c.Jobs["j"].Spec.(*cleanupjob.Config).MaxBatch; got != want {
 			t.Errorf("%s: %d, want %d", fields, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"errors"
@@ -12,20 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // lookup gives Parse the names of vars and no others.
-func lookup(vars map[string]string) *Opts {
-	return &Opts{Kinds: allKinds(), Lookup: func(name string) (string, bool) {
+func lookup(vars map[string]string) *config.Opts {
+	return &config.Opts{Kinds: allKinds(), Lookup: func(name string) (string, bool) {
 		v, ok := vars[name]
 		return v, ok
 	}}
 }
 
-func mustParse(t *testing.T, src string) *Config {
+func mustParse(t *testing.T, src string) *config.Config {
 	t.Helper()
-	c, err := Parse("tidemill.yaml", []byte(src), lookup(nil))
+	c, err := config.Parse("tidemill.yaml", []byte(src), lookup(nil))
 	if err != nil {
 		t.Fatalf("Parse:\n%v\nof:\n%s", err, src)
 	}
@@ -33,12 +35,12 @@ func mustParse(t *testing.T, src string) *Config {
 }
 
 // messages are the lines of the error for src without the name of the file.
-func messages(t *testing.T, src string, opts *Opts) []string {
+func messages(t *testing.T, src string, opts *config.Opts) []string {
 	t.Helper()
 	if opts == nil {
-		opts = &Opts{Kinds: allKinds()}
+		opts = &config.Opts{Kinds: allKinds()}
 	}
-	c, err := Parse("", []byte(src), opts)
+	c, err := config.Parse("", []byte(src), opts)
 	if err == nil {
 		return nil
 	}
@@ -56,11 +58,11 @@ func messages(t *testing.T, src string, opts *Opts) []string {
 	return out
 }
 
-var ignoreTree = cmpopts.IgnoreUnexported(Config{})
+var ignoreTree = cmpopts.IgnoreUnexported(config.Config{})
 
 func TestParseEveryField(t *testing.T) {
 	t.Parallel()
-	got, err := Parse("all.yaml", []byte(`
+	got, err := config.Parse("all.yaml", []byte(`
 database: {url: "${DATABASE_URL}", schema: batch, river_schema: App, notify: false}
 storage: {url: "file:///srv/files", file_mode: "0640", folder_mode: "0750"}
 mail: {url: "smtps://u:${PASSWORD}@h:465?tls=none", from: "Tidemill <jobs@example.com>", templates: ./mail}
@@ -114,48 +116,48 @@ schedules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	top := Retry{MaxAttempts: 4, Backoff: Linear, Delay: 1500 * time.Millisecond, MaxDelay: 36 * time.Hour, Jitter: 0.25}
+	top := config.Retry{MaxAttempts: 4, Backoff: config.Linear, Delay: 1500 * time.Millisecond, MaxDelay: 36 * time.Hour, Jitter: 0.25}
 	own := top
-	own.Delay, own.Backoff = time.Second, Constant
-	kept := Retention{Succeeded: time.Hour, Failed: 30 * field.Day, Cancelled: Forever, Runs: 60 * field.Day, Rejects: 36 * time.Hour}
+	own.Delay, own.Backoff = time.Second, config.Constant
+	kept := config.Retention{Succeeded: time.Hour, Failed: 30 * field.Day, Cancelled: config.Forever, Runs: 60 * field.Day, Rejects: 36 * time.Hour}
 	ownKept := kept
-	ownKept.Failed, ownKept.Runs, ownKept.Rejects = Forever, field.Day, field.Day
-	weekdays := &Schedule{
-		Name: "invoice", Job: "invoice", Cron: "0 9 * * mon-fri", Timezone: "Europe/Berlin", CatchUp: CatchUpAll, CatchUpWindow: 7 * field.Day,
-		Overlap: OverlapQueue, Jitter: 90 * time.Second, Params: []byte(`{"n":1,"b":["x"],"a":null}`),
+	ownKept.Failed, ownKept.Runs, ownKept.Rejects = config.Forever, field.Day, field.Day
+	weekdays := &config.Schedule{
+		Name: "invoice", Job: "invoice", Cron: "0 9 * * mon-fri", Timezone: "Europe/Berlin", CatchUp: config.CatchUpAll, CatchUpWindow: 7 * field.Day,
+		Overlap: config.OverlapQueue, Jitter: 90 * time.Second, Params: []byte(`{"n":1,"b":["x"],"a":null}`),
 	}
-	want := &Config{
+	want := &config.Config{
 		File:     "all.yaml",
-		Database: Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
-		Storage:  Storage{URL: "file:///srv/files", FileMode: "0640", FolderMode: "0750"},
-		Mail:     Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
-		Server: Server{
+		Database: config.Database{URL: "postgres://u:p@h/db", Schema: "batch", RiverSchema: "App"},
+		Storage:  config.Storage{URL: "file:///srv/files", FileMode: "0640", FolderMode: "0750"},
+		Mail:     config.Mail{URL: "smtps://u:p%40@h:465?tls=none", From: "Tidemill <jobs@example.com>", Templates: "./mail"},
+		Server: config.Server{
 			Listen:      ":8080",
 			CronSecrets: []string{"0123456789abcdef", "another-secret-of-vercel"},
-			Tokens: []Token{
-				{Name: "ops", Role: RoleAdmin, Token: "fedcba9876543210"}, {Name: "eye_1", Role: RoleViewer, Token: "abcdefghijklmnop"},
+			Tokens: []config.Token{
+				{Name: "ops", Role: config.RoleAdmin, Token: "fedcba9876543210"}, {Name: "eye_1", Role: config.RoleViewer, Token: "abcdefghijklmnop"},
 			},
 		},
-		Metrics:      Metrics{Listen: "[::1]:80"},
-		Queues:       map[string]Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
+		Metrics:      config.Metrics{Listen: "[::1]:80"},
+		Queues:       map[string]config.Queue{"one": {Workers: 3}, "two": {Workers: 10000}},
 		Retry:        top,
 		Retention:    kept,
 		DrainTimeout: 90 * time.Second,
-		Reload:       ReloadAuto,
+		Reload:       config.ReloadAuto,
 		MaxArgs:      2 << 20,
 		Timezone:     "Asia/Tokyo",
-		Jobs: map[string]*Job{
+		Jobs: map[string]*config.Job{
 			"load": {
-				Name: "load", Kind: "import", Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour, Params: []Param{},
-				Spec: &Import{
-					Table: Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'', Ragged: RaggedReject,
-					Columns: []Column{
+				Name: "load", Kind: "import", Queue: "two", Priority: 4, Retry: own, OwnDelays: true, Retention: ownKept, Unique: true, Stall: 24 * time.Hour, Params: []config.Param{},
+				Spec: &importjob.Config{
+					Table: config.Table{Schema: "My Schema", Name: "people"}, Format: "csv", Delimiter: '\t', Quote: '\'', Ragged: importjob.RaggedReject,
+					Columns: []importjob.Column{
 						{Target: "id", Number: 2},
 						{Target: "name", Number: 1, Trim: true, NullIf: []string{"", "null"}},
 					},
-					Set:        []SetRule{{Column: "made", Value: "now", When: OnInsert}, {Column: "seen", Value: "now", When: OnChange}},
+					Set:        []importjob.SetRule{{Column: "made", Value: "now", When: importjob.OnInsert}, {Column: "seen", Value: "now", When: importjob.OnChange}},
 					Match:      []string{"id"},
-					OnConflict: Update, RejectLimit: RejectLimit{Rows: 0, Ratio: 0.025}, MaxRecord: 1536, Mode: Chunked, Writers: 1, Again: AgainChanged,
+					OnConflict: importjob.Update, RejectLimit: importjob.RejectLimit{Rows: 0, Ratio: 0.025}, MaxRecord: 1536, Mode: importjob.Chunked, Writers: 1, Again: importjob.AgainChanged,
 				},
 			},
 			"invoice": {
@@ -163,11 +165,11 @@ schedules:
 				Args: []byte(`{"since":"2026-01-01","n":[1,-2.50,1e400,true,null,null],"s":"<é>","sub":{}}`), Schedule: weekdays,
 			},
 		},
-		Schedules: map[string]*Schedule{
+		Schedules: map[string]*config.Schedule{
 			"invoice": weekdays,
 			"more": {
-				Name: "more", Job: "invoice", Every: 36 * time.Hour, Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: field.Day,
-				Overlap: OverlapSkip,
+				Name: "more", Job: "invoice", Every: 36 * time.Hour, Timezone: "Asia/Tokyo", CatchUp: config.CatchUpLatest, CatchUpWindow: field.Day,
+				Overlap: config.OverlapSkip,
 			},
 		},
 	}
@@ -178,22 +180,22 @@ schedules:
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	want := &Config{
-		Database:     Database{Schema: "tidemill", RiverSchema: "tidemill", Notify: true},
-		Storage:      Storage{FileMode: "0600", FolderMode: "0700"},
-		Server:       Server{Listen: "127.0.0.1:8080"},
-		Metrics:      Metrics{Listen: "127.0.0.1:9394"},
-		Queues:       map[string]Queue{"critical": {10}, "default": {20}, "low": {5}},
-		Retry:        Retry{MaxAttempts: 10, Backoff: Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
-		Retention:    Retention{Succeeded: field.Day, Failed: Forever, Cancelled: 7 * field.Day, Runs: 90 * field.Day, Rejects: 90 * field.Day},
+	want := &config.Config{
+		Database:     config.Database{Schema: "tidemill", RiverSchema: "tidemill", Notify: true},
+		Storage:      config.Storage{FileMode: "0600", FolderMode: "0700"},
+		Server:       config.Server{Listen: "127.0.0.1:8080"},
+		Metrics:      config.Metrics{Listen: "127.0.0.1:9394"},
+		Queues:       map[string]config.Queue{"critical": {10}, "default": {20}, "low": {5}},
+		Retry:        config.Retry{MaxAttempts: 10, Backoff: config.Exponential, Delay: 2 * time.Second, MaxDelay: time.Hour, Jitter: 0.1},
+		Retention:    config.Retention{Succeeded: field.Day, Failed: config.Forever, Cancelled: 7 * field.Day, Runs: 90 * field.Day, Rejects: 90 * field.Day},
 		DrainTimeout: 30 * time.Second,
-		Reload:       ReloadManual,
+		Reload:       config.ReloadManual,
 		MaxArgs:      1 << 20,
 		Timezone:     "UTC",
-		Jobs:         map[string]*Job{},
-		Schedules:    map[string]*Schedule{},
+		Jobs:         map[string]*config.Job{},
+		Schedules:    map[string]*config.Schedule{},
 	}
-	if diff := cmp.Diff(want, Default(), ignoreTree); diff != "" {
+	if diff := cmp.Diff(want, config.Default(), ignoreTree); diff != "" {
 		t.Errorf("Default (-want +got):\n%s", diff)
 	}
 	want.File = "tidemill.yaml"
@@ -203,10 +205,10 @@ func TestDefaults(t *testing.T) {
 	}
 
 	job := mustParse(t, "jobs: {a: {kind: import, table: t, match: }, b: {kind: own}}").Jobs
-	wantJob := map[string]*Job{
-		"a": {Name: "a", Kind: "import", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Params: []Param{}, Spec: &Import{
-			Table: Table{Name: "t"}, Format: "csv", Header: true, Ragged: RaggedReject, OnConflict: Reject,
-			RejectLimit: RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: Chunked, Writers: 1, Again: AgainChanged,
+	wantJob := map[string]*config.Job{
+		"a": {Name: "a", Kind: "import", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Params: []config.Param{}, Spec: &importjob.Config{
+			Table: config.Table{Name: "t"}, Format: "csv", Header: true, Ragged: importjob.RaggedReject, OnConflict: importjob.Reject,
+			RejectLimit: importjob.RejectLimit{Rows: 1000, Ratio: 1}, MaxRecord: 8 << 20, Mode: importjob.Chunked, Writers: 1, Again: importjob.AgainChanged,
 		}},
 		"b": {Name: "b", Kind: "own", Queue: "default", Priority: 1, Retry: want.Retry, Retention: want.Retention, Stall: 10 * time.Minute, Args: []byte(`{}`)},
 	}
@@ -218,7 +220,7 @@ func TestDefaults(t *testing.T) {
 func TestRetryIsInheritedWhereverItStands(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, "jobs: {a: {kind: own, retry: {max_attempts: 3}}}\nretry: {delay: 7s}\n")
-	want := Retry{MaxAttempts: 3, Backoff: Exponential, Delay: 7 * time.Second, MaxDelay: time.Hour, Jitter: 0.1}
+	want := config.Retry{MaxAttempts: 3, Backoff: config.Exponential, Delay: 7 * time.Second, MaxDelay: time.Hour, Jitter: 0.1}
 	if diff := cmp.Diff(want, c.Jobs["a"].Retry); diff != "" {
 		t.Errorf("retry (-want +got):\n%s", diff)
 	}
@@ -258,8 +260,8 @@ func TestRejectsFollowRuns(t *testing.T) {
 		"rejects of the top":       {"runs: 30d, rejects: 5d", "runs: 60d", 5 * field.Day},
 		"cut by own runs":          {"runs: 30d, rejects: 5d", "runs: 1d", field.Day},
 		"own rejects":              {"runs: 30d, rejects: 5d", "rejects: 6d", 6 * field.Day},
-		"forever with their runs":  {"runs: forever", "", Forever},
-		"forever, of a job's runs": {"", "runs: forever, rejects: forever", Forever},
+		"forever with their runs":  {"runs: forever", "", config.Forever},
+		"forever, of a job's runs": {"", "runs: forever, rejects: forever", config.Forever},
 		"none":                     {"", "rejects: 0s", 0},
 	} {
 		c := mustParse(t, "jobs: {a: {kind: own, retention: {"+tt.job+"}}}\nretention: {"+tt.top+"}\n")
@@ -296,21 +298,21 @@ func TestColumnsOfAnImport(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		fields string
-		want   []Column
+		want   []importjob.Column
 	}{
-		"own names":        {"columns: {a, b: }", []Column{{Target: "a", Field: "a"}, {Target: "b", Field: "b"}}},
-		"order of file":    {"columns: {z: Z, a: A}", []Column{{Target: "z", Field: "Z"}, {Target: "a", Field: "A"}}},
-		"long, own name":   {"columns: {a: {trim: true}}", []Column{{Target: "a", Field: "a", Trim: true}}},
-		"quoted number":    {`columns: {a: "2024"}`, []Column{{Target: "a", Field: "2024"}}},
-		"numbered":         {"header: false, columns: {a: 3, b: 3}", []Column{{Target: "a", Number: 3}, {Target: "b", Number: 3}}},
-		"in order":         {"header: false, columns: {b, a: {trim: true}}", []Column{{Target: "b", Number: 1}, {Target: "a", Number: 2, Trim: true}}},
-		"odd column names": {`columns: {"a.b": x, 日本: y}`, []Column{{Target: "a.b", Field: "x"}, {Target: "日本", Field: "y"}}},
+		"own names":        {"columns: {a, b: }", []importjob.Column{{Target: "a", Field: "a"}, {Target: "b", Field: "b"}}},
+		"order of file":    {"columns: {z: Z, a: A}", []importjob.Column{{Target: "z", Field: "Z"}, {Target: "a", Field: "A"}}},
+		"long, own name":   {"columns: {a: {trim: true}}", []importjob.Column{{Target: "a", Field: "a", Trim: true}}},
+		"quoted number":    {`columns: {a: "2024"}`, []importjob.Column{{Target: "a", Field: "2024"}}},
+		"numbered":         {"header: false, columns: {a: 3, b: 3}", []importjob.Column{{Target: "a", Number: 3}, {Target: "b", Number: 3}}},
+		"in order":         {"header: false, columns: {b, a: {trim: true}}", []importjob.Column{{Target: "b", Number: 1}, {Target: "a", Number: 2, Trim: true}}},
+		"odd column names": {`columns: {"a.b": x, 日本: y}`, []importjob.Column{{Target: "a.b", Field: "x"}, {Target: "日本", Field: "y"}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := mustParse(t, "jobs: {a: {kind: import, table: t, "+tt.fields+"}}")
-			if diff := cmp.Diff(tt.want, c.Jobs["a"].Spec.(*Import).Columns); diff != "" {
+			if diff := cmp.Diff(tt.want, c.Jobs["a"].Spec.(*importjob.Config).Columns); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		})
@@ -355,7 +357,7 @@ jobs:
 	if got, want := e.Error(), "tidemill.yaml:10:7: jobs.load.match[1]: no unique index on 日本 (create one)"; got != want {
 		t.Errorf("Errorf = %s, want %s", got, want)
 	}
-	if got, want := Default().Errorf([]string{"database", "url"}, "", "is not set").Error(), "database.url: is not set"; got != want {
+	if got, want := config.Default().Errorf([]string{"database", "url"}, "", "is not set").Error(), "database.url: is not set"; got != want {
 		t.Errorf("Errorf without file = %s, want %s", got, want)
 	}
 }
@@ -363,23 +365,23 @@ jobs:
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "t.yaml")
-	if _, err := Load(file, &Opts{Kinds: allKinds()}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := config.Load(file, &config.Opts{Kinds: allKinds()}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load of an absent file: %v, want ErrNotExist", err)
 	}
 	if err := os.WriteFile(file, []byte("queues: {a: 1}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(file, &Opts{Kinds: allKinds()})
+	c, err := config.Load(file, &config.Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]Queue{"a": {1}}; !maps.Equal(c.Queues, want) || c.File != file {
+	if want := map[string]config.Queue{"a": {1}}; !maps.Equal(c.Queues, want) || c.File != file {
 		t.Errorf("Load: queues %v of %s, want %v of %s", c.Queues, c.File, want, file)
 	}
 	if err := os.WriteFile(file, []byte("\nqueue: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Load(file, &Opts{Kinds: allKinds()})
+	_, err = config.Load(file, &config.Opts{Kinds: allKinds()})
 	var one *field.Error
 	if !errors.As(err, &one) {
 		t.Fatalf("Load: %v, want an *Error within", err)

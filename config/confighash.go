@@ -68,7 +68,7 @@ func (c *Config) Hash() string {
 		}
 	}
 	for name, s := range c.Schedules {
-		m.Schedules[name] = scheduleMeaning{Schedule: *s, Params: plainJSON(s.Params)}
+		m.Schedules[name] = scheduleMeaning{Schedule: *s, Params: PlainJSON(s.Params)}
 	}
 	return digest(m)
 }

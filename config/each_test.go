@@ -1,10 +1,13 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers/eachjob"
 )
 
 func TestParseEach(t *testing.T) {
@@ -20,19 +23,19 @@ func TestParseEach(t *testing.T) {
   b: {kind: own}
   c: {kind: own, params: {rows: json}}
 `)
-	want := &Each{
+	want := &eachjob.Config{
 		Query: "SELECT id, name FROM app.users WHERE plan = :plan", OrderBy: []string{"id"}, Batch: 1,
-		Enqueue: Enqueue{Job: "b", Params: []byte(`{"n":1}`)},
+		Enqueue: eachjob.Enqueue{Job: "b", Params: []byte(`{"n":1}`)},
 	}
-	if diff := cmp.Diff(want, c.Jobs["a"].Spec.(*Each)); diff != "" {
+	if diff := cmp.Diff(want, c.Jobs["a"].Spec.(*eachjob.Config)); diff != "" {
 		t.Errorf("each (-want +got):\n%s", diff)
 	}
 	many := c.Jobs["many"]
-	if many.Spec.(*Each).Batch != 1000 || many.Params == nil {
-		t.Errorf("batch %d, params %v", many.Spec.(*Each).Batch, many.Params)
+	if many.Spec.(*eachjob.Config).Batch != 1000 || many.Params == nil {
+		t.Errorf("batch %d, params %v", many.Spec.(*eachjob.Config).Batch, many.Params)
 	}
 	changed := *c.Jobs["a"]
-	other := *changed.Spec.(*Each)
+	other := *changed.Spec.(*eachjob.Config)
 	other.Enqueue.Params = []byte(`{"n":2}`)
 	changed.Spec = &other
 	if changed.Hash() == c.Jobs["a"].Hash() {
@@ -96,7 +99,7 @@ func TestEachOffline(t *testing.T) {
 	opts := lookup(nil)
 	opts.Offline = true
 	src := `jobs: {a: {kind: each, query: "${X}", order_by: ["${X}"], batch: "${X}", enqueue: {job: "${X}", params: {a: "${X}"}}}}`
-	if _, err := Parse("", []byte(src), opts); err != nil {
+	if _, err := config.Parse("", []byte(src), opts); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 )
 
@@ -53,11 +54,11 @@ func TestTextsThatMeanSomethingElse(t *testing.T) {
 // Anchors of a field of one's own are used like any.
 func TestOwnFields(t *testing.T) {
 	t.Parallel()
-	cfg, err := Parse("t.yaml", []byte("x-low: &low {queue: low, priority: 4}\nx-words: anything\njobs: {a: {<<: *low, kind: own, priority: 2}}"), &Opts{Kinds: allKinds()})
+	cfg, err := config.Parse("t.yaml", []byte("x-low: &low {queue: low, priority: 4}\nx-words: anything\njobs: {a: {<<: *low, kind: own, priority: 2}}"), &config.Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := Parse("t.yaml", []byte("jobs: {a: {kind: own, queue: low, priority: 2}}"), &Opts{Kinds: allKinds()})
+	plain, err := config.Parse("t.yaml", []byte("jobs: {a: {kind: own, queue: low, priority: 2}}"), &config.Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,9 +69,9 @@ func TestOwnFields(t *testing.T) {
 
 func TestParamsWithNUL(t *testing.T) {
 	t.Parallel()
-	any, typed := &Job{Name: "j", Kind: "own"}, &Job{Name: "j", Kind: "own", Params: []Param{{Name: "p", Type: TextParam}, {Name: "q", Type: JSONParam, Default: json.RawMessage("null")}}}
+	any, typed := &config.Job{Name: "j", Kind: "own"}, &config.Job{Name: "j", Kind: "own", Params: []config.Param{{Name: "p", Type: config.TextParam}, {Name: "q", Type: config.JSONParam, Default: json.RawMessage("null")}}}
 	for _, tt := range []struct {
-		job         *Job
+		job         *config.Job
 		given, want string
 	}{
 		{any, `{"p": "a\u0000b"}`, "p"}, {any, `{"a": 1, "p": [{"x": "\u0000"}]}`, "p"}, {any, `{"p": {"x\u0000": 1}}`, "p"}, {any, `{"p\u0000": 1}`, "p\x00"},
@@ -78,7 +79,7 @@ func TestParamsWithNUL(t *testing.T) {
 		{typed, `{"p": "a\u0000b"}`, "p"}, {typed, `{"p": "x", "q": ["\u0000"]}`, "q"}, {typed, `{"p": "x", "q": "\\u0000"}`, ""},
 	} {
 		_, err := tt.job.ResolveParams(json.RawMessage(tt.given), time.Time{})
-		var wrong *ParamError
+		var wrong *config.ParamError
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.given, err)

@@ -1,10 +1,13 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 func TestReplacedValues(t *testing.T) {
@@ -12,7 +15,7 @@ func TestReplacedValues(t *testing.T) {
 	opts := lookup(map[string]string{
 		"N": "7", "NOT": "x", "WAIT": "3s", "YES": "true", "NULL": "null", "EVIL": "a: {b: 1}\nc: d", "EMPTY": "", "RATIO": "5%", "SIZE": "2KiB", "TAB": "tab",
 	})
-	_, err := Parse("", []byte(`
+	_, err := config.Parse("", []byte(`
 database: {url: "${NO:-}", schema: "s${N}"}
 queues: {default: "${N}", "${N}": 1}
 `), opts)
@@ -20,7 +23,7 @@ queues: {default: "${N}", "${N}": 1}
 	if err == nil || err.Error() != want {
 		t.Errorf("replacement in a key: %v, want %s", err, want)
 	}
-	c, err := Parse("", []byte(`
+	c, err := config.Parse("", []byte(`
 database: {url: "${NO:-}", schema: "s${N}"}
 queues: {default: "${N}"}
 drain_timeout: ${WAIT}
@@ -61,7 +64,7 @@ jobs:
 			t.Errorf("args of %s\n got %s\nwant %s", name, got, want)
 		}
 	}
-	i := c.Jobs["c"].Spec.(*Import)
+	i := c.Jobs["c"].Spec.(*importjob.Config)
 	if i.Table.Name != "x" || !i.Header || i.Delimiter != '\t' || i.MaxRecord != 2048 || i.Columns[0].Field != "7" || i.Match[0] != "a" {
 		t.Errorf("import %+v", i)
 	}
@@ -109,14 +112,14 @@ jobs:
 	if got := messages(t, src, lookup(nil)); len(got) != 10 {
 		t.Errorf("%d errors, want one for each of 10 names:\n%s", len(got), strings.Join(got, "\n"))
 	}
-	c, err := Parse("", []byte(src), &Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
+	c, err := config.Parse("", []byte(src), &config.Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Database.URL != "${DATABASE_URL}" || c.Jobs["a"].Spec.(*Import).Table.Name != "${TABLE}" || c.Queues["other"].Workers != 3 {
+	if c.Database.URL != "${DATABASE_URL}" || c.Jobs["a"].Spec.(*importjob.Config).Table.Name != "${TABLE}" || c.Queues["other"].Workers != 3 {
 		t.Errorf("config %+v", c)
 	}
-	bad := messages(t, "jobs: {a: {kind: import, table: t, queue: lwo, match: [\"${K}\"], prioriti: 1}}", &Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
+	bad := messages(t, "jobs: {a: {kind: import, table: t, queue: lwo, match: [\"${K}\"], prioriti: 1}}", &config.Opts{Kinds: allKinds(), Lookup: lookup(nil).Lookup, Offline: true})
 	want := []string{
 		`1:36: jobs.a.queue: "lwo" is not a configured queue (did you mean low?)`,
 		`1:65: jobs.a.prioriti: unknown field (did you mean priority?)`,

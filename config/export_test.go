@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"strings"
@@ -7,18 +7,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/workers/exportjob"
 )
 
 func TestExportDefaults(t *testing.T) {
 	t.Parallel()
 
 	jobs := mustParse(t, `jobs: {a: {kind: export, table: app.users}, b: {kind: export, query: "SELECT :x AS id", order_by: [id], params: {x: text}}}`).Jobs
-	want := &Export{
-		Table: Table{Schema: "app", Name: "users"}, Format: CSV, Compression: Uncompressed, Header: true, Delimiter: ',', LineEnd: LF,
-		Formulas: Defuse, Consistency: Keyset, Ranges: 2, Timeout: time.Hour, Chunk: 50_000, Expire: 7 * field.Day,
+	want := &exportjob.Config{
+		Table: config.Table{Schema: "app", Name: "users"}, Format: config.CSV, Compression: exportjob.Uncompressed, Header: true, Delimiter: ',', LineEnd: exportjob.LF,
+		Formulas: exportjob.Defuse, Consistency: exportjob.Keyset, Ranges: 2, Timeout: time.Hour, Chunk: 50_000, Expire: 7 * field.Day,
 	}
-	if diff := cmp.Diff(want, jobs["a"].Spec.(*Export)); diff != "" {
+	if diff := cmp.Diff(want, jobs["a"].Spec.(*exportjob.Config)); diff != "" {
 		t.Error(diff)
 	}
 	if jobs["a"].Params == nil || len(jobs["b"].Params) != 1 || jobs["a"].Stall != 10*time.Minute {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/internal/s3url"
 )
 
 // fields is the table of the top level. Retry, retention, queues and timezone
@@ -37,7 +38,7 @@ func (c *Config) fields() field.Table[Config] {
 			func(c *Config) *int { return &c.MaxArgs }),
 		field.Row("reload", field.Choice{ReloadManual, ReloadAuto}, ReloadManual, "When `worker`, `up` and `server` take a changed file: at SIGHUP only (`manual`), or within some seconds of any change of its content as well (`auto`). One with a mistake is an error in the log, and the old one stays. What the file takes from elsewhere, such as environment variables and templates, is not watched.",
 			func(c *Config) *string { return &c.Reload }),
-		field.Row("timezone", field.Text{Words: "IANA name", Check: checkTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
+		field.Row("timezone", field.Text{Words: "IANA name", Check: CheckTimezone}, "UTC", "Time zone of schedules, and in which a moment becomes a date, where nothing else says: `Asia/Tokyo`.",
 			func(c *Config) *string { return &c.Timezone }),
 		field.Row("jobs", newJobs(c.kinds, c), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
@@ -61,7 +62,7 @@ func databaseFields() field.Table[Database] {
 
 func storageFields() field.Table[Storage] {
 	return field.Table[Storage]{
-		field.Row("url", field.Text{Words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", Check: checkStorageURL, Hide: maybeSecret}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
+		field.Row("url", field.Text{Words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", Check: checkStorageURL, Hide: s3url.MaybeSecret}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
 		field.Row("file_mode", field.Text{Words: "octal mode in quotes", Pattern: modePattern, Check: checkMode(0o600, "0640")}, `"0600"`, "Who may read and write the files that are made in a directory, whatever the umask is.",
 			func(s *Storage) *string { return &s.FileMode }),
@@ -90,7 +91,7 @@ func mailFields() field.Table[Mail] {
 	return field.Table[Mail]{
 		field.Row("url", field.Text{Words: "URL `smtp://user:password@host:587` or `smtps://…`", Secret: true, Check: checkMailURL}, "", "The SMTP server. Keep the password in the environment: `\"${MAIL_URL}\"`. Empty counts as absent.",
 			func(m *Mail) *string { return &m.URL }),
-		field.Row("from", field.Text{Words: "mail address", Check: checkAddress}, "", "Sender of a mail that names none: `Tidemill <jobs@example.com>`. Empty counts as absent.",
+		field.Row("from", field.Text{Words: "mail address", Check: CheckAddress}, "", "Sender of a mail that names none: `Tidemill <jobs@example.com>`. Empty counts as absent.",
 			func(m *Mail) *string { return &m.From }),
 		field.Row("templates", field.Text{Words: "directory"}, "", "Directory of the templates. Empty counts as absent.",
 			func(m *Mail) *string { return &m.Templates }),
@@ -104,7 +105,7 @@ func metricsFields() field.Table[Metrics] {
 	}
 }
 
-const year = 365 * field.Day
+const Year = 365 * field.Day
 
 func retryFields() field.Table[Retry] {
 	return field.Table[Retry]{
@@ -113,9 +114,9 @@ func retryFields() field.Table[Retry] {
 			func(r *Retry) *int { return &r.MaxAttempts }),
 		field.Row("backoff", field.Choice{Exponential, Linear, Constant}, Exponential, "How the delay grows from one attempt to the next: doubling, by `delay` each time, or not at all.",
 			func(r *Retry) *string { return &r.Backoff }),
-		field.Row("delay", field.Duration{Min: time.Millisecond, Max: year}, "2s", "Delay after the first attempt.",
+		field.Row("delay", field.Duration{Min: time.Millisecond, Max: Year}, "2s", "Delay after the first attempt.",
 			func(r *Retry) *time.Duration { return &r.Delay }),
-		field.Row("max_delay", field.Duration{Min: time.Millisecond, Max: year}, "1h", "Longest delay; not less than `delay`.",
+		field.Row("max_delay", field.Duration{Min: time.Millisecond, Max: Year}, "1h", "Longest delay; not less than `delay`.",
 			func(r *Retry) *time.Duration { return &r.MaxDelay }),
 		field.Row("jitter", field.Ratio{}, "10%", "Share of the delay that is random, so that jobs that fail at once do not return at once.",
 			func(r *Retry) *float64 { return &r.Jitter }),
@@ -212,7 +213,7 @@ func checkStorageURL(s string) (problem, hint string) {
 		return "", ""
 	}
 	if rest, ok := strings.CutPrefix(s, "s3://"); ok {
-		return checkS3Storage(rest)
+		return s3url.CheckStorage(rest)
 	}
 	u, err := url.Parse(s)
 	switch {

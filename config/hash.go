@@ -25,12 +25,12 @@ func (j *Job) Hash() string {
 		name, identity := j.Spec.Identity()
 		def = append(def, member{name, identity})
 	}
-	if args := plainJSON(j.Args); args != nil {
+	if args := PlainJSON(j.Args); args != nil {
 		def = append(def, member{"Args", args})
 	}
 	var params []paramDefinition
 	for _, p := range j.Params {
-		params = append(params, paramDefinition{p.Name, p.Type, plainJSON(p.Default), p.Default == nil})
+		params = append(params, paramDefinition{p.Name, p.Type, PlainJSON(p.Default), p.Default == nil})
 	}
 	if params != nil {
 		slices.SortFunc(params, func(a, b paramDefinition) int { return cmp.Compare(a.Name, b.Name) })
@@ -46,7 +46,7 @@ type member struct {
 }
 
 // plainJSON is the value of data, nil for none.
-func plainJSON(data json.RawMessage) any {
+func PlainJSON(data json.RawMessage) any {
 	if len(data) == 0 {
 		return nil
 	}

@@ -1,9 +1,11 @@
-package config
+package config_test
 
 import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 func TestHash(t *testing.T) {
@@ -145,7 +147,7 @@ func TestHash(t *testing.T) {
 	if hash("kind: own, args: {a: 1, b: {c: 2, d: 3}}") != hash("kind: own, args: {b: {d: 3, c: 2}, a: 1}") {
 		t.Error("hash depends on the order of the arguments")
 	}
-	if (&Job{Kind: "own", Args: []byte("{")}).Hash() == (&Job{Kind: "own", Args: []byte("[")}).Hash() {
+	if (&config.Job{Kind: "own", Args: []byte("{")}).Hash() == (&config.Job{Kind: "own", Args: []byte("[")}).Hash() {
 		t.Error("arguments that are not JSON have the same hash")
 	}
 }
@@ -153,7 +155,7 @@ func TestHash(t *testing.T) {
 func TestConfigHash(t *testing.T) {
 	t.Parallel()
 	hash := func(src string) string {
-		c, err := Parse("", []byte(src), lookup(map[string]string{"A": "whsec_VGlkZW1pbGxUaWRlbWlsbFRpZGVtaWxs", "B": "0123456789abcdef"}))
+		c, err := config.Parse("", []byte(src), lookup(map[string]string{"A": "whsec_VGlkZW1pbGxUaWRlbWlsbFRpZGVtaWxs", "B": "0123456789abcdef"}))
 		if err != nil {
 			t.Fatalf("%s: %v", src, err)
 		}
@@ -235,9 +237,9 @@ func TestConfigHash(t *testing.T) {
 		}
 		seen[h] = other
 	}
-	odd := Default()
+	odd := config.Default()
 	odd.Retry.Jitter = math.NaN()
-	if odd.Hash() == Default().Hash() {
+	if odd.Hash() == config.Default().Hash() {
 		t.Error("same hash with a ratio that is no number")
 	}
 }

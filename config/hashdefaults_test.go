@@ -1,9 +1,11 @@
-package config
+package config_test
 
 import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // The hash holds what a field comes to, not how it is written. If a default changes, a definition that leaves the field out
@@ -21,10 +23,10 @@ func TestHashHoldsDefaults(t *testing.T) {
 	}
 	base := "jobs: {j: {kind: import, table: app.t, columns: {a: {field: A, type: number}}}}"
 	want := mustParse(t, base).Jobs["j"].Hash()
-	hold := func(name string, pick func(*Import) reflect.Value) {
-		for field := range pick(mustParse(t, base).Jobs["j"].Spec.(*Import)).NumField() {
+	hold := func(name string, pick func(*importjob.Config) reflect.Value) {
+		for field := range pick(mustParse(t, base).Jobs["j"].Spec.(*importjob.Config)).NumField() {
 			job := mustParse(t, base).Jobs["j"]
-			at := pick(job.Spec.(*Import))
+			at := pick(job.Spec.(*importjob.Config))
 			called := name + at.Type().Field(field).Name
 			change(t, called, at.Field(field))
 			if got, in := job.Hash() != want, how[called] == ""; got != in {
@@ -32,8 +34,8 @@ func TestHashHoldsDefaults(t *testing.T) {
 			}
 		}
 	}
-	hold("", func(i *Import) reflect.Value { return reflect.ValueOf(i).Elem() })
-	hold("Columns.", func(i *Import) reflect.Value {
+	hold("", func(i *importjob.Config) reflect.Value { return reflect.ValueOf(i).Elem() })
+	hold("Columns.", func(i *importjob.Config) reflect.Value {
 		i.Columns = slices.Clone(i.Columns)
 		return reflect.ValueOf(&i.Columns[0]).Elem()
 	})

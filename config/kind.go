@@ -92,7 +92,7 @@ func kindNames(kinds []Kind) []string {
 	return names
 }
 
-func (d *Checker) noChild(job *Job) bool {
+func (d *Checker) NoChild(job *Job) bool {
 	k, _ := d.Config.kind(job.Kind)
 	return k.NoChild
 }

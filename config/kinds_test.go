@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"fmt"
@@ -9,7 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/workers/commandjob"
+	"github.com/tidemill/tidemill/workers/emailjob"
+	"github.com/tidemill/tidemill/workers/httpjob"
+	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 const withMail = "mail: {url: 'smtp://h', from: a@b.c, templates: ./mail}\n"
@@ -17,7 +22,7 @@ const withMail = "mail: {url: 'smtp://h', from: a@b.c, templates: ./mail}\n"
 func TestParseEveryKind(t *testing.T) {
 	t.Parallel()
 	key := "whsec_" + strings.Repeat("Tide", 10)
-	c, err := Parse("kinds.yaml", []byte(withMail+`
+	c, err := config.Parse("kinds.yaml", []byte(withMail+`
 jobs:
   request:
     kind: http
@@ -64,39 +69,39 @@ jobs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := Default()
-	job := func(name, kind string, params []Param) *Job {
-		return &Job{Name: name, Kind: kind, Queue: "default", Priority: 1, Retry: base.Retry, Retention: base.Retention, Params: params}
+	base := config.Default()
+	job := func(name, kind string, params []config.Param) *config.Job {
+		return &config.Job{Name: name, Kind: kind, Queue: "default", Priority: 1, Retry: base.Retry, Retention: base.Retention, Params: params}
 	}
-	request := job("request", "http", []Param{
-		{Name: "user", Type: IntegerParam},
-		{Name: "since", Type: DateParam, Default: []byte(`"scheduled_for"`), Doc: "Day of the change."},
-		{Name: "filter", Type: JSONParam, Default: []byte(`{"a":[1,null]}`)},
-		{Name: "flag", Type: BooleanParam, Default: []byte(`"true"`)},
-		{Name: "note", Type: TextParam, Default: []byte("null")},
+	request := job("request", "http", []config.Param{
+		{Name: "user", Type: config.IntegerParam},
+		{Name: "since", Type: config.DateParam, Default: []byte(`"scheduled_for"`), Doc: "Day of the change."},
+		{Name: "filter", Type: config.JSONParam, Default: []byte(`{"a":[1,null]}`)},
+		{Name: "flag", Type: config.BooleanParam, Default: []byte(`"true"`)},
+		{Name: "note", Type: config.TextParam, Default: []byte("null")},
 	})
-	request.Spec = &HTTP{
+	request.Spec = &httpjob.Config{
 		URL: "https://app.example.com:8443/jobs?token=s e", Method: "PUT",
 		Headers: map[string]string{"Authorization": "Bearer s e", "X-Empty": ""},
 		Secrets: []string{key, "sixteen bytes or more"}, Timeout: time.Hour,
 	}
-	program := job("program", "command", []Param{})
-	program.Spec = &Command{
+	program := job("program", "command", []config.Param{})
+	program.Spec = &commandjob.Config{
 		Argv: []string{"bin/run", "", "two words"}, Dir: "/srv/app", Env: map[string]string{"TOKEN": "s e", "_x1": ""},
 		Timeout: 30 * field.Day, MaxOutput: 1024,
 	}
 	letter := job("letter", "email", nil)
-	letter.Spec = &Email{
+	letter.Spec = &emailjob.Config{
 		From: "Me <me@example.com>", ReplyTo: "you@example.com", To: []string{"{{.email}}"},
 		CC: []string{"Ann <ann@example.com>", "b@example.com, c@example.com"}, BCC: []string{"d@example.com"},
 		Subject: "{{if .a}}{{upper .a}}{{end}}", Text: "Hello\n{{.name}}", HTML: "<b>{{.name}}</b>",
 		Attach: []string{"report.csv", "/tmp/x"}, Timeout: time.Second,
 	}
 	templated := job("templated", "email", nil)
-	templated.Spec = &Email{To: []string{"a@example.com"}, Subject: "s", Template: "welcome_2", Timeout: time.Minute}
-	statement := job("statement", "sql", []Param{{Name: "a", Type: IntegerParam}})
-	statement.Spec = &SQL{Statement: "SELECT :a::int, ':b'", Timeout: time.Second}
-	want := map[string]*Job{"request": request, "program": program, "letter": letter, "templated": templated, "statement": statement}
+	templated.Spec = &emailjob.Config{To: []string{"a@example.com"}, Subject: "s", Template: "welcome_2", Timeout: time.Minute}
+	statement := job("statement", "sql", []config.Param{{Name: "a", Type: config.IntegerParam}})
+	statement.Spec = &sqljob.Config{Statement: "SELECT :a::int, ':b'", Timeout: time.Second}
+	want := map[string]*config.Job{"request": request, "program": program, "letter": letter, "templated": templated, "statement": statement}
 	if diff := cmp.Diff(want, c.Jobs); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
 	}
@@ -105,13 +110,13 @@ jobs:
 func TestKindDefaults(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, `jobs: {h: {kind: http, url: "http://h"}, c: {kind: command, argv: [x]}, s: {kind: sql, statement: SELECT 1}}`)
-	if diff := cmp.Diff(&HTTP{URL: "http://h", Method: "POST", Timeout: 30 * time.Second, MaxResponse: 16 << 10}, c.Jobs["h"].Spec.(*HTTP)); diff != "" {
+	if diff := cmp.Diff(&httpjob.Config{URL: "http://h", Method: "POST", Timeout: 30 * time.Second, MaxResponse: 16 << 10}, c.Jobs["h"].Spec.(*httpjob.Config)); diff != "" {
 		t.Errorf("http (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&Command{Argv: []string{"x"}, Timeout: time.Hour, MaxOutput: 64 << 10}, c.Jobs["c"].Spec.(*Command)); diff != "" {
+	if diff := cmp.Diff(&commandjob.Config{Argv: []string{"x"}, Timeout: time.Hour, MaxOutput: 64 << 10}, c.Jobs["c"].Spec.(*commandjob.Config)); diff != "" {
 		t.Errorf("command (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&SQL{Statement: "SELECT 1", Timeout: 5 * time.Minute, MaxRows: 100}, c.Jobs["s"].Spec.(*SQL)); diff != "" {
+	if diff := cmp.Diff(&sqljob.Config{Statement: "SELECT 1", Timeout: 5 * time.Minute, MaxRows: 100}, c.Jobs["s"].Spec.(*sqljob.Config)); diff != "" {
 		t.Errorf("sql (-want +got):\n%s", diff)
 	}
 	if c.Jobs["s"].Params == nil {
@@ -288,7 +293,7 @@ func TestMailAndTimezone(t *testing.T) {
 	if got := time.Unix(0, 0).In(tokyo).Hour(); got != 9 {
 		t.Errorf("hour %d, want that of Tokyo", got)
 	}
-	if got := (&Config{Timezone: "Mars"}).Location(); got != time.UTC {
+	if got := (&config.Config{Timezone: "Mars"}).Location(); got != time.UTC {
 		t.Errorf("location %s of an unknown name", got)
 	}
 }
@@ -307,11 +312,11 @@ jobs:
 `)
 	opts := lookup(nil)
 	opts.Offline = true
-	c, err := Parse("", src, opts)
+	c, err := config.Parse("", src, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Jobs["h"].Spec.(*HTTP).Timeout != 30*time.Second || c.Location() != time.UTC {
-		t.Errorf("%v and %v are not the defaults", c.Jobs["h"].Spec.(*HTTP).Timeout, c.Location())
+	if c.Jobs["h"].Spec.(*httpjob.Config).Timeout != 30*time.Second || c.Location() != time.UTC {
+		t.Errorf("%v and %v are not the defaults", c.Jobs["h"].Spec.(*httpjob.Config).Timeout, c.Location())
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"flag"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 var update = flag.Bool("update", false, "write docs/CONFIG.md anew")
@@ -15,7 +17,7 @@ func TestReferenceIsCommitted(t *testing.T) {
 	t.Parallel()
 	const file = "../docs/CONFIG.md"
 	if *update {
-		if err := os.WriteFile(file, Reference(allKinds()), 0o644); err != nil {
+		if err := os.WriteFile(file, config.Reference(allKinds()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,7 +25,7 @@ func TestReferenceIsCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(committed), string(Reference(allKinds()))); diff != "" {
+	if diff := cmp.Diff(string(committed), string(config.Reference(allKinds()))); diff != "" {
 		t.Errorf("docs/CONFIG.md is stale (-committed +generated); run: go test ./config -update\n%s", diff)
 	}
 	if !strings.Contains(string(committed), "\nqueues:   {critical: 10") || strings.Contains(string(committed), "EXAMPLE") {
@@ -32,7 +34,7 @@ func TestReferenceIsCommitted(t *testing.T) {
 }
 
 // exampleEnv has the names that the example needs.
-func exampleEnv() *Opts {
+func exampleEnv() *config.Opts {
 	return lookup(map[string]string{
 		"DATABASE_URL": "postgres://app@db/app", "MAIL_URL": "smtp://localhost:25", "CRON_SECRET": "0123456789abcdef",
 		"TIDEMILL_TOKEN": "fedcba9876543210", "WEBHOOK_SECRET": "whsec_" + strings.Repeat("Tide", 10),

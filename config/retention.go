@@ -12,7 +12,7 @@ type period struct{}
 const forever = "forever"
 
 // within are the bounds of a period that is not Forever.
-func (period) within() field.Duration { return field.Duration{Min: 0, Max: 100 * year} }
+func (period) within() field.Duration { return field.Duration{Min: 0, Max: 100 * Year} }
 
 func (t period) Read(d *field.Checker, v field.Value, into *time.Duration) {
 	s, ok := d.Scalar(v, "a duration")

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 )
 
@@ -164,11 +165,11 @@ func TestSchedulesAsAWhole(t *testing.T) {
 func TestJobSchedule(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, "jobs: {a: {kind: own, schedule: 0 9 * * *}, b: {kind: own}}\nschedules: {c: {job: a, every: 90m, timezone: UTC}}\ntimezone: Asia/Tokyo")
-	base := Schedule{Job: "a", Timezone: "Asia/Tokyo", CatchUp: CatchUpLatest, CatchUpWindow: field.Day, Overlap: OverlapSkip}
+	base := config.Schedule{Job: "a", Timezone: "Asia/Tokyo", CatchUp: config.CatchUpLatest, CatchUpWindow: field.Day, Overlap: config.OverlapSkip}
 	inJob, beside := base, base
 	inJob.Name, inJob.Cron = "a", "0 9 * * *"
 	beside.Name, beside.Every, beside.Timezone = "c", 90*time.Minute, "UTC"
-	if diff := cmp.Diff(map[string]*Schedule{"a": &inJob, "c": &beside}, c.Schedules); diff != "" {
+	if diff := cmp.Diff(map[string]*config.Schedule{"a": &inJob, "c": &beside}, c.Schedules); diff != "" {
 		t.Errorf("schedules (-want +got):\n%s", diff)
 	}
 	if c.Jobs["a"].Schedule != c.Schedules["a"] || c.Jobs["b"].Schedule != nil {
@@ -181,11 +182,11 @@ func TestScheduleParamsFromOutside(t *testing.T) {
 	t.Parallel()
 	src := "jobs:\n  a: {kind: http, url: 'http://h', params: {code: text, tree: json}}\n  b: {kind: http, url: 'http://h'}\n" +
 		"schedules:\n  a:\n    job: a\n    every: 1h\n    params:\n      code: ${N}\n      tree: [1, 'x']\n  b:\n    job: b\n    every: 1h\n    params:\n      code: ${N}\n"
-	c, err := Parse("", []byte(src), lookup(map[string]string{"N": "007"}))
+	c, err := config.Parse("", []byte(src), lookup(map[string]string{"N": "007"}))
 	if err == nil {
 		t.Fatalf("a number that JSON does not have is accepted: %s", c.Schedules["b"].Params)
 	}
-	c, err = Parse("", []byte(src), lookup(map[string]string{"N": "7"}))
+	c, err = config.Parse("", []byte(src), lookup(map[string]string{"N": "7"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestSchedulesOffline(t *testing.T) {
 	t.Parallel()
 	opts := lookup(nil)
 	opts.Offline = true
-	c, err := Parse("", []byte(`
+	c, err := config.Parse("", []byte(`
 jobs:
   a: {kind: sql, statement: "SELECT :n", params: {n: integer}, schedule: "${X}"}
   b: {kind: own, unique: true}

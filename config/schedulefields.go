@@ -13,7 +13,7 @@ import (
 
 // scheduleFields are the fields of a schedule in `schedules`.
 func scheduleFields() field.Table[Schedule] {
-	job := field.Row("job", field.Text{Words: "one of `jobs`", Check: checkJobName}, "", "The job that it starts; an import needs a `source` for it.",
+	job := field.Row("job", field.Text{Words: "one of `jobs`", Check: CheckJobName}, "", "The job that it starts; an import needs a `source` for it.",
 		func(s *Schedule) *string { return &s.Job }).Require()
 	return slices.Concat(field.Table[Schedule]{job}, tickFields())
 }
@@ -25,11 +25,11 @@ func tickFields() field.Table[Schedule] {
 			func(s *Schedule) *string { return &s.Cron }),
 		field.Row("every", interval{}, "", "Distance from one tick to the next. Ticks are the multiples of it since 1970 in UTC, so that a restart does not shift them: with `1h`, each full hour.",
 			func(s *Schedule) *time.Duration { return &s.Every }),
-		field.Row("timezone", field.Text{Words: "IANA name", Check: checkTimezone}, "", "Time zone of `cron`.",
+		field.Row("timezone", field.Text{Words: "IANA name", Check: CheckTimezone}, "", "Time zone of `cron`.",
 			func(s *Schedule) *string { return &s.Timezone }).Inherit("the top-level `timezone`"),
 		field.Row("catch_up", field.Choice{CatchUpLatest, CatchUpAll, CatchUpNone}, CatchUpLatest, "What happens to ticks that are late, by a minute or, if no worker ran when they came due, by one interval where that is shorter: one run for the newest of them, one for each of the newest 1,000, or none.",
 			func(s *Schedule) *string { return &s.CatchUp }),
-		field.Row("catch_up_window", field.Duration{Min: time.Minute, Max: year}, "24h", "Ticks that are older than this are not caught up.",
+		field.Row("catch_up_window", field.Duration{Min: time.Minute, Max: Year}, "24h", "Ticks that are older than this are not caught up.",
 			func(s *Schedule) *time.Duration { return &s.CatchUpWindow }),
 		field.Row("overlap", field.Choice{OverlapSkip, OverlapQueue, OverlapAllow}, OverlapSkip, "What a tick does while a run of its job is live, whoever started it; one that is paused or waits for a retry is live: nothing, wait for the end of the run (one tick may wait), or start another. A job that is `unique` cannot have `allow`.",
 			func(s *Schedule) *string { return &s.Overlap }),
@@ -165,7 +165,7 @@ func checkCron(s string) (problem, hint string) {
 	return "is not a cron expression: " + wrong.Message, wrong.Hint
 }
 
-func checkJobName(s string) (problem, hint string) {
+func CheckJobName(s string) (problem, hint string) {
 	if s == "" {
 		return "names no job", "give the name of one of jobs"
 	}

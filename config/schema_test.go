@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 )
 
@@ -145,7 +146,7 @@ func hasType(v any, name string) bool {
 
 func setupSchema(t *testing.T) (check schemaCheck, instance func(src string) any) {
 	t.Helper()
-	if err := json.Unmarshal(Schema(allKinds()), &check.root); err != nil {
+	if err := json.Unmarshal(config.Schema(allKinds()), &check.root); err != nil {
 		t.Fatal(err)
 	}
 	return check, func(src string) any {
@@ -233,7 +234,7 @@ func TestSchemaRefusesWrongStructure(t *testing.T) {
 func TestEveryFieldIsEverywhere(t *testing.T) {
 	t.Parallel()
 	check, _ := setupSchema(t)
-	reference := string(Reference(allKinds()))
+	reference := string(config.Reference(allKinds()))
 	var fields int
 	var walk func(at string, fields []field.Info, schema map[string]any)
 	walk = func(at string, list []field.Info, schema map[string]any) {
@@ -270,7 +271,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 				walk(at+f.Name+".", f.Meta.Fields, below)
 				continue
 			}
-			branches, kinds := below["allOf"].([]any), append(allKinds(), Kind{Name: "own"})
+			branches, kinds := below["allOf"].([]any), append(allKinds(), config.Kind{Name: "own"})
 			if len(branches) != len(kinds) || len(f.Meta.Variants) != len(kinds) {
 				t.Fatalf("%s%s: %d variants and %d branches for %d kinds", at, f.Name, len(f.Meta.Variants), len(branches), len(kinds))
 			}
@@ -279,7 +280,7 @@ func TestEveryFieldIsEverywhere(t *testing.T) {
 			}
 		}
 	}
-	walk("", Fields(allKinds()), check.root)
+	walk("", config.Fields(allKinds()), check.root)
 	if fields < 180 {
 		t.Errorf("only %d fields were looked at", fields)
 	}

@@ -1,10 +1,12 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 func TestServerRules(t *testing.T) {
@@ -75,7 +77,7 @@ func TestServerOffline(t *testing.T) {
 	opts := lookup(nil)
 	opts.Offline = true
 	src := `server: {listen: "${X}", cron_secret: "${X}", tokens: [{name: "${X}", role: "${X}", token: "${X}"}, {name: "${X}", role: admin, token: "${X}"}]}`
-	if _, err := Parse("", []byte(src), opts); err != nil {
+	if _, err := config.Parse("", []byte(src), opts); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers/commandjob"
+	"github.com/tidemill/tidemill/workers/emailjob"
+	"github.com/tidemill/tidemill/workers/httpjob"
 )
 
 // What is shown, read as a file, is the same configuration.
@@ -21,7 +26,7 @@ func TestShowIsTheConfiguration(t *testing.T) {
 		"DATABASE_URL": "postgres://u:secret@h/db", "MAIL_URL": "smtp://u:secret@h:25", "CRON_SECRET": strings.Repeat("secret", 3),
 		"TIDEMILL_TOKEN": strings.Repeat("secret", 4), "WEBHOOK_SECRET": strings.Repeat("secret", 5),
 	})
-	cfg, err := Parse("", data, env)
+	cfg, err := config.Parse("", data, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +35,12 @@ func TestShowIsTheConfiguration(t *testing.T) {
 		t.Errorf("a secret is shown:\n%s", shown)
 	}
 	const address = "https://app.example.com/jobs/user" // the only secret that has a form
-	again, err := Parse("", []byte(strings.ReplaceAll(shown, `"***"`, `"`+address+`"`)), env)
+	again, err := config.Parse("", []byte(strings.ReplaceAll(shown, `"***"`, `"`+address+`"`)), env)
 	if err != nil {
 		t.Fatalf("%s\n%v", shown, err)
 	}
-	diff := cmp.Diff(cfg, again, cmpopts.IgnoreUnexported(Config{}), cmpopts.IgnoreFields(Job{}, "OwnDelays"),
-		cmpopts.IgnoreFields(HTTP{}, "Headers"), cmpopts.IgnoreFields(Command{}, "Env"), cmpopts.IgnoreFields(Email{}, "From"))
+	diff := cmp.Diff(cfg, again, cmpopts.IgnoreUnexported(config.Config{}), cmpopts.IgnoreFields(config.Job{}, "OwnDelays"),
+		cmpopts.IgnoreFields(httpjob.Config{}, "Headers"), cmpopts.IgnoreFields(commandjob.Config{}, "Env"), cmpopts.IgnoreFields(emailjob.Config{}, "From"))
 	if diff != "" {
 		t.Errorf("what is shown means something else (-file +shown):\n%s\n%s", diff, shown)
 	}
@@ -46,7 +51,7 @@ func TestShowIsTheConfiguration(t *testing.T) {
 
 func TestShowJob(t *testing.T) {
 	t.Parallel()
-	cfg, err := Parse("", []byte(`
+	cfg, err := config.Parse("", []byte(`
 retry: {delay: 5s}
 retention: {runs: 10d}
 jobs:
@@ -148,12 +153,12 @@ max_response: 16KiB
 // Without a file there are the defaults.
 func TestShowDefault(t *testing.T) {
 	t.Parallel()
-	shown := Default().Show().YAML()
-	cfg, err := Parse("", shown, &Opts{Kinds: allKinds()})
+	shown := config.Default().Show().YAML()
+	cfg, err := config.Parse("", shown, &config.Opts{Kinds: allKinds()})
 	if err != nil {
 		t.Fatalf("%s\n%v", shown, err)
 	}
-	if diff := cmp.Diff(Default(), cfg, cmpopts.IgnoreUnexported(Config{})); diff != "" {
+	if diff := cmp.Diff(config.Default(), cfg, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
 		t.Error(diff)
 	}
 }

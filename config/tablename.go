@@ -14,9 +14,9 @@ var identRE = regexp.MustCompile(`^[a-z_\x{80}-\x{10ffff}][a-z0-9_$\x{80}-\x{10f
 
 // tableName is schema.table or table. As in SQL a part may stand in double quotes; a
 // part with capitals must, because SQL would fold it to lower case.
-type tableName struct{}
+type TableName struct{}
 
-func (tableName) Read(d *field.Checker, v field.Value, into *Table) {
+func (TableName) Read(d *field.Checker, v field.Value, into *Table) {
 	s, known, ok := d.Text(v)
 	if !ok {
 		return
@@ -38,7 +38,7 @@ func (tableName) Read(d *field.Checker, v field.Value, into *Table) {
 	}
 }
 
-func (tableName) Meta() field.Meta {
+func (TableName) Meta() field.Meta {
 	return field.Meta{
 		Words:  "`table` or `schema.table`",
 		Schema: map[string]any{"type": "string", "minLength": 1},
@@ -65,7 +65,7 @@ func splitTable(s string) (parts []string, problem, hint string) {
 				return nil, "is not a table name", `put a part with capitals, spaces or other characters in double quotes: '"My Schema"."T"'`
 			}
 		}
-		if problem := identProblem(part); problem != "" {
+		if problem := CheckIdentifier(part); problem != "" {
 			return nil, "has a part that " + problem, form
 		}
 		parts = append(parts, part)
@@ -97,7 +97,7 @@ func cutQuoted(s string) (part, rest string, closed bool) {
 }
 
 // identProblem tells why s cannot be an identifier even in quotes; "" when it can.
-func identProblem(s string) string {
+func CheckIdentifier(s string) string {
 	switch {
 	case s == "":
 		return "is empty"

@@ -14,7 +14,7 @@ import (
 // The functions here judge a text: they return what is wrong with it, as words that follow the text or, where it is
 // secret, the name of the field; and what to do.
 
-func checkTimezone(s string) (problem, hint string) {
+func CheckTimezone(s string) (problem, hint string) {
 	const example = "write it like Asia/Tokyo, Europe/Berlin or UTC"
 	if s == "" || s == "Local" { // Go's names for UTC and for whatever the machine has
 		return "is not a time zone", example
@@ -35,7 +35,7 @@ func checkMailURL(s string) (problem, hint string) {
 	switch {
 	case err != nil || u.Scheme != "smtp" && u.Scheme != "smtps":
 		return "is not a URL of scheme smtp or smtps", example
-	case !isHost(u):
+	case !IsHost(u):
 		return "has no valid host and port", example
 	case u.Path != "" && u.Path != "/" || u.Fragment != "":
 		return "has something behind the host", example
@@ -44,7 +44,7 @@ func checkMailURL(s string) (problem, hint string) {
 }
 
 // isHost tells whether u has a host and, if any, a port that there can be.
-func isHost(u *url.URL) bool {
+func IsHost(u *url.URL) bool {
 	if u.Hostname() == "" {
 		return false
 	}
@@ -56,7 +56,7 @@ func isHost(u *url.URL) bool {
 }
 
 // checkAddress takes one mail address, with or without the name of a person. Empty counts as absent.
-func checkAddress(s string) (problem, hint string) {
+func CheckAddress(s string) (problem, hint string) {
 	if s == "" {
 		return "", ""
 	}
@@ -67,7 +67,7 @@ func checkAddress(s string) (problem, hint string) {
 }
 
 // dollarHint is for SQL that was written as in a file of SQL.
-func dollarHint(err error) string {
+func DollarHint(err error) string {
 	var dollar *sqlparams.DollarError
 	if errors.As(err, &dollar) {
 		return "$$ in this file is one dollar: write $$$$ for the $$ of PostgreSQL, or $body$"

@@ -40,7 +40,7 @@ func thenFields() field.Table[Then] {
 
 func nextFields() field.Table[Next] {
 	return field.Table[Next]{
-		field.Row("job", field.Text{Words: "one of `jobs`", Check: checkJobName}, "", "The job; an import needs a `source`.",
+		field.Row("job", field.Text{Words: "one of `jobs`", Check: CheckJobName}, "", "The job; an import needs a `source`.",
 			func(n *Next) *string { return &n.Job }).Require(),
 		field.Row("params", field.Mapping{}, "", "What it is given; the job says what it takes.",
 			func(n *Next) *json.RawMessage { return &n.Params }),
@@ -53,7 +53,7 @@ type nexts struct{ long field.Section[Next] }
 func (t nexts) Read(d *field.Checker, v field.Value, into *[]Next) {
 	if v.Node.Scalar() && v.Node.Kind != field.NullNode {
 		var next Next
-		field.Text{Check: checkJobName}.Read(d, v, &next.Job)
+		field.Text{Check: CheckJobName}.Read(d, v, &next.Job)
 		*into = []Next{next}
 		return
 	}
@@ -67,7 +67,7 @@ func (t nexts) Read(d *field.Checker, v field.Value, into *[]Next) {
 			t.long.Read(d, item, &out[i])
 			continue
 		}
-		field.Text{Check: checkJobName}.Read(d, item, &out[i].Job)
+		field.Text{Check: CheckJobName}.Read(d, item, &out[i].Job)
 	}
 	*into = out
 }

@@ -1,10 +1,12 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemill/tidemill/config"
 )
 
 func TestParseThen(t *testing.T) {
@@ -14,12 +16,12 @@ func TestParseThen(t *testing.T) {
   b: {kind: own}
   c: {kind: own}
 `).Jobs
-	b := Next{Job: "b"}
-	want := Then{Success: []Next{{"c", []byte(`{"n":7,"m":{"z":1,"a":["x"]}}`)}, b}, Failure: []Next{b}, Always: []Next{{Job: "c"}}}
+	b := config.Next{Job: "b"}
+	want := config.Then{Success: []config.Next{{"c", []byte(`{"n":7,"m":{"z":1,"a":["x"]}}`)}, b}, Failure: []config.Next{b}, Always: []config.Next{{Job: "c"}}}
 	if diff := cmp.Diff(want, jobs["a"].Then); diff != "" {
 		t.Errorf("then (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Next{want.Success[0], b, b, {Job: "c"}}, jobs["a"].Then.All()); diff != "" {
+	if diff := cmp.Diff([]config.Next{want.Success[0], b, b, {Job: "c"}}, jobs["a"].Then.All()); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
 	if jobs["b"].Then.All() != nil {

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 )
 
@@ -195,7 +196,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, offline bool) {
 		opts := lookup(map[string]string{"DATABASE_URL": "postgres://h/d"})
 		opts.Offline = offline
-		c, err := Parse("f.yaml", data, opts)
+		c, err := config.Parse("f.yaml", data, opts)
 		if err == nil {
 			for _, job := range c.Jobs {
 				if job.Hash() == "" {
@@ -222,9 +223,9 @@ func FuzzParse(f *testing.F) {
 }
 
 // checkDefaults wants that a start which gives nothing is refused only for a param without default.
-func checkDefaults(t *testing.T, job *Job) {
+func checkDefaults(t *testing.T, job *config.Job) {
 	t.Helper()
-	if slices.ContainsFunc(job.Params, func(p Param) bool { return p.Default == nil }) {
+	if slices.ContainsFunc(job.Params, func(p config.Param) bool { return p.Default == nil }) {
 		return
 	}
 	if _, err := job.ResolveParams(nil, time.Unix(0, 0)); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
 )
 
 func (m *Main) cleanupCmd() *cobra.Command {
@@ -71,7 +71,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 }
 
 func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) error {
-	counts, err := workers.CountCleanup(ctx, app.Pool, job, m.now(), app.Config.Location())
+	counts, err := cleanupjob.CountDue(ctx, app.Pool, job, m.now(), app.Config.Location())
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
@@ -86,7 +86,7 @@ func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) erro
 		}
 		index := strings.Join(c.Indexes, ", ")
 		switch {
-		case len(c.Indexes) == 0 && job.Spec.(*config.Cleanup).AllowSeqScan:
+		case len(c.Indexes) == 0 && job.Spec.(*cleanupjob.Config).AllowSeqScan:
 			index = "none: block by block"
 		case len(c.Indexes) == 0:
 			index = "none: the run is refused"

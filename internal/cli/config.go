@@ -14,6 +14,12 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
+	"github.com/tidemill/tidemill/workers/eachjob"
+	"github.com/tidemill/tidemill/workers/emailjob"
+	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 func (m *Main) configCmd() *cobra.Command {
@@ -87,17 +93,17 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 		var err error
 		switch {
 		case job.Kind == "import":
-			found, err = workers.CheckImport(ctx, app.Pool, app.Config, job)
+			found, err = importjob.CheckLive(ctx, app.Pool, app.Config, job)
 		case job.Kind == "export":
-			found, err = workers.CheckExport(ctx, app.Pool, app.Config, job)
+			found, err = exportjob.CheckLive(ctx, app.Pool, app.Config, job)
 		case job.Kind == "sql":
-			found, err = workers.CheckSQL(ctx, app.Pool, app.Config, job)
+			found, err = sqljob.CheckLive(ctx, app.Pool, app.Config, job)
 		case job.Kind == "cleanup":
-			found, err = workers.CheckCleanup(ctx, app.Pool, app.Config, job)
+			found, err = cleanupjob.CheckLive(ctx, app.Pool, app.Config, job)
 		case job.Kind == "each":
-			found, err = workers.CheckEach(ctx, app.Pool, app.Config, job)
+			found, err = eachjob.CheckLive(ctx, app.Pool, app.Config, job)
 		case job.Kind == "email":
-			if problem := workers.CheckEmail(app.Config.Mail, []*config.Job{job}); problem != nil {
+			if problem := emailjob.CheckLive(app.Config.Mail, []*config.Job{job}); problem != nil {
 				found = append(found, app.Config.Errorf([]string{"jobs", name}, "see it with: tidemill mail preview "+name, "%v", problem))
 			}
 		}
@@ -120,7 +126,7 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 }
 
 func cleanupNotes(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([]string, error) {
-	effects, err := workers.CleanupEffects(ctx, pool, job)
+	effects, err := cleanupjob.Effects(ctx, pool, job)
 	var notes []string
 	for i, rule := range effects {
 		for _, effect := range rule {

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/exportjob"
 )
 
 func (m *Main) exportCmd() *cobra.Command {
@@ -197,10 +197,10 @@ func (m *Main) explainFetch(id int64, err error) error {
 // explainDownload says what to do where a run has no file, or none any more.
 func (m *Main) explainDownload(ctx context.Context, app *App, id int64, err error) error {
 	info, infoErr := app.Ledger.Get(ctx, id)
-	if infoErr != nil || info.Kind != workers.KindExport {
+	if infoErr != nil || info.Kind != exportjob.RiverKind {
 		return err
 	}
-	result, resultErr := workers.ReadExportResult(info.Result)
+	result, resultErr := exportjob.ReadResult(info.Result)
 	switch {
 	case resultErr == nil && m.now().After(result.ExpiresAt):
 		return withHint(fmt.Errorf("the file of run %d was kept until %s", id, result.ExpiresAt.Local().Format("2006-01-02 15:04")), "tidemill export "+info.Job)

@@ -7,8 +7,7 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // importNew starts a look for new files in the source of a job, and follows it and the imports that it starts.
@@ -18,7 +17,7 @@ func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 		return err
 	}
 	defer app.Close()
-	if def, ok := app.Config.Jobs[job]; ok && (def.Kind != "import" || def.Spec.(*config.Import).Source.URL == "") {
+	if def, ok := app.Config.Jobs[job]; ok && (def.Kind != "import" || def.Spec.(*importjob.Config).Source.URL == "") {
 		if def.Kind != "import" {
 			return fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
 		}
@@ -43,7 +42,7 @@ func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 	if !m.json {
 		m.summary(m.Stdout, scan)
 	}
-	var result workers.ImportScanResult
+	var result importjob.ScanResult
 	if len(scan.Result) > 0 {
 		if err := json.Unmarshal(scan.Result, &result); err != nil {
 			return fmt.Errorf("result of run %d: %w", id, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/emailjob"
 )
 
 func (m *Main) mailCmd() *cobra.Command {
@@ -75,7 +75,7 @@ Without a form, the header is printed with the text, or with the HTML of a mail 
 	return cmd
 }
 
-func (m *Main) preview(name string, given map[string]any) (*workers.EmailPreview, error) {
+func (m *Main) preview(name string, given map[string]any) (*emailjob.Preview, error) {
 	cfg, err := m.loadConfig()
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (m *Main) preview(name string, given map[string]any) (*workers.EmailPreview
 	if err != nil {
 		return nil, err
 	}
-	preview, err := workers.PreviewEmail(def, cfg.Mail, params, time.Now().In(cfg.Location()))
+	preview, err := emailjob.PreviewMail(def, cfg.Mail, params, time.Now().In(cfg.Location()))
 	var param *config.ParamError
 	if errors.As(err, &param) {
 		return nil, &usageError{err: err, hint: "--param name=value"}
@@ -118,7 +118,7 @@ func printForm(w io.Writer, body, form string) error {
 	return err
 }
 
-func (m *Main) printMail(p *workers.EmailPreview) error {
+func (m *Main) printMail(p *emailjob.Preview) error {
 	var b strings.Builder
 	line := func(name string, values ...string) {
 		if len(values) > 0 {
@@ -158,7 +158,7 @@ func (m *Main) mailTestCmd() *cobra.Command {
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, testTimeout)
 			defer cancel()
-			id, server, err := workers.SendTestEmail(ctx, cfg.Mail, args[0])
+			id, server, err := emailjob.SendTest(ctx, cfg.Mail, args[0])
 			if err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ import (
 	"github.com/tidemill/tidemill/internal/operate"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/exportjob"
 )
 
 // Exit codes of every command.
@@ -52,7 +53,7 @@ type App struct {
 	// Start starts a configured job; existing says that the live run of a unique job is returned.
 	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
 	// Fetch begins to copy the file of an export.
-	Fetch func(ctx context.Context, run int64, to workers.ExportTarget) (Fetch, error)
+	Fetch func(ctx context.Context, run int64, to exportjob.Target) (Fetch, error)
 	// Work is a worker process until ctx ends.
 	Work func(ctx context.Context, queues []string) error
 }
@@ -65,7 +66,7 @@ func (a *App) cluster() *operate.Cluster {
 // Fetch copies the file of an export: Advance what is there by now, Finish the rest when the run has ended.
 type Fetch interface {
 	Advance(ctx context.Context) error
-	Finish(ctx context.Context, progress func(done, total int64)) (*workers.ExportResult, error)
+	Finish(ctx context.Context, progress func(done, total int64)) (*exportjob.Result, error)
 }
 
 // Applied is what applying the configuration has changed, by name.

@@ -10,8 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // previewImport shows what an import would do.
@@ -41,7 +40,7 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	if def.Kind != "import" {
 		return withHint(fmt.Errorf("job %s is of kind %s, not import", job, def.Kind), startHint(def))
 	}
-	preview, err := workers.PreviewImport(ctx, app.Pool, def.Spec.(*config.Import), workers.PreviewOpts{
+	preview, err := importjob.PreviewFile(ctx, app.Pool, def.Spec.(*importjob.Config), importjob.PreviewOpts{
 		Name: name, Size: info.Size(),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			file, err := os.Open(path)
@@ -60,7 +59,7 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	}
 	show := m.showPreview
 	if m.json {
-		show = func(p *workers.ImportPreview) error { return m.printJSON(p) }
+		show = func(p *importjob.Preview) error { return m.printJSON(p) }
 	}
 	if err := show(preview); err != nil {
 		return err
@@ -84,7 +83,7 @@ func (m *Main) keepStdin() (path string, err error) {
 	return file.Name(), nil
 }
 
-func (m *Main) showPreview(p *workers.ImportPreview) error {
+func (m *Main) showPreview(p *importjob.Preview) error {
 	about := []string{p.Format, p.Encoding}
 	if p.Compression != "none" {
 		about = append(about, p.Compression)

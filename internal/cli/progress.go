@@ -11,7 +11,9 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/cleanupjob"
+	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // progress shows how a run goes on: a line that is rewritten on a terminal, a plain line now and then elsewhere.
@@ -151,7 +153,7 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		{c.Read, "read"}, {c.Inserted, "inserted"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"},
 		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Deleted, "deleted"}, {c.Rejected, "rejected"},
 	} {
-		if line.n > 0 || line.text == "read" && info.Unit != nil && info.Kind != workers.KindImportScan {
+		if line.n > 0 || line.text == "read" && info.Unit != nil && info.Kind != importjob.ScanRiverKind {
 			fmt.Fprintf(w, "  %12s  %s\n", grouped(line.n), line.text)
 		}
 	}
@@ -168,11 +170,11 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		fmt.Fprintf(w, "note: children that run end as they will; to go on with the next rows: tidemill runs retry %d\n", info.ID)
 	case info.Status == batch.Cancelled && info.Done > 0:
 		done := "imported"
-		if info.Kind == workers.KindExport {
+		if info.Kind == exportjob.RiverKind {
 			done = "written"
 		}
 		kept := "is kept"
-		if info.Kind == workers.KindCleanup {
+		if info.Kind == cleanupjob.RiverKind {
 			done, kept = "deleted", "stays so"
 		}
 		fmt.Fprintf(w, "note: what was %s %s; to go on from there: tidemill runs retry %d\n", done, kept, info.ID)
@@ -185,11 +187,11 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)
 	}
-	export, err := workers.ReadExportResult(info.Result)
-	if err == nil && info.Kind == workers.KindExport && export.Defused > 0 {
+	export, err := exportjob.ReadResult(info.Result)
+	if err == nil && info.Kind == exportjob.RiverKind && export.Defused > 0 {
 		fmt.Fprintf(w, "note: %s that a spreadsheet would run got a ' in front; to leave texts as they are: formulas: keep\n", count(export.Defused, "text", "texts"))
 	}
-	if err == nil && info.Kind == workers.KindExport && m.output == "" && m.now().Before(export.ExpiresAt) {
+	if err == nil && info.Kind == exportjob.RiverKind && m.output == "" && m.now().Before(export.ExpiresAt) {
 		fmt.Fprintf(w, "hint: tidemill runs download %d -o FILE\n", info.ID)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 func (m *Main) runsCmd() *cobra.Command {
@@ -270,9 +270,9 @@ same form with one more field, _error. Mend it and give it back: tidemill import
 
 // saveRejects writes the file under another name first, so that one that is there is replaced as a whole or not at all.
 func (m *Main) saveRejects(ctx context.Context, app *App, id int64, path string) error {
-	opts := workers.RejectsOpts{Ledger: app.Ledger, Run: id, Out: m.Stdout}
+	opts := importjob.RejectsOpts{Ledger: app.Ledger, Run: id, Out: m.Stdout}
 	if path == "-" {
-		_, err := workers.WriteRejects(ctx, opts)
+		_, err := importjob.WriteRejects(ctx, opts)
 		return err
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
@@ -281,7 +281,7 @@ func (m *Main) saveRejects(ctx context.Context, app *App, id int64, path string)
 	}
 	defer os.Remove(file.Name())
 	opts.Out = file
-	n, err := workers.WriteRejects(ctx, opts)
+	n, err := importjob.WriteRejects(ctx, opts)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // StartOpts is passed through to the program's start of a job.
@@ -96,7 +97,7 @@ func (m *Main) start(ctx context.Context, job string, opts StartOpts, due dueTim
 
 // startHint is how a job of any kind is started.
 func startHint(job *config.Job) string {
-	if job.Kind == "import" && job.Spec.(*config.Import).Source.URL == "" {
+	if job.Kind == "import" && job.Spec.(*importjob.Config).Source.URL == "" {
 		return fmt.Sprintf("tidemill import %s FILE", job.Name)
 	}
 	return "tidemill start " + job.Name
@@ -108,7 +109,7 @@ func (m *Main) explainStart(app *App, job string, err error) error {
 	switch {
 	case !ok:
 		return m.explainImport(app, job, err)
-	case def.Kind == "import" && def.Spec.(*config.Import).Source.URL == "":
+	case def.Kind == "import" && def.Spec.(*importjob.Config).Source.URL == "":
 		return withHint(err, startHint(def))
 	case errors.As(err, &param):
 		return &usageError{err: err}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cron"
+	"github.com/tidemill/tidemill/workers/httpjob"
 )
 
 // fugitDays is which days fugit 1.14 takes of the two day fields; nil stands for its own nil, any. It was asked itself.
@@ -136,7 +136,7 @@ func TestClassesHaveURLsOfTheirOwn(t *testing.T) {
 	result, cfg := convertText(t, "s.yml", text, Opts{})
 	urls := map[string]int{}
 	for _, j := range cfg.Jobs {
-		urls[string(j.Spec.(*config.HTTP).URL)]++
+		urls[string(j.Spec.(*httpjob.Config).URL)]++
 	}
 	if len(urls) != len(classes) {
 		t.Errorf("%d classes have %d URLs: %v", len(classes), len(urls), urls)

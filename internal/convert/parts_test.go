@@ -6,7 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/tidemill/tidemill/config"
+
+	"github.com/tidemill/tidemill/workers/commandjob"
 )
 
 func TestThreadsAreSplit(t *testing.T) {
@@ -177,7 +178,7 @@ func TestSystemCrontab(t *testing.T) {
 		_, cfg := convertText(t, test.name, test.text, test.opts)
 		found := false
 		for _, j := range cfg.Jobs {
-			found = found || cmp.Equal(j.Spec.(*config.Command).Argv, test.want)
+			found = found || cmp.Equal(j.Spec.(*commandjob.Config).Argv, test.want)
 		}
 		if !found {
 			t.Errorf("%s: %q: no job with %q", test.name, test.text, test.want)

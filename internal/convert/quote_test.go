@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/commandjob"
 )
 
 func texts() []string {
@@ -32,7 +33,7 @@ func FuzzTextsSurvive(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v in %s", err, yaml)
 		}
-		got := []string{cfg.Jobs["a"].Spec.(*config.Command).Argv[1], cfg.Jobs["a"].Spec.(*config.Command).Env["A"]}
+		got := []string{cfg.Jobs["a"].Spec.(*commandjob.Config).Argv[1], cfg.Jobs["a"].Spec.(*commandjob.Config).Env["A"]}
 		if diff := cmp.Diff([]string{text, text}, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", yaml, diff)
 		}

@@ -1,0 +1,57 @@
+package statement
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
+)
+
+// checkSQLParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
+func CheckParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *Statement, oids []uint32) ([]*field.Error, error) {
+	var problems []*field.Error
+	types := map[string]string{}
+	for _, p := range job.Params {
+		types[p.Name] = p.Type
+	}
+	for i, name := range stmt.Names {
+		sample, cast := sqlSample(types[name])
+		if sample == "" || i >= len(oids) {
+			continue
+		}
+		_, err := pg.ExecParams(ctx, "SELECT $1", [][]byte{[]byte(sample)}, oids[i:i+1], nil, nil).Close()
+		switch {
+		case err == nil:
+			continue
+		case !IsBadValue(err):
+			return nil, fmt.Errorf("param %s: %w", name, err)
+		}
+		problems = append(problems, cfg.Errorf([]string{"jobs", job.Name, "params", name},
+			"give it the type that the statement wants, or, if PostgreSQL takes it for the wrong one, write :"+name+"::"+cast,
+			"is of type %s, which does not fit the statement: %s", types[name], stmt.Describe(err)))
+	}
+	return problems, nil
+}
+
+// sqlSample is a value of a param's type that fits wherever any value of the type does, and the name of that type in SQL;
+// "" if there is none.
+func sqlSample(typ string) (sample, cast string) {
+	switch typ {
+	case config.IntegerParam:
+		return "1", "bigint"
+	case config.NumberParam:
+		return "1", "numeric"
+	case config.BooleanParam:
+		return "true", "boolean"
+	case config.DateParam:
+		return "2026-01-31", "date"
+	case config.TimestampParam:
+		return "2026-01-31T09:00:00Z", "timestamptz"
+	case config.UUIDParam:
+		return "123e4567-e89b-12d3-a456-426614174000", "uuid"
+	}
+	return "", ""
+}

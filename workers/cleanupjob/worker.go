@@ -1,0 +1,115 @@
+package cleanupjob
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
+)
+
+// KindCleanup is the River kind of clean-ups.
+const RiverKind = "tidemill.cleanup"
+
+// CleanupArgs are the arguments of a clean-up.
+type Args struct{ kind.Args }
+
+// Kind is KindCleanup.
+func (Args) Kind() string { return RiverKind }
+
+// CleanupOpts is what CleanupWorker needs.
+type Opts struct {
+	Jobs     kind.Jobs
+	Location *time.Location // in which a moment becomes a date; default UTC
+	Logger   *slog.Logger   // default slog.Default()
+	Pool     *pgxpool.Pool  // reads the catalog, and looks for where to begin
+	// Storage takes archived rows; without it jobs that archive fail.
+	Storage *storage.Bucket
+	// OnChunk, if set, is told what each committed chunk did.
+	OnChunk func(job string, delta batch.Counters)
+}
+
+// CleanupWorker deletes rows that are due by the rules of its job.
+//
+// It goes through each table in the order of the rule's column, a chunk at a time: it looks at some rows, locks those that
+// are due and that nobody else has locked, deletes them, and commits that with its place. How many rows that are follows
+// the time that they take. What is due is decided by the time for which the run was meant, and stays the same however
+// often the run is interrupted.
+//
+// A row that others have locked is looked at again at the end of the run. A row to which others refer, or which the table
+// refuses to delete, is kept; the result counts it and says why.
+type Worker struct {
+	river.WorkerDefaults[Args]
+	batch.Chunked
+
+	opts Opts
+}
+
+// NewCleanupWorker returns the worker.
+func NewWorker(opts Opts) *Worker {
+	opts.Location = cmp.Or(opts.Location, time.UTC)
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	return &Worker{opts: opts}
+}
+
+// NextRetry is decided by the job's own retry policy.
+func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
+	return w.RetryAt(job.JobRow)
+}
+
+// Timeout switches River's off: the job's stall takes its place.
+func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return -1 }
+
+// Work runs one attempt.
+func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	def, err := w.opts.Jobs.Find(job.Args.Job, "cleanup")
+	if err != nil {
+		return err
+	}
+	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
+	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+		if def.Spec.(*Config).Archive != ArchiveNone && w.opts.Storage == nil {
+			return retry.Permanent(errNoArchive)
+		}
+		c := &cleanupRun{
+			job: def, opts: w.opts, run: run,
+			log: w.opts.Logger.With("run", job.ID, "job", def.Name),
+		}
+		return c.work(ctx, job.Args.Due(job.JobRow, w.opts.Location))
+	})
+}
+
+// CleanupResult is what a clean-up leaves in the ledger.
+type Result struct {
+	Rules      []RuleResult `json:"rules"` // in the order of the definition
+	Statements int64        `json:"statements"`
+	LongestMS  float64      `json:"longest_ms"` // of the statements
+	Archive    *Archive     `json:"archive,omitempty"`
+}
+
+// CleanupRuleResult is what became of the rows of one rule.
+type RuleResult struct {
+	Table   string `json:"table"`
+	Column  string `json:"column"`
+	Before  string `json:"before"` // as a value of the column
+	Deleted int64  `json:"deleted"`
+	Kept    int64  `json:"kept"`          // others refer to them, or the table refused
+	Skipped int64  `json:"skipped"`       // others had them locked, also at the end
+	Why     string `json:"why,omitempty"` // one of Kept was, in the words of the server
+	// Effects are what the deletion did to rows of other tables. Those are not counted.
+	Effects []Effect `json:"effects,omitempty"`
+}
+
+// CleanupArchive says where deleted rows were written.
+type Archive struct {
+	Folder string `json:"folder"` // in the storage
+	Files  int64  `json:"files"`
+	Bytes  int64  `json:"bytes"`
+}

@@ -1,0 +1,113 @@
+package exportjob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/statement"
+	"github.com/tidemill/tidemill/retry"
+)
+
+// CheckExport holds an export against the live database, without reading any rows: whether the query can be prepared, and
+// whether table, columns and order are there. The error is about the check itself. Whether the order of a query is unique
+// shows only when it runs.
+func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	at := []string{"jobs", job.Name}
+	if job.Spec.(*Config).Query == "" {
+		return checkExportTable(ctx, conn.Conn(), cfg, job, at)
+	}
+	stmt, prepared, err := prepareQuery(ctx, conn.Conn(), job.Spec.(*Config).Query)
+	if err != nil {
+		if statement.Code(err) == "" && stmt == nil && ctx.Err() != nil {
+			return nil, err
+		}
+		return []*field.Error{cfg.Errorf(append(at, "query"), "", "%s", strings.TrimPrefix(err.Error(), "query: "))}, nil
+	}
+	problems, err := statement.CheckParams(ctx, conn.Conn().PgConn(), cfg, job, stmt, prepared.ParamOIDs)
+	if err != nil {
+		return nil, err
+	}
+	// Without values the params are NULL: the columns are the same.
+	params := map[string]any{}
+	for _, p := range job.Params {
+		params[p.Name] = nil
+	}
+	if _, err := planExport(ctx, conn.Conn(), job.Spec.(*Config), params); err != nil {
+		if !retry.IsPermanent(err) {
+			return nil, err
+		}
+		problems = append(problems, cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err)))
+	}
+	return problems, nil
+}
+
+func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) ([]*field.Error, error) {
+	plan, err := planExport(ctx, conn, job.Spec.(*Config), nil)
+	switch {
+	case errors.Is(err, bulk.ErrNoTable):
+		return []*field.Error{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
+	case err != nil && !retry.IsPermanent(err):
+		return nil, err
+	case err != nil:
+		return []*field.Error{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
+	}
+	if job.Spec.(*Config).Consistency != Keyset {
+		return nil, nil
+	}
+	table, err := bulk.Describe(ctx, conn, job.Spec.(*Config).Table.Schema, job.Spec.(*Config).Table.Name)
+	if err != nil {
+		return nil, err
+	}
+	return plan.checkUnique(cfg, table, append(at, "order_by")), nil
+}
+
+// checkUnique looks for what makes the order one that no row hides in. A view cannot say, so nothing is asked of it.
+func (p *exportPlan) checkUnique(cfg *config.Config, table *bulk.Table, at []string) []*field.Error {
+	if table.Kind != 'r' && table.Kind != 'p' {
+		return nil
+	}
+	if !p.certain {
+		return []*field.Error{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
+	}
+	names := map[string]bool{}
+	for _, k := range p.key {
+		names[p.columns[k].Name] = true
+	}
+	for _, index := range table.UniqueIndexes {
+		covered := !index.Partial && !index.Expression
+		for _, column := range index.Columns {
+			covered = covered && names[column]
+		}
+		if covered {
+			return nil
+		}
+	}
+	return []*field.Error{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
+}
+
+// exportField is the field that an error of planExport is about.
+func exportField(err error) string {
+	for _, field := range []string{"order_by", "columns", "query"} {
+		if strings.HasPrefix(err.Error(), field+": ") {
+			return field
+		}
+	}
+	return "table"
+}
+
+func afterField(err error) string {
+	return strings.TrimPrefix(err.Error(), fmt.Sprintf("%s: ", exportField(err)))
+}

@@ -1,0 +1,87 @@
+package importjob
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
+)
+
+// KindImportScan is the River kind of the runs that look for new files in the source of an import.
+const ScanRiverKind = "tidemill.import_scan"
+
+// ImportScanArgs are the arguments of such a run.
+type ScanArgs struct{ kind.Args }
+
+// Kind is KindImportScan.
+func (ScanArgs) Kind() string { return ScanRiverKind }
+
+// ImportScanOpts is what ImportScanWorker needs; Jobs, Pool and Start are required.
+type ScanOpts struct {
+	Jobs   kind.Jobs
+	Pool   *pgxpool.Pool // asks which files are new
+	Schema migrations.Schema
+	// Start starts an import of a file in tx, for the run scan; or it returns the run that has the same content already.
+	Start func(ctx context.Context, tx pgx.Tx, def *config.Job, args Args, scan int64) (*batch.Started, error)
+}
+
+// ImportScanWorker looks for new files in the source of an import and starts a run for each.
+//
+// A file is new if no run of the job was started for it as it is: its path, its size and, in a directory, the time of its last
+// change or, in a bucket, its ETag. That is recorded in the transaction that starts the run, so that no file is left out and none
+// gets two runs, whatever kills the worker and however many look at once. New files are read once for their SHA-256, which finds
+// content that was imported before under another name. One that changes meanwhile is left for the next look.
+type ScanWorker struct {
+	river.WorkerDefaults[ScanArgs]
+	batch.Chunked
+
+	opts ScanOpts
+}
+
+// NewImportScanWorker returns the worker.
+func NewScanWorker(opts ScanOpts) *ScanWorker {
+	opts.Schema = opts.Schema.Defaults()
+	return &ScanWorker{opts: opts}
+}
+
+// NextRetry is decided by the job's own retry policy.
+func (w *ScanWorker) NextRetry(job *river.Job[ScanArgs]) time.Time {
+	return w.RetryAt(job.JobRow)
+}
+
+// Timeout switches River's off: the job's stall takes its place.
+func (w *ScanWorker) Timeout(*river.Job[ScanArgs]) time.Duration { return -1 }
+
+// Work runs one attempt. Each looks at all files; those of the attempts before are new no longer.
+func (w *ScanWorker) Work(ctx context.Context, job *river.Job[ScanArgs]) error {
+	def, err := w.opts.Jobs.Find(job.Args.Job, "import")
+	if err != nil {
+		return err
+	}
+	opts := batch.AttemptOpts{Job: def.Name, Unit: "files", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
+	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+		if def.Spec.(*Config).Source.URL == "" {
+			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
+		}
+		scan := &importScan{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}
+		if def.Stall > 0 {
+			scan.every = min(scan.every, def.Stall/3)
+		}
+		if _, err := run.Cursor(&scan.cursor); err != nil {
+			return retry.Permanent(err)
+		}
+		return scan.work(ctx)
+	})
+}
+
+// sayAlive is how long a run looks and reads without a commit; a third of a stall that is shorter.
+const sayAlive = 30 * time.Second

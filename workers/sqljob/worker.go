@@ -1,0 +1,96 @@
+package sqljob
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/internal/statement"
+	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
+)
+
+// KindSQL is the River kind of statements.
+const RiverKind = "tidemill.sql"
+
+// SQLArgs are the arguments of a job of kind sql.
+type Args struct{ kind.Args }
+
+// Kind is KindSQL.
+func (Args) Kind() string { return RiverKind }
+
+// SQLOpts is what SQLWorker needs; Jobs and Pool are required.
+type Opts struct {
+	Jobs kind.Jobs
+	// Location is the zone of a due time that the start gives none for, and of the timestamps in a result. Default: UTC.
+	Location *time.Location
+	Logger   *slog.Logger // told the notices that a statement raises; nil: slog.Default()
+	// Pool says how to connect, its BeforeConnect and AfterConnect included. Its connections are not used.
+	Pool *pgxpool.Pool
+}
+
+// SQLWorker runs one configured statement.
+//
+// Each attempt has a database session of its own: a statement that takes an hour keeps no connection of the pool, and
+// what one leaves behind in its session (settings, locks, temporary tables) ends with it. There is no transaction around
+// the statement, so VACUUM works, and so does a procedure that commits. The values of its params are sent beside it.
+//
+// Like every job it runs at least once: if the worker dies after the statement took effect, it runs again.
+//
+// What mends itself or may do so is tried again as the job's retry says: lost connections, conflicts of transactions,
+// timeouts, data that another program is about to change. A wrong statement, a missing right or table, and a param that
+// does not fit its type fail the run at once.
+type Worker struct {
+	river.WorkerDefaults[Args]
+
+	opts Opts
+}
+
+// NewSQLWorker returns the worker.
+func NewWorker(opts Opts) *Worker {
+	opts.Location = cmp.Or(opts.Location, time.UTC)
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	return &Worker{opts: opts}
+}
+
+// Timeout is that of the statement and what the session around it may take, so that the statement's own comes first.
+func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
+	def, ok := w.opts.Jobs(job.Args.Job)
+	if !ok || def.Kind != "sql" {
+		return 0
+	}
+	return def.Spec.(*Config).Timeout + statement.ConnectTimeout + 3*statement.Grace
+}
+
+// Work runs the statement once and records its [SQLResult].
+func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	def, err := w.opts.Jobs.Find(job.Args.Job, "sql")
+	if err != nil {
+		return err
+	}
+	params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
+	if err != nil {
+		return retry.Permanent(err)
+	}
+	run := sqlRun{
+		def:    def.Spec.(*Config),
+		opts:   w.opts,
+		params: params,
+		log:    w.opts.Logger.With("job_id", job.ID, "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
+	}
+	result, err := run.work(ctx)
+	if err != nil {
+		return err
+	}
+	if err := river.RecordOutput(ctx, result); err != nil {
+		return fmt.Errorf("record the result: %w", err)
+	}
+	return nil
+}
