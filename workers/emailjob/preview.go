@@ -29,7 +29,7 @@ type Preview struct {
 // PreviewEmail renders the mail of a job of kind email as a run due at due would, and sends nothing. The run's id is 0.
 // A param that the job does not take is a [*config.ParamError].
 func PreviewMail(def *config.Job, m config.Mail, params json.RawMessage, due time.Time) (*Preview, error) {
-	if def.Kind != "email" {
+	if _, ok := def.Spec.(*Config); !ok {
 		return nil, fmt.Errorf("job %s is of kind %s, not email", def.Name, def.Kind)
 	}
 	templates, err := mail.Load(m.Templates)
@@ -83,7 +83,7 @@ func CheckLive(m config.Mail, jobs []*config.Job) error {
 		return errors.Join(append(problems, err)...)
 	}
 	for _, def := range jobs {
-		if def.Kind != "email" {
+		if _, ok := def.Spec.(*Config); !ok {
 			continue
 		}
 		c := composer{def: def, templates: templates}
