@@ -79,7 +79,7 @@ func TestImportsThatWaitKeepTheirOrder(t *testing.T) {
 		t.Helper()
 		var started *batch.Started
 		err := pgx.BeginFunc(t.Context(), app.Pool, func(tx pgx.Tx) (err error) {
-			started, err = app.startFound(t.Context(), tx, app.Config.Jobs["load"], importjob.Args{Job: "load", Name: "f", SHA256: sum}, 1)
+			started, err = importjob.StartFound(app.Ledger)(t.Context(), tx, app.Config.Jobs["load"], importjob.Args{Job: "load", Name: "f", SHA256: sum}, 1)
 			return err
 		})
 		if err != nil {

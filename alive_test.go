@@ -170,7 +170,7 @@ func TestWorkerNeverEndsByItself(t *testing.T) {
 			database := testengine.URL(t)
 			w, near := newWire(t, database)
 			cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {second: {kind: second}}\n"),
-				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return near, true }})
+				&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return near, true }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,7 +256,7 @@ func TestLostConnectionsAreClosed(t *testing.T) {
 	database := testengine.URL(t)
 	w, near := newWire(t, database)
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {sleep: {kind: sleep}}\n"),
-		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return near, true }})
+		&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return near, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/tidemill/tidemill/periodic"
 	"github.com/tidemill/tidemill/rescue"
 	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // App is Tidemill inside a Go program: what it needs to insert jobs, and, when Run is called, a worker process.
@@ -42,9 +43,10 @@ type App struct {
 	// Ledger reads and steers runs.
 	Ledger *batch.Ledger
 
-	logger *slog.Logger
-	schema migrations.Schema
-	clock  dbclock.Clock
+	kindList []kind.Kind
+	logger   *slog.Logger
+	schema   migrations.Schema
+	clock    dbclock.Clock
 	// sessions are those of Pool.
 	sessions *sessions
 	// storage is opened on first use, which may be by many at once.
@@ -62,13 +64,20 @@ type App struct {
 type Opts struct {
 	// Logger; default slog.Default().
 	Logger *slog.Logger
-	// anyPool sends statements without names, so that they pass every pooler. It costs a planning for each.
-	anyPool bool
+	// Kinds of job beside those of package workers. A configuration must have been read with them, as Load does.
+	Kinds []kind.Kind
+	// SharedSessions is for what works no jobs and may connect through a pooler that shares sessions: statements have no names, which costs a
+	// planning for each.
+	SharedSessions bool
 }
 
 // Load reads a configuration file and connects; see New.
 func Load(ctx context.Context, path string, opts *Opts) (*App, error) {
-	cfg, err := config.Load(path, &config.Opts{Kinds: workers.ConfigKinds()})
+	var own []kind.Kind
+	if opts != nil {
+		own = opts.Kinds
+	}
+	cfg, err := config.Load(path, &config.Opts{Kinds: Kinds(own...)})
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +93,7 @@ func New(ctx context.Context, cfg *config.Config, opts *Opts) (*App, error) {
 	app := &App{
 		Config:   cfg,
 		Workers:  river.NewWorkers(),
+		kindList: append(workers.All(), opts.Kinds...),
 		sessions: newSessions(),
 		logger:   boundlog.New(cmp.Or(opts.Logger, slog.Default())),
 		schema:   migrations.Schema{Name: cfg.Database.Schema, River: cfg.Database.RiverSchema}.Defaults(),
@@ -118,7 +128,7 @@ func (a *App) connect(ctx context.Context, opts *Opts) error {
 	if err != nil {
 		return err
 	}
-	if opts.anyPool && poolConfig.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+	if opts.SharedSessions && poolConfig.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	poolConfig.BeforeConnect = a.ownSession

@@ -204,8 +204,8 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 		base = def.Args
 	}
 	row := jobRow{
-		Name: def.Name, Kind: riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
-		MaxAttempts: maxAttempts(def), Alone: def.Unique,
+		Name: def.Name, Kind: a.riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
+		MaxAttempts: a.maxAttempts(def), Alone: def.Unique,
 	}
 	if err := riverpg.CheckSize("the args of job "+def.Name, len(row.Args), a.Config.MaxArgs); err != nil {
 		return jobRow{}, err
@@ -215,14 +215,14 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 			return jobRow{}, err
 		}
 	}
-	if def.Params != nil || scans(def) || def.Kind == "sql" { // a look at a source takes none, nor does a statement
+	if def.Params != nil {
 		row.Params = paramRows(def)
 	}
 	if len(def.Then.All()) > 0 {
 		row.Follows = &followRow{Success: nextRows(def.Then.Success), Failure: nextRows(def.Then.Failure), Always: nextRows(def.Then.Always)}
 	}
-	if def.Kind == "import" && !scans(def) {
-		why := "an import without source takes a file: tidemill import " + def.Name + " FILE"
+	if need := def.NeedsFile(); need != nil {
+		why := need.Refusal + ": tidemill import " + def.Name + " FILE"
 		row.Refusal = &why
 	}
 	return row, nil
@@ -249,13 +249,13 @@ func (a *App) kinds() (own, named []kindRow, err error) {
 		return nil, nil, err
 	}
 	own, named = []kindRow{}, []kindRow{}
-	for kind, opts := range registered {
-		if !strings.HasPrefix(kind, builtInPrefix) {
-			own = append(own, row(kind, opts))
+	for name, opts := range registered {
+		if !strings.HasPrefix(name, kind.RiverPrefix) {
+			own = append(own, row(name, opts))
 		}
 	}
 	for _, def := range a.Config.Jobs {
-		if _, known := registered[def.Kind]; !known && def.Kind != "import" && !builtIn(def) {
+		if _, known := registered[def.Kind]; !known && def.Spec == nil {
 			named = append(named, row(def.Kind, river.InsertOpts{}))
 		}
 	}

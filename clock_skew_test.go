@@ -132,7 +132,7 @@ func setupSkewed(t *testing.T, ahead time.Duration, log slog.Handler) *skewBundl
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.hooks <- r.Header }))
 	t.Cleanup(server.Close)
 	values := map[string]string{"DATABASE_URL": testdb.Skewed(t, ahead), "HOOK": server.URL, "STORAGE": "file://" + t.TempDir()}
-	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"+skewYAML), &config.Opts{Kinds: workers.ConfigKinds(),
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"127.0.0.1:0\"}\n"+skewYAML), &config.Opts{Kinds: workers.Configs(),
 		Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok },
 	})
 	if err != nil {

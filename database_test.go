@@ -50,7 +50,7 @@ func TestPasswordsNeverShow(t *testing.T) {
 			app.Close()
 			t.Fatalf("%s: connected", text)
 		}
-		quoted, encodeErr := config.Parse("tidemill.yaml", []byte(fmt.Sprintf("database: {url: %q}\n", text)), &config.Opts{Kinds: workers.ConfigKinds()})
+		quoted, encodeErr := config.Parse("tidemill.yaml", []byte(fmt.Sprintf("database: {url: %q}\n", text)), &config.Opts{Kinds: workers.Configs()})
 		all := err.Error() + fmt.Sprint(encodeErr)
 		if quoted != nil {
 			all += (&App{Config: quoted}).DatabaseName()

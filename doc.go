@@ -2,7 +2,7 @@
 //
 // A Go program that adds its own workers is the whole tool with these workers in it:
 //
-//	func main() { tidemill.Main(register) }
+//	func main() { tidemillcmd.Main(register) }
 //
 //	func register(app *tidemill.App) error {
 //		river.AddWorker(app.Workers, &InvoiceWorker{})

@@ -58,7 +58,7 @@ func TestNotifyIsASwitch(t *testing.T) {
 database: {url: "${DATABASE_URL}", notify: %v}
 metrics: {listen: ""}
 jobs: {first: {kind: first}}
-`, notify), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+`, notify), &config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

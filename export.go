@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // ErrNoExport is returned by Download for a run that has written no file.
@@ -14,10 +14,10 @@ var ErrNoExport = errors.New("the run has written no file")
 
 // Download writes the file of an export that has ended to w, and checks it. progress, if set, is told the bytes so far and
 // those of the whole. After an error w may have received a part of the file.
-func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) (*exportjob.Result, error) {
+func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error {
 	fetch, err := a.Fetch(ctx, run, onceTarget{w})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return fetch.Finish(ctx, progress)
 }
@@ -33,20 +33,31 @@ func (onceTarget) Rewind() error {
 type Fetch struct {
 	app  *App
 	run  int64
-	copy *exportjob.Copy
+	copy kind.Copy // nil: the run is of a kind that writes no file
 }
 
 // Fetch begins to copy the file of a run to a target. After an error the target may have received a part of the file.
-func (a *App) Fetch(ctx context.Context, run int64, to exportjob.Target) (*Fetch, error) {
+func (a *App) Fetch(ctx context.Context, run int64, to kind.Target) (*Fetch, error) {
+	info, err := a.Ledger.Get(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	k, _ := a.kindOfRun(info.Kind)
+	if k.Output == nil {
+		return &Fetch{app: a, run: run}, nil
+	}
 	bucket, err := a.Storage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Fetch{app: a, run: run, copy: exportjob.NewCopy(bucket, to)}, nil
+	return &Fetch{app: a, run: run, copy: k.Output.Copy(bucket, to)}, nil
 }
 
 // Advance copies what the run has committed by now. It may be called as often as one likes, and need not be called at all.
 func (f *Fetch) Advance(ctx context.Context) error {
+	if f.copy == nil {
+		return nil
+	}
 	if err := f.copy.Advance(ctx, f.app.Pool, f.app.schema, f.run); err != nil {
 		return fmt.Errorf("run %d: %w", f.run, err)
 	}
@@ -55,48 +66,16 @@ func (f *Fetch) Advance(ctx context.Context) error {
 
 // Finish copies the rest when the run has ended, and checks the whole. progress, if set, is told the bytes so far and those
 // of the whole.
-func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) (*exportjob.Result, error) {
+func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) error {
 	info, err := f.app.Ledger.Get(ctx, f.run)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if info.Kind != exportjob.RiverKind || len(info.Result) == 0 {
-		return nil, fmt.Errorf("run %d of job %s (%s) is %s: %w", f.run, info.Job, info.Kind, info.Status, ErrNoExport)
+	if f.copy == nil || len(info.Result) == 0 {
+		return fmt.Errorf("run %d of job %s (%s) is %s: %w", f.run, info.Job, info.Kind, info.Status, ErrNoExport)
 	}
-	result, err := exportjob.ReadResult(info.Result)
-	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", f.run, err)
+	if err := f.copy.Finish(ctx, info, progress); err != nil {
+		return fmt.Errorf("run %d: %w", f.run, err)
 	}
-	bucket, err := f.app.Storage(ctx)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := exportjob.ReadManifest(ctx, bucket, result)
-	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", f.run, err)
-	}
-	var tell func(int64)
-	if progress != nil {
-		tell = func(done int64) { progress(done, manifest.Bytes) }
-	}
-	if err := f.copy.Finish(ctx, manifest, tell); err != nil {
-		return nil, fmt.Errorf("run %d: %w", f.run, err)
-	}
-	return result, nil
-}
-
-// expire deletes exports that are kept no longer, until ctx ends. Without jobs of kind export there is nothing to do.
-func (a *App) expire(ctx context.Context) {
-	for _, job := range a.Config.Jobs {
-		if job.Kind != "export" {
-			continue
-		}
-		bucket, err := a.Storage(ctx)
-		if err != nil {
-			a.logger.WarnContext(ctx, "expired exports stay", "error", err)
-			return
-		}
-		exportjob.NewExpirer(exportjob.ExpirerOpts{Pool: a.Pool, Schema: a.schema, Storage: bucket, Logger: a.logger}).Run(ctx)
-		return
-	}
+	return nil
 }

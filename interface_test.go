@@ -611,7 +611,7 @@ func TestRollingDeployDoesNotFlipFlop(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs: {fresh: {kind: letter}}\n"),
-		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return old.Config.Database.URL, true }})
+		&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return old.Config.Database.URL, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestSecondWorkerOnAMachine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			url := testengine.URL(t)
 			cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\n"+tt.yaml),
-				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+				&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

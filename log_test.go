@@ -45,7 +45,7 @@ func TestWorkerLogsNoWholeOutput(t *testing.T) {
 	url := testengine.URL(t)
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs:\n  loud: {kind: loud, retry: {max_attempts: 1}}\n"+
 		"  said: {kind: command, argv: [sh, -c, \"head -c 3000000 /dev/zero | tr '\\\\0' x; exit 3\"], retry: {max_attempts: 1}}\n"),
-		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+		&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,7 +182,7 @@ func (b *namesBundle) file(t *testing.T, job string) string {
 	id := startEach(t, b.app, job, nil)
 	b.done(t, id)
 	var file bytes.Buffer
-	if _, err := b.app.Download(t.Context(), id, &file, nil); err != nil {
+	if err := b.app.Download(t.Context(), id, &file, nil); err != nil {
 		t.Fatal(err)
 	}
 	return file.String()

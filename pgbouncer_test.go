@@ -30,7 +30,7 @@ func through(t *testing.T, app *App, parameters string, opts Opts) *App {
 	opts.Logger = slog.New(slog.DiscardHandler)
 	url := testbouncer.Start(t, testbouncer.Opts{URL: app.Config.Database.URL, Mode: "transaction"}) + parameters
 	const yaml = "database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\njobs:\n  hello: {kind: command, argv: [\"true\"], params: {n: integer}}\n"
-	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

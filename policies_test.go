@@ -23,7 +23,7 @@ func setup(t *testing.T, yaml string) *App {
 	t.Helper()
 	url := testengine.URL(t)
 	lookup := func(string) (string, bool) { return url, true }
-	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: lookup})
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Kinds: workers.Configs(), Lookup: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 const (
@@ -29,12 +29,12 @@ func (a *App) sizePool(config *pgxpool.Config, workers int) {
 	}
 }
 
-// workPool is for the chunks of jobs. An import with several writers takes one connection for each, and whoever has the
+// workPool is for the chunks of jobs. A job that is parallel, such as an import with several writers, takes one connection for each, and whoever has the
 // turn must find one: the engine lets no more than half of the pool wait for theirs.
 func (a *App) workPool(from *pgxpool.Config, workers int) *pgxpool.Config {
 	pool := from.Copy()
 	for _, job := range a.Config.Jobs {
-		if job.Kind == "import" && job.Spec.(*importjob.Config).Writers > 1 {
+		if parallel, ok := job.Spec.(kind.Parallel); ok && parallel.Parallel() {
 			workers *= 2
 			break
 		}

@@ -36,7 +36,7 @@ func TestPoolsFitTheQueues(t *testing.T) {
 			ctx := context.Background()
 			url := testengine.URL(t) + tt.limit
 			cfg, err := config.Parse("tidemill.yaml", fmt.Appendf(nil, "database: {url: \"${DATABASE_URL}\"}\nqueues: %s\n", tt.queues),
-				&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+				&config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -198,7 +198,7 @@ func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[strin
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() { a.sweeper(conn, watch.swept).Run(ctx) })
-	wait.Go(func() { a.expire(ctx) })
+	wait.Go(func() { a.loops(ctx) })
 	wait.Go(func() { a.redateAhead(ctx, queues) })
 	wait.Go(func() { unknown.watch(ctx) })
 	wait.Go(func() { a.scheduler(conn, watch).Run(ctx) })

@@ -58,7 +58,7 @@ func setupSettings(t *testing.T, url, held, word, shown string) *settingsBundle 
 	t.Cleanup(server.Close)
 	values := map[string]string{"DATABASE_URL": url, "HOOK": server.URL, "WORD": word, "STORAGE": "file://" + t.TempDir()}
 	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\nstorage: {url: \"${STORAGE}\"}\n"+settingsYAML),
-		&config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok }})
+		&config.Opts{Kinds: workers.Configs(), Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (b *settingsBundle) allKinds(t *testing.T) {
 	id := startEach(t, b.app, "lines", Params{"id": `a\b`})
 	b.done(t, id)
 	var file bytes.Buffer
-	if _, err := b.app.Download(t.Context(), id, &file, nil); err != nil {
+	if err := b.app.Download(t.Context(), id, &file, nil); err != nil {
 		t.Fatal(err)
 	}
 	same("lines", `{"id":"c","name":"`+b.held+` 3"}`+"\n", file.String())

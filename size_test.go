@@ -128,7 +128,7 @@ func TestTooLongArgumentsAreRefused(t *testing.T) {
 // applyOther applies another configuration to the app's database.
 func applyOther(ctx context.Context, t *testing.T, app *App, yaml string) error {
 	t.Helper()
-	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("tidemill.yaml", []byte(yaml), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatal(err)
 	}

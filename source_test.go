@@ -290,7 +290,7 @@ func (b *sourceBundle) startFile(t *testing.T, url, version string) int64 {
 	}
 	var started *batch.Started
 	err := pgx.BeginFunc(t.Context(), b.Pool, func(tx pgx.Tx) (err error) {
-		started, err = b.startFound(t.Context(), tx, b.Config.Jobs["drop"], importjob.Args{
+		started, err = importjob.StartFound(b.Ledger)(t.Context(), tx, b.Config.Jobs["drop"], importjob.Args{
 			Job: "drop", Name: path.Base(url), Size: size, SHA256: "x", Definition: b.Config.Jobs["drop"].Hash(),
 			Source: url, Version: version,
 		}, 1)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,12 +13,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/importjob"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
@@ -73,7 +70,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 	if err != nil {
 		return nil, err
 	}
-	if def.Kind == "import" && !scans(def) {
+	if def.NeedsFile() != nil {
 		return nil, fmt.Errorf("job %s imports a file; start it with ImportFile, or with: tidemill import %s FILE", job, job)
 	}
 	now, err := a.timeAt(ctx, tx)
@@ -97,7 +94,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 		return nil, err
 	}
 	insert := insertOpts(def)
-	insert.MaxAttempts = maxAttempts(def)
+	insert.MaxAttempts = a.maxAttempts(def)
 	insert.Priority = cmp.Or(opts.Priority, insert.Priority)
 	insert.Queue = cmp.Or(opts.Queue, insert.Queue)
 	insert.ScheduledAt = opts.At
@@ -109,13 +106,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 }
 
 // ImportOpts says how ImportFile starts an import.
-type ImportOpts struct {
-	Force    bool        // import again what was imported before
-	Trigger  string      // who asks, for the ledger; default go
-	Progress func(int64) // told the bytes stored so far
-	// RejectsOf is the run whose rejects, written by WriteRejects and mended, this file holds; 0: none.
-	RejectsOf int64
-}
+type ImportOpts = kind.InputOpts
 
 // ImportFile stores r under name and starts an import job for it. If the job's last import had the same content and the same
 // definition, and the table is not empty, the stored copy is removed again and that run is returned, unless Force or the
@@ -127,80 +118,11 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	if err != nil {
 		return nil, err
 	}
-	if def.Kind != "import" {
-		return nil, fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
+	k, _ := a.kind(def.Kind)
+	if k.Input == nil {
+		return nil, fmt.Errorf("job %s is of kind %s, which takes no file", job, def.Kind)
 	}
-	if err := a.checkRejectsOf(ctx, job, opts.RejectsOf); err != nil {
-		return nil, err
-	}
-	bucket, err := a.Storage(ctx)
-	if err != nil {
-		return nil, err
-	}
-	object, err := bucket.Put(ctx, "imports/"+job, name, r, opts.Progress)
-	if err != nil {
-		return nil, err
-	}
-	args := importjob.Args{
-		Job: job, Object: object.Key, Name: name, Size: object.Size, SHA256: object.SHA256, Definition: def.Hash(),
-		RejectsOf: opts.RejectsOf,
-	}
-	start := importStart(def, args)
-	start.Trigger, start.Once = opts.Trigger, start.Once && !opts.Force
-	started, err := a.Ledger.Start(ctx, args, start)
-	if refused(err) || err == nil && started.Existing {
-		if cleanup := bucket.Delete(context.WithoutCancel(ctx), object.Key); cleanup != nil {
-			a.logger.WarnContext(ctx, "an upload that is not needed was left behind", "object", object.Key, "error", cleanup)
-		}
-	}
-	return started, err
-}
-
-// importStart is how an import enters the ledger.
-func importStart(def *config.Job, args importjob.Args) batch.StartOpts {
-	params := map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256}
-	if args.RejectsOf != 0 {
-		params["rejects_of"] = args.RejectsOf
-	}
-	return batch.StartOpts{
-		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: importjob.Identity(def, args.SHA256),
-		Once: def.Spec.(*importjob.Config).Again == importjob.AgainChanged, InOrder: true, Alone: def.Unique, Insert: insertOpts(def),
-		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) {
-			return importjob.HasRows(ctx, tx, def.Spec.(*importjob.Config).Table)
-		},
-	}
-}
-
-// startFound starts the import of a file that a look at the source has found.
-func (a *App) startFound(ctx context.Context, tx pgx.Tx, def *config.Job, args importjob.Args, scan int64) (*batch.Started, error) {
-	start := importStart(def, args)
-	start.Trigger = "source"
-	start.Params = map[string]any{"file": args.Name, "size": args.Size, "sha256": args.SHA256, "source": args.Source, "scan": scan}
-	return a.Ledger.StartTx(ctx, tx, args, start)
-}
-
-func (a *App) checkRejectsOf(ctx context.Context, job string, id int64) error {
-	if id == 0 {
-		return nil
-	}
-	run, err := a.Ledger.Get(ctx, id)
-	switch {
-	case err != nil:
-		return err
-	case run.Job != job:
-		return fmt.Errorf("run %d is of job %s, not %s", id, run.Job, job)
-	case !run.Status.Final():
-		return fmt.Errorf("run %d has not ended: it is %s", id, run.Status)
-	}
-	return nil
-}
-
-// refused reports whether a start has certainly not happened. An end of the context or of the connection may have come in
-// COMMIT: the run may be there, and must find its file.
-func refused(err error) bool {
-	var live *batch.LiveError
-	var pg *pgconn.PgError
-	return errors.As(err, &live) || errors.As(err, &pg) && batch.Classify(err) != batch.Transient
+	return k.Input.Start(ctx, a.deps(nil), def, name, r, opts)
 }
 
 func (a *App) job(name string) (*config.Job, error) {
@@ -242,21 +164,12 @@ type configuredArgs struct {
 func (a configuredArgs) Kind() string                 { return a.kind }
 func (a configuredArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
 
-// builtIn reports whether the job is of a built-in kind whose arguments name it and nest its params.
-func builtIn(def *config.Job) bool {
-	return def.Kind == "http" || def.Kind == "command" || def.Kind == "email" || def.Kind == "sql" || def.Kind == "each" || def.Kind == "cleanup" || def.Kind == "export" ||
-		scans(def)
-}
-
-// scans reports whether a start of the job, an import, looks for files in its source. Such a start is as those of the other
-// built-in kinds; the imports themselves have arguments of their own.
-func scans(def *config.Job) bool {
-	return def.Kind == "import" && def.Spec.(*importjob.Config).Source.URL != ""
-}
+// builtIn reports whether a start of the job inserts one of a built-in kind, whose arguments name it and nest its params.
+func builtIn(def *config.Job) bool { return def.Spec != nil && def.NeedsFile() == nil }
 
 // maxAttempts is River's limit of attempts. Kinds that work in chunks count those without progress themselves.
-func maxAttempts(def *config.Job) int {
-	if def.Kind == "each" || def.Kind == "cleanup" || def.Kind == "export" || scans(def) {
+func (a *App) maxAttempts(def *config.Job) int {
+	if k, ok := a.kind(def.Kind); ok && k.Chunked && builtIn(def) {
 		return math.MaxInt16
 	}
 	return def.Retry.MaxAttempts
@@ -284,7 +197,7 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time
 		if err != nil {
 			return configuredArgs{}, fmt.Errorf("job %s: %w", def.Name, err)
 		}
-		return configuredArgs{kind: riverKind(def), json: merged}, nil
+		return configuredArgs{kind: a.riverKind(def), json: merged}, nil
 	}
 	// The worker resolves them, as its own configuration says at that time.
 	if err := def.CheckParams(given); err != nil {
@@ -294,22 +207,21 @@ func (a *App) startArgs(def *config.Job, params Params, due *time.Time, now time
 	if err != nil {
 		return configuredArgs{}, fmt.Errorf("job %s: %w", def.Name, err)
 	}
-	return configuredArgs{kind: riverKind(def), json: args}, nil
+	return configuredArgs{kind: a.riverKind(def), json: args}, nil
 }
 
-// riverKind is the job's kind as River has it.
-func riverKind(def *config.Job) string {
-	if scans(def) {
-		return importjob.ScanRiverKind
+// riverKind is the kind of what a start of the job inserts, as River has it.
+func (a *App) riverKind(def *config.Job) string {
+	k, ok := a.kind(def.Kind)
+	switch names := k.River(); {
+	case !ok:
+		return def.Kind
+	case def.NeedsFile() != nil:
+		return names[0]
+	default:
+		return names[len(names)-1]
 	}
-	if builtIn(def) || def.Kind == "import" {
-		return builtInPrefix + def.Kind
-	}
-	return def.Kind
 }
-
-// builtInPrefix is before the names of our kinds where River has them.
-const builtInPrefix = "tidemill."
 
 func mergeArgs(base json.RawMessage, params Params) (json.RawMessage, error) {
 	args := map[string]json.RawMessage{} // numbers stay as they are written

@@ -14,7 +14,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/tidemill/tidemill/workers/importjob"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
@@ -179,11 +178,11 @@ func snoozes(row *rivertype.JobRow) int {
 }
 
 // knownAs is how the table process names what a worker knows: the SQL function unknown_job makes the same of a run.
-func knownAs(kind, job string) string {
-	if strings.HasPrefix(kind, builtInPrefix) {
-		return kind + ":" + job
+func knownAs(name, job string) string {
+	if strings.HasPrefix(name, kind.RiverPrefix) {
+		return name + ":" + job
 	}
-	return kind
+	return name
 }
 
 // knows is what this program can work, for others to see.
@@ -193,18 +192,18 @@ func (a *App) knows() ([]string, error) {
 		return nil, err
 	}
 	known := []string{}
-	for kind := range registered {
-		if !strings.HasPrefix(kind, builtInPrefix) {
-			known = append(known, kind)
+	for name := range registered {
+		if !strings.HasPrefix(name, kind.RiverPrefix) {
+			known = append(known, name)
 		}
 	}
 	for _, def := range a.Config.Jobs {
-		if !builtIn(def) && def.Kind != "import" {
+		k, ok := a.kind(def.Kind)
+		if !ok {
 			continue
 		}
-		known = append(known, knownAs(builtInPrefix+def.Kind, def.Name))
-		if def.Kind == "import" {
-			known = append(known, knownAs(importjob.ScanRiverKind, def.Name))
+		for _, name := range k.River() {
+			known = append(known, knownAs(name, def.Name))
 		}
 	}
 	slices.Sort(known)

@@ -21,7 +21,7 @@ import (
 func beside(t *testing.T, app *App, yaml string) *App {
 	t.Helper()
 	lookup := func(string) (string, bool) { return app.Config.Database.URL, true }
-	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: lookup})
+	cfg, err := config.Parse("tidemill.yaml", []byte("database: {url: \"${DATABASE_URL}\"}\nmetrics: {listen: \"\"}\n"+yaml), &config.Opts{Kinds: workers.Configs(), Lookup: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const baseConfig = "database: {url: \"${URL}\"}\nmetrics: {listen: \"\"}\n"
 
 // newApp is a Tidemill application with that configuration; ${URL} stands for the database.
 func newApp(ctx context.Context, database, text string) (*tidemill.App, error) {
-	cfg, err := config.Parse("bench.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return database, true }})
+	cfg, err := config.Parse("bench.yaml", []byte(text), &config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return database, true }})
 	if err != nil {
 		return nil, err
 	}

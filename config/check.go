@@ -53,8 +53,9 @@ func (d *Checker) checkRetry(r Retry, parent field.Path) {
 
 // needsFile says what is wrong with a start of the job that has no file, "" if nothing is.
 func (d *Checker) needsFile(job *Job) (problem, hint string) {
-	if taker, ok := job.Spec.(FileTaker); ok {
-		return taker.NeedsFile(d, field.Path{"jobs", job.Name})
+	need := job.NeedsFile()
+	if need == nil || !d.Checkable(field.Path{"jobs", job.Name}, need.Unless) {
+		return "", ""
 	}
-	return "", ""
+	return need.Problem, need.Hint
 }

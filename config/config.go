@@ -181,6 +181,12 @@ func (c *Config) Same(other *Config) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// Job returns the job of that name.
+func (c *Config) Job(name string) (*Job, bool) {
+	job, ok := c.Jobs[name]
+	return job, ok
+}
+
 // At gives the place of the value at path, or of its nearest ancestor that the file
 // has: At("jobs", "import-users", "columns", "email"). The item i of a list is
 // "[i]", from 0. For an entry of a mapping the place is that of its key.

@@ -36,10 +36,25 @@ type Spec interface {
 	Limits() []any
 }
 
-// FileTaker is a [Spec] of jobs that may need a file at their start, which neither a schedule nor another job has.
+// FileTaker is a [Spec] of jobs that may need a file at their start, which neither a schedule nor another job nor SQL has.
 type FileTaker interface {
-	// NeedsFile returns what is wrong with a start that has no file, as words that follow the name of the job, and what to do; "" if nothing is.
-	NeedsFile(c *Checker, at field.Path) (problem, hint string)
+	NeedsFile() *FileNeed // nil: none
+}
+
+// FileNeed says so in words.
+type FileNeed struct {
+	Unless  string // the field with which it would need none
+	Problem string // what is wrong with a start that has no file, as words that follow the name of the job
+	Refusal string // the same as words that begin an error
+	Hint    string // what to do
+}
+
+// NeedsFile is what the job needs to be given a file for at its start, nil if it needs none.
+func (j *Job) NeedsFile() *FileNeed {
+	if taker, ok := j.Spec.(FileTaker); ok {
+		return taker.NeedsFile()
+	}
+	return nil
 }
 
 // NewKind completes a kind with the table of the further fields of its jobs, which are kept in a T.
@@ -92,6 +107,7 @@ func kindNames(kinds []Kind) []string {
 	return names
 }
 
+// NoChild reports whether the job cannot be enqueued by another one for each of its rows.
 func (d *Checker) NoChild(job *Job) bool {
 	k, _ := d.Config.kind(job.Kind)
 	return k.NoChild

@@ -168,7 +168,7 @@ func listen(t *testing.T, program childproc.Command) string {
 
 func (w *world) configure(t *testing.T, file string, values map[string]string) {
 	t.Helper()
-	cfg, err := config.Load(file, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	cfg, err := config.Load(file, &config.Opts{Kinds: workers.Configs(), Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 // Every field of a kind is read into a field of its Go type, and takes its own default.
 func TestFieldsFillTheKinds(t *testing.T) {
 	t.Parallel()
-	for _, k := range workers.ConfigKinds() {
+	for _, k := range workers.Configs() {
 		spec, problems := k.Default()
 		if len(problems) > 0 {
 			t.Errorf("kind %s: defaults are refused: %v", k.Name, problems)

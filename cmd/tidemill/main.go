@@ -1,6 +1,6 @@
 // Command tidemill runs and steers batch jobs on PostgreSQL; see tidemill help.
 package main
 
-import "github.com/tidemill/tidemill"
+import tidemillcmd "github.com/tidemill/tidemill/cmd"
 
-func main() { tidemill.Main(nil) }
+func main() { tidemillcmd.Main(nil) }

@@ -10,17 +10,18 @@ import (
 	"testing"
 	"time"
 
+	tidemillcmd "github.com/tidemill/tidemill/cmd"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/testengine"
 )
 
 // TestMain makes the test binary the tidemill command, with the kinds of register, where it is called by that name: workers
 // run so, with the race detector if the tests do.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tidemill": func() { tidemill.Main(register) }})
+	testscript.Main(m, map[string]func(){"tidemill": func() { tidemillcmd.Main(register) }})
 }
 
 // TestScripts runs testdata/*.txtar, each in a folder and a migrated database of its own.

@@ -33,7 +33,7 @@ func setup(t *testing.T) (*tidemill.App, http.Handler) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	url := testengine.URL(t)
-	cfg, err := config.Load("tidemill.yaml", &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(string) (string, bool) { return url, true }})
+	cfg, err := config.Load("tidemill.yaml", &config.Opts{Kinds: workers.Configs(), Lookup: func(string) (string, bool) { return url, true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,12 @@ package main
 import (
 	"github.com/riverqueue/river"
 
+	tidemillcmd "github.com/tidemill/tidemill/cmd"
+
 	"github.com/tidemill/tidemill"
 )
 
-func main() { tidemill.Main(register) }
+func main() { tidemillcmd.Main(register) }
 
 func register(app *tidemill.App) error {
 	if err := river.AddWorkerSafely(app.Workers, &InvoiceWorker{pool: app.Pool}); err != nil {

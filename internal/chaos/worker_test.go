@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	tidemillcmd "github.com/tidemill/tidemill/cmd"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
@@ -36,7 +38,7 @@ func runAsWorker() {
 		}
 	}
 	os.Args = []string{"chaos", "worker"}
-	tidemill.Main(func(app *tidemill.App) error {
+	tidemillcmd.Main(func(app *tidemill.App) error {
 		if err := river.AddWorkerSafely(app.Workers, &holdWorker{pool: app.Pool}); err != nil {
 			return err
 		}

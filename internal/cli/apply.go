@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill"
 )
 
 func (m *Main) applyCmd() *cobra.Command {
@@ -30,13 +32,21 @@ from now.`,
 	}
 }
 
-func (m *Main) showApplied(applied *Applied) error {
+func (m *Main) showApplied(applied *tidemill.Applied) error {
+	out := struct {
+		Jobs             []string `json:"jobs"`
+		RemovedJobs      []string `json:"removed_jobs"`
+		Kinds            []string `json:"kinds"`
+		AddedSchedules   []string `json:"added_schedules"`
+		ChangedSchedules []string `json:"changed_schedules"`
+		RemovedSchedules []string `json:"removed_schedules"`
+	}{applied.Jobs, applied.Removed, applied.Kinds, applied.Schedules.Added, applied.Schedules.Changed, applied.Schedules.Removed}
 	groups := []struct {
 		what  string
 		names *[]string
 	}{
-		{"jobs added or changed", &applied.Jobs}, {"jobs removed", &applied.RemovedJobs}, {"kinds added or changed", &applied.Kinds},
-		{"schedules added", &applied.AddedSchedules}, {"schedules changed", &applied.ChangedSchedules}, {"schedules removed", &applied.RemovedSchedules},
+		{"jobs added or changed", &out.Jobs}, {"jobs removed", &out.RemovedJobs}, {"kinds added or changed", &out.Kinds},
+		{"schedules added", &out.AddedSchedules}, {"schedules changed", &out.ChangedSchedules}, {"schedules removed", &out.RemovedSchedules},
 	}
 	for _, group := range groups {
 		if *group.names == nil {
@@ -44,7 +54,7 @@ func (m *Main) showApplied(applied *Applied) error {
 		}
 	}
 	if m.json {
-		return m.printJSON(applied)
+		return m.printJSON(out)
 	}
 	nothing := true
 	for _, group := range groups {

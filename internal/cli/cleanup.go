@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
+	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 func (m *Main) cleanupCmd() *cobra.Command {
@@ -42,26 +44,22 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			switch {
 			case !ok:
 				return m.explainImport(app, args[0], fmt.Errorf("job %q is not in the configuration", args[0]))
-			case job.Kind != "cleanup":
-				return withHint(fmt.Errorf("job %s is of kind %s, not cleanup", job.Name, job.Kind), startHint(job))
+			case kindOf(app, job).DryRun == nil:
+				return withHint(fmt.Errorf("job %s is of kind %s, which has no rules", job.Name, job.Kind), startHint(job))
 			case dryRun:
-				return m.countCleanup(ctx, app, job)
+				return m.dryRun(ctx, app, job)
 			}
-			id, existing, err := app.Start(ctx, job.Name, StartOpts{})
+			started, err := startRun(ctx, app, job.Name, tidemill.StartOpts{})
 			if err != nil {
 				return err
 			}
-			if existing {
-				fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", id)
+			if started.Existing {
+				m.sayLive(started)
 			}
 			if !detach {
-				return m.follow(ctx, app, id, newProgress(m.Stderr))
+				return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
 			}
-			if m.json {
-				return m.printJSON(map[string]any{"id": id, "existing": existing})
-			}
-			_, err = fmt.Fprintln(m.Stdout, id)
-			return err
+			return m.printStarted(started)
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "count what is due, and delete nothing")
@@ -70,40 +68,61 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	return cmd
 }
 
-func (m *Main) countCleanup(ctx context.Context, app *App, job *config.Job) error {
-	counts, err := cleanupjob.CountDue(ctx, app.Pool, job, m.now(), app.Config.Location())
+// dryRun shows what a run would do now.
+func (m *Main) dryRun(ctx context.Context, app *tidemill.App, job *config.Job) error {
+	report, err := kindOf(app, job).DryRun(ctx, app.Pool, app.Config, job, m.now())
 	if err != nil {
-		return fmt.Errorf("job %s: %w", job.Name, err)
-	}
-	if m.json {
-		return m.printJSON(counts)
-	}
-	rows := make([][]string, len(counts))
-	for i, c := range counts {
-		number := grouped(c.Rows)
-		if c.Estimated {
-			number = "about " + number
-		}
-		index := strings.Join(c.Indexes, ", ")
-		switch {
-		case len(c.Indexes) == 0 && job.Spec.(*cleanupjob.Config).AllowSeqScan:
-			index = "none: block by block"
-		case len(c.Indexes) == 0:
-			index = "none: the run is refused"
-		case len(c.Indexes) > 3:
-			index = fmt.Sprintf("%s and %d more", strings.Join(c.Indexes[:2], ", "), len(c.Indexes)-2)
-		}
-		rows[i] = []string{c.Table, c.Column + " < " + c.Before, clip(oneLine(c.Where), 40), number, index}
-	}
-	if err := m.table("no rules", []string{"TABLE", "DUE", "WHERE", "ROWS", "INDEX"}, rows); err != nil {
 		return err
 	}
-	for i, c := range counts {
-		for _, effect := range c.Effects {
-			if _, err := fmt.Fprintf(m.Stdout, "note: rule %d: %s\n", i+1, effect.Note()); err != nil {
-				return err
-			}
+	if m.json {
+		return m.printJSON(report.JSON)
+	}
+	rows := make([][]string, len(report.Rows))
+	for i, row := range report.Rows {
+		for _, value := range row {
+			rows[i] = append(rows[i], cellOf(value))
+		}
+	}
+	if err := m.table(report.Empty, report.Columns, rows); err != nil {
+		return err
+	}
+	for _, note := range report.Notes {
+		if _, err := fmt.Fprintf(m.Stdout, "note: %s\n", note); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// cellOf is a value of a [kind.Report].
+func cellOf(value any) string {
+	switch v := value.(type) {
+	case int64:
+		return grouped(v)
+	case kind.About:
+		return "about " + grouped(int64(v))
+	case string:
+		return clip(oneLine(v), 60)
+	}
+	return fmt.Sprint(value)
+}
+
+// kindOf is the kind of a job; one without anything for a kind of the user's own.
+func kindOf(app *tidemill.App, job *config.Job) kind.Kind {
+	for _, k := range app.Kinds() {
+		if k.Name == job.Kind {
+			return k
+		}
+	}
+	return kind.Kind{}
+}
+
+// kindOfRun is the kind of a run.
+func kindOfRun(app *tidemill.App, info *batch.Info) kind.Kind {
+	for _, k := range app.Kinds() {
+		if slices.Contains(k.River(), info.Kind) {
+			return k
+		}
+	}
+	return kind.Kind{}
 }

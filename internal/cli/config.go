@@ -8,18 +8,11 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
-	"github.com/tidemill/tidemill/workers"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
-	"github.com/tidemill/tidemill/workers/eachjob"
-	"github.com/tidemill/tidemill/workers/emailjob"
-	"github.com/tidemill/tidemill/workers/exportjob"
-	"github.com/tidemill/tidemill/workers/importjob"
-	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 func (m *Main) configCmd() *cobra.Command {
@@ -42,7 +35,7 @@ match, statements.
 	cmd.AddCommand(check, m.applyCmd(), m.configShowCmd(), &cobra.Command{
 		Use: "schema", Short: "Print a JSON Schema of tidemill.yaml for editors", Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := m.Stdout.Write(config.Schema(workers.ConfigKinds()))
+			_, err := m.Stdout.Write(config.Schema(tidemill.Kinds(m.Kinds...)))
 			return err
 		},
 	})
@@ -79,7 +72,7 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 // are an error of type config.Errors.
 func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems field.Errors, notes []string, _ error) {
 	if offline {
-		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
+		cfg, err := config.Load(cmp.Or(m.configFile(), defaultConfigFile), &config.Opts{Kinds: tidemill.Kinds(m.Kinds...), Offline: true})
 		return cfg, nil, nil, err
 	}
 	app, err := m.open(ctx)
@@ -89,51 +82,20 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 	defer app.Close()
 	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
 		job := app.Config.Jobs[name]
-		var found []*field.Error
-		var err error
-		switch {
-		case job.Kind == "import":
-			found, err = importjob.CheckLive(ctx, app.Pool, app.Config, job)
-		case job.Kind == "export":
-			found, err = exportjob.CheckLive(ctx, app.Pool, app.Config, job)
-		case job.Kind == "sql":
-			found, err = sqljob.CheckLive(ctx, app.Pool, app.Config, job)
-		case job.Kind == "cleanup":
-			found, err = cleanupjob.CheckLive(ctx, app.Pool, app.Config, job)
-		case job.Kind == "each":
-			found, err = eachjob.CheckLive(ctx, app.Pool, app.Config, job)
-		case job.Kind == "email":
-			if problem := emailjob.CheckLive(app.Config.Mail, []*config.Job{job}); problem != nil {
-				found = append(found, app.Config.Errorf([]string{"jobs", name}, "see it with: tidemill mail preview "+name, "%v", problem))
-			}
+		check := kindOf(app, job).CheckLive
+		if check == nil {
+			continue
 		}
+		found, lines, err := check(ctx, app.Pool, app.Config, job)
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}
-		problems = append(problems, found...)
-		if job.Kind == "cleanup" && len(found) == 0 {
-			lines, err := cleanupNotes(ctx, app.Pool, job)
-			if err != nil {
-				return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
-			}
-			notes = append(notes, lines...)
-		}
+		problems, notes = append(problems, found...), append(notes, lines...)
 	}
 	slices.SortStableFunc(problems, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return app.Config, problems, notes, nil
-}
-
-func cleanupNotes(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([]string, error) {
-	effects, err := cleanupjob.Effects(ctx, pool, job)
-	var notes []string
-	for i, rule := range effects {
-		for _, effect := range rule {
-			notes = append(notes, fmt.Sprintf("jobs.%s.rules[%d]: %s", job.Name, i, effect.Note()))
-		}
-	}
-	return notes, err
 }
 
 type problemJSON struct {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers"
 )
 
 func (m *Main) configShowCmd() *cobra.Command {
@@ -32,7 +32,7 @@ It needs neither the database nor the variables of ${NAME}.`,
 			cfg := config.Default()
 			if path := m.configFile(); path != "" {
 				var err error
-				if cfg, err = config.Load(path, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true}); err != nil {
+				if cfg, err = config.Load(path, &config.Opts{Kinds: tidemill.Kinds(m.Kinds...), Offline: true}); err != nil {
 					return err
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/convert"
 )
 
@@ -39,7 +40,7 @@ Exit codes:
   crontab -l | tidemill convert - --timezone Asia/Tokyo
   bundle exec whenever | tidemill convert -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Format = convert.Format(from)
+			opts.Format, opts.Kinds = convert.Format(from), tidemill.Kinds(m.Kinds...)
 			if from != "" && !slices.Contains(convert.Formats(), opts.Format) {
 				return &usageError{err: fmt.Errorf("--from %q is not known", from), hint: "one of " + formatNames()}
 			}

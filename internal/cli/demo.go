@@ -12,12 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/internal/sampledata"
-	"github.com/tidemill/tidemill/workers"
 )
 
 const demoConfig = `# The demo's configuration.
@@ -82,7 +82,7 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 		return err
 	}
 	defer closeDB()
-	app, err := m.Open(ctx, cfg, m.logger(slog.LevelWarn), true)
+	app, err := m.connect(ctx, cfg, m.logger(slog.LevelWarn), true)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 
 	working, stopWorking := context.WithCancel(ctx)
 	worked := make(chan error, 1)
-	go func() { worked <- app.Work(working, nil) }()
+	go func() { worked <- app.Run(working, &tidemill.RunOpts{Queues: nil}) }()
 	err = m.demoImport(ctx, app, file, want)
 	if err == nil && !once {
 		m.demoLook(cfg, dir)
@@ -141,7 +141,7 @@ func (m *Main) demoDatabase(ctx context.Context, dir string) (*config.Config, fu
 		closeDB()
 		return nil, nil, err
 	}
-	cfg, err := config.Load(path, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) {
+	cfg, err := config.Load(path, &config.Opts{Kinds: tidemill.Kinds(m.Kinds...), Lookup: func(name string) (string, bool) {
 		value, ok := map[string]string{"DATABASE_URL": url, "DEMO_DIR": dir}[name]
 		return value, ok
 	}})
@@ -166,19 +166,19 @@ func writePeople(path string, rows int, encoding string) (sampledata.PeopleStats
 	return stats, errors.Join(w.Flush(), file.Close())
 }
 
-func (m *Main) demoImport(ctx context.Context, app *App, path string, want sampledata.PeopleStats) error {
+func (m *Main) demoImport(ctx context.Context, app *tidemill.App, path string, want sampledata.PeopleStats) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	id, _, err := app.Import(ctx, "import-people", filepath.Base(path), file, ImportOpts{Force: true})
+	started, err := app.ImportFile(ctx, "import-people", filepath.Base(path), file, tidemill.ImportOpts{Force: true, Trigger: "cli"})
 	if err != nil {
 		return err
 	}
 	bar := newProgress(m.Stderr)
 	var last *batch.Info
-	err = app.Ledger.Watch(ctx, id, 100*time.Millisecond, func(info *batch.Info) error {
+	err = app.Ledger.Watch(ctx, started.ID, 100*time.Millisecond, func(info *batch.Info) error {
 		last = info
 		if !info.Status.Final() {
 			bar.show(info)
@@ -192,12 +192,12 @@ func (m *Main) demoImport(ctx context.Context, app *App, path string, want sampl
 	if err != nil {
 		return err
 	}
-	m.summary(m.Stdout, last)
+	m.summary(m.Stdout, app, last)
 	return m.demoCheck(ctx, app, last, want)
 }
 
 // demoCheck holds what the run says, and what the table has, against what was generated.
-func (m *Main) demoCheck(ctx context.Context, app *App, info *batch.Info, want sampledata.PeopleStats) error {
+func (m *Main) demoCheck(ctx context.Context, app *tidemill.App, info *batch.Info, want sampledata.PeopleStats) error {
 	inTable, distinct, err := sampledata.CountPeople(ctx, app.Pool)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			}
 			defer app.Close()
 			opts.Kind, opts.Args, opts.At = args[0], json.RawMessage(object), when.time(app)
-			id, err := operate.Enqueue(cmd.Context(), app.cluster(), opts)
+			id, err := operate.Enqueue(cmd.Context(), cluster(app), opts)
 			if err != nil {
 				return plainError(err)
 			}

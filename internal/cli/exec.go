@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
 )
 
@@ -95,7 +96,7 @@ func (m *Main) exec(ctx context.Context, name string, argv []string, opts batch.
 }
 
 // recordBegin enters the run, and returns nil with a warning if that cannot be done within a few seconds.
-func (m *Main) recordBegin(ctx context.Context, name string, opts batch.OutsideOpts) (*App, *batch.Outside) {
+func (m *Main) recordBegin(ctx context.Context, name string, opts batch.OutsideOpts) (*tidemill.App, *batch.Outside) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	app, err := m.open(ctx)

@@ -14,8 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 func (m *Main) exportCmd() *cobra.Command {
@@ -37,7 +38,7 @@ Exit codes: 0 exported, 1 failed, 2 wrong usage.`,
   tidemill export export-day --param day=2026-01-31 --detach`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts := StartOpts{}
+			opts := tidemill.StartOpts{}
 			var err error
 			if opts.Params, err = parseParams(params, object); err != nil {
 				return err
@@ -60,7 +61,7 @@ Exit codes: 0 exported, 1 failed, 2 wrong usage.`,
 	return cmd
 }
 
-func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, detach bool) error {
+func (m *Main) export(ctx context.Context, job, path string, opts tidemill.StartOpts, detach bool) error {
 	// The file before the run: a folder that is not there should not cost an export to be noticed.
 	target, err := m.openOutput(path)
 	if err != nil {
@@ -72,23 +73,20 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 		return err
 	}
 	defer app.Close()
-	if def, ok := app.Config.Jobs[job]; ok && def.Kind != "export" {
-		return withHint(fmt.Errorf("job %s is of kind %s, not export", job, def.Kind), startHint(def))
+	if def, ok := app.Config.Jobs[job]; ok && kindOf(app, def).Output == nil {
+		return withHint(fmt.Errorf("job %s is of kind %s, which writes no file", job, def.Kind), startHint(def))
 	}
-	id, existing, err := app.Start(ctx, job, opts)
+	started, err := startRun(ctx, app, job, opts)
 	if err != nil {
 		return m.explainStart(app, job, err)
 	}
-	if existing {
-		fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", id)
+	if started.Existing {
+		m.sayLive(started)
 	}
 	if detach {
-		if m.json {
-			return m.printJSON(map[string]any{"id": id, "existing": existing})
-		}
-		_, err := fmt.Fprintln(m.Stdout, id)
-		return err
+		return m.printStarted(started)
 	}
+	id := started.ID
 	watcher := *m
 	watcher.output = path
 	if path == "-" {
@@ -109,7 +107,7 @@ func (m *Main) export(ctx context.Context, job, path string, opts StartOpts, det
 
 // fetch copies the file, to a file while the run still writes it, elsewhere when it is complete. It leaves a run that
 // writes none, and an end of ctx, to follow.
-func (m *Main) fetch(ctx context.Context, app *App, id int64, target *output, bar *progress) error {
+func (m *Main) fetch(ctx context.Context, app *tidemill.App, id int64, target *output, bar *progress) error {
 	m.hintNoWorker(ctx, app, id)
 	fetch, err := app.Fetch(ctx, id, target)
 	if err != nil {
@@ -157,7 +155,7 @@ at all.`,
 			if out == "" {
 				return &usageError{err: errors.New("-o FILE is missing"), hint: "-o - is standard output"}
 			}
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				target, err := m.openOutput(out)
 				if err != nil {
 					return err
@@ -179,8 +177,8 @@ at all.`,
 }
 
 // finish copies the rest of a file that is complete.
-func (m *Main) finish(ctx context.Context, fetch Fetch, id int64, bar *progress) error {
-	_, err := fetch.Finish(ctx, func(done, total int64) {
+func (m *Main) finish(ctx context.Context, fetch *tidemill.Fetch, id int64, bar *progress) error {
+	err := fetch.Finish(ctx, func(done, total int64) {
 		bar.text(fmt.Sprintf("writing  %s %3.0f %%  %s", bar24(done, total), percentOf(done, total), size(done)))
 	})
 	bar.clear()
@@ -195,21 +193,32 @@ func (m *Main) explainFetch(id int64, err error) error {
 }
 
 // explainDownload says what to do where a run has no file, or none any more.
-func (m *Main) explainDownload(ctx context.Context, app *App, id int64, err error) error {
+func (m *Main) explainDownload(ctx context.Context, app *tidemill.App, id int64, err error) error {
 	info, infoErr := app.Ledger.Get(ctx, id)
-	if infoErr != nil || info.Kind != exportjob.RiverKind {
+	if infoErr != nil {
 		return err
 	}
-	result, resultErr := exportjob.ReadResult(info.Result)
-	switch {
-	case resultErr == nil && m.now().After(result.ExpiresAt):
-		return withHint(fmt.Errorf("the file of run %d was kept until %s", id, result.ExpiresAt.Local().Format("2006-01-02 15:04")), "tidemill export "+info.Job)
-	case resultErr == nil:
+	k := kindOfRun(app, info)
+	if k.Output == nil {
+		return err
+	}
+	switch expires := describe(k, info).Expires; {
+	case !expires.IsZero() && m.now().After(expires):
+		return withHint(fmt.Errorf("the file of run %d was kept until %s", id, expires.Local().Format("2006-01-02 15:04")), "tidemill export "+info.Job)
+	case !expires.IsZero():
 		return err
 	case info.Status.Final():
 		return withHint(err, fmt.Sprintf("tidemill runs show %d", id))
 	}
 	return withHint(err, fmt.Sprintf("tidemill runs watch %d", id))
+}
+
+// describe is what the kind says of a run.
+func describe(k kind.Kind, info *batch.Info) kind.Description {
+	if k.Describe == nil {
+		return kind.Description{}
+	}
+	return k.Describe(info)
 }
 
 // keep puts the file in its place.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/rescue"
 )
@@ -54,7 +55,7 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
 			if dryRun {
 				return m.previewImport(ctx, args[0], args[1])
 			}
-			return m.importFile(ctx, args[0], args[1], ImportOpts{Force: force, RejectsOf: rejectsOf}, detach)
+			return m.importFile(ctx, args[0], args[1], tidemill.ImportOpts{Force: force, RejectsOf: rejectsOf}, detach)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "import again what was imported before")
@@ -64,7 +65,7 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
 	return cmd
 }
 
-func (m *Main) importFile(ctx context.Context, job, path string, opts ImportOpts, detach bool) error {
+func (m *Main) importFile(ctx context.Context, job, path string, opts tidemill.ImportOpts, detach bool) error {
 	// The file before the database: a mistyped name should not need a connection to be noticed.
 	file, name, total, err := m.openInput(path)
 	if err != nil {
@@ -79,22 +80,19 @@ func (m *Main) importFile(ctx context.Context, job, path string, opts ImportOpts
 
 	bar := newProgress(m.Stderr)
 	opts.Progress = func(done int64) { bar.stored(done, total) }
-	id, existing, err := app.Import(ctx, job, name, file, opts)
+	opts.Trigger = "cli"
+	started, err := app.ImportFile(ctx, job, name, file, opts)
 	bar.clear()
 	if err != nil {
 		return m.explainImport(app, job, err)
 	}
-	if existing {
-		fmt.Fprintf(m.Stderr, "run %d has this content already and is the last import of this job, so nothing is imported; --force imports it again, again: always in the job each time\n", id)
+	if started.Existing {
+		fmt.Fprintf(m.Stderr, "run %d has this content already and is the last import of this job, so nothing is imported; --force imports it again, again: always in the job each time\n", started.ID)
 	}
 	if detach {
-		if m.json {
-			return m.printJSON(map[string]any{"id": id, "existing": existing})
-		}
-		_, err := fmt.Fprintln(m.Stdout, id)
-		return err
+		return m.printStarted(started)
 	}
-	return m.follow(ctx, app, id, bar)
+	return m.follow(ctx, app, started.ID, bar)
 }
 
 func (m *Main) openInput(path string) (io.ReadCloser, string, int64, error) {
@@ -115,7 +113,7 @@ func (m *Main) openInput(path string) (io.ReadCloser, string, int64, error) {
 	return file, filepath.Base(path), info.Size(), nil
 }
 
-func (m *Main) explainImport(app *App, job string, err error) error {
+func (m *Main) explainImport(app *tidemill.App, job string, err error) error {
 	if _, ok := app.Config.Jobs[job]; ok {
 		return err
 	}
@@ -131,7 +129,7 @@ func (m *Main) explainImport(app *App, job string, err error) error {
 }
 
 // follow watches a run to its end and turns that into output and an exit code.
-func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) error {
+func (m *Main) follow(ctx context.Context, app *tidemill.App, id int64, bar *progress) error {
 	last, err := m.await(ctx, app, id, bar)
 	if err != nil {
 		return err
@@ -141,13 +139,13 @@ func (m *Main) follow(ctx context.Context, app *App, id int64, bar *progress) er
 			return err
 		}
 	} else {
-		m.summary(m.Stdout, last)
+		m.summary(m.Stdout, app, last)
 	}
 	return exitOf(last)
 }
 
 // await shows the progress of a run until it has ended.
-func (m *Main) await(ctx context.Context, app *App, id int64, bar *progress) (*batch.Info, error) {
+func (m *Main) await(ctx context.Context, app *tidemill.App, id int64, bar *progress) (*batch.Info, error) {
 	m.hintNoWorker(ctx, app, id)
 	var last *batch.Info
 	said := false
@@ -191,7 +189,7 @@ func exitOf(info *batch.Info) error {
 }
 
 // hintNoWorker says so if nobody is there to take the run's queue.
-func (m *Main) hintNoWorker(ctx context.Context, app *App, id int64) {
+func (m *Main) hintNoWorker(ctx context.Context, app *tidemill.App, id int64) {
 	info, err := app.Ledger.Get(ctx, id)
 	if err != nil || info.Status != batch.Enqueued {
 		return
@@ -200,7 +198,7 @@ func (m *Main) hintNoWorker(ctx context.Context, app *App, id int64) {
 	if !ok {
 		return
 	}
-	processes, err := rescue.List(ctx, app.Pool, app.Schema)
+	processes, err := rescue.List(ctx, app.Pool, app.Schema())
 	if err != nil {
 		return
 	}

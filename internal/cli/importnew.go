@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // importNew starts a look for new files in the source of a job, and follows it and the imports that it starts.
@@ -17,39 +19,36 @@ func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 		return err
 	}
 	defer app.Close()
-	if def, ok := app.Config.Jobs[job]; ok && (def.Kind != "import" || def.Spec.(*importjob.Config).Source.URL == "") {
-		if def.Kind != "import" {
-			return fmt.Errorf("job %s is of kind %s, not import", job, def.Kind)
+	var input *kind.Input
+	if def, ok := app.Config.Jobs[job]; ok {
+		switch input = kindOf(app, def).Input; {
+		case input == nil:
+			return takesNoFile(def)
+		case def.NeedsFile() != nil:
+			return &usageError{err: fmt.Errorf("job %s has no %s, so it needs a file", job, def.NeedsFile().Unless), hint: fmt.Sprintf("tidemill import %s FILE", job)}
 		}
-		return &usageError{err: fmt.Errorf("job %s has no source, so it needs a file", job), hint: fmt.Sprintf("tidemill import %s FILE", job)}
 	}
-	id, existing, err := app.Start(ctx, job, StartOpts{})
+	started, err := startRun(ctx, app, job, tidemill.StartOpts{})
 	if err != nil {
 		return m.explainStart(app, job, err)
 	}
 	if detach {
-		if m.json {
-			return m.printJSON(map[string]any{"id": id, "existing": existing})
-		}
-		_, err := fmt.Fprintln(m.Stdout, id)
-		return err
+		return m.printStarted(started)
 	}
 	bar := newProgress(m.Stderr)
-	scan, err := m.await(ctx, app, id, bar)
+	scan, err := m.await(ctx, app, started.ID, bar)
 	if err != nil {
 		return err
 	}
 	if !m.json {
-		m.summary(m.Stdout, scan)
+		m.summary(m.Stdout, app, scan)
 	}
-	var result importjob.ScanResult
-	if len(scan.Result) > 0 {
-		if err := json.Unmarshal(scan.Result, &result); err != nil {
-			return fmt.Errorf("result of run %d: %w", id, err)
-		}
+	ids, more, err := input.Found(scan)
+	if err != nil {
+		return err
 	}
 	runs, worst := []*batch.Info{}, exitOf(scan)
-	for _, id := range result.Runs {
+	for _, id := range ids {
 		info, err := m.await(ctx, app, id, bar)
 		if err != nil {
 			return err
@@ -58,17 +57,21 @@ func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 		worst = worse(worst, exitOf(info))
 		if !m.json {
 			fmt.Fprintln(m.Stdout, printable(fileOf(info)))
-			m.summary(m.Stdout, info)
+			m.summary(m.Stdout, app, info)
 		}
 	}
 	if m.json {
 		if err := m.printJSON(map[string]any{"scan": scan, "runs": runs}); err != nil {
 			return err
 		}
-	} else if more := result.New - result.Same - int64(len(runs)); more > 0 {
+	} else if more > 0 {
 		fmt.Fprintf(m.Stdout, "and %s: tidemill runs list --job %s\n", count(more, "run", "runs"), job)
 	}
 	return worst
+}
+
+func takesNoFile(job *config.Job) error {
+	return withHint(fmt.Errorf("job %s is of kind %s, which takes no file", job.Name, job.Kind), startHint(job))
 }
 
 // worse returns which of two ends of runs is the worse one.

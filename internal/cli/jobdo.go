@@ -11,12 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
 // jobBulk is a verb that is about to be done to the jobs of a filter.
 type jobBulk struct {
-	app     *App
+	app     *tidemill.App
 	verb    *jobVerb
 	filter  operate.JobFilter
 	highest int64 // id at the time of the count
@@ -88,7 +89,7 @@ func (v *jobVerb) prepare(filter operate.JobFilter, all bool) (operate.JobFilter
 }
 
 func (m *Main) bulk(ctx context.Context, b *jobBulk, opts bulkOpts) error {
-	counted, err := operate.CountBulk(ctx, b.app.cluster(), b.verb.JobVerb, b.filter)
+	counted, err := operate.CountBulk(ctx, cluster(b.app), b.verb.JobVerb, b.filter)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (m *Main) doBulk(ctx context.Context, b *jobBulk, out *bulkJSON) error {
 	defer stop()
 	unsaid := context.AfterFunc(ctx, func() { fmt.Fprintln(m.Stderr, "\nending after the jobs in hand; a second Ctrl-C ends at once") })
 	bar := newProgress(m.Stderr)
-	did, err := operate.Bulk(ctx, b.app.cluster(), operate.BulkOpts{
+	did, err := operate.Bulk(ctx, cluster(b.app), operate.BulkOpts{
 		Verb: b.verb.JobVerb, Filter: b.filter, Highest: b.highest,
 		Progress: func(done int64) {
 			bar.text(fmt.Sprintf("%s %s of %s", b.verb.Done, grouped(done), grouped(out.Matched)))

@@ -36,7 +36,7 @@ The newest ` + grouped(operate.MostFailures) + ` failed jobs are looked at.`,
 				return err
 			}
 			defer app.Close()
-			groups, capped, err := operate.GroupFailures(cmd.Context(), app.cluster(), opts)
+			groups, capped, err := operate.GroupFailures(cmd.Context(), cluster(app), opts)
 			if err != nil {
 				return err
 			}

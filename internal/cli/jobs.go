@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -54,7 +55,7 @@ func (m *Main) jobsListCmd() *cobra.Command {
 			if !m.json {
 				return m.listJobs(cmd.Context(), app, opts)
 			}
-			jobs, err := operate.ListJobs(cmd.Context(), app.cluster(), opts)
+			jobs, err := operate.ListJobs(cmd.Context(), cluster(app), opts)
 			if err != nil {
 				return err
 			}
@@ -66,8 +67,8 @@ func (m *Main) jobsListCmd() *cobra.Command {
 	return cmd
 }
 
-func (m *Main) listJobs(ctx context.Context, app *App, opts operate.JobListOpts) error {
-	jobs, err := operate.ListJobSummaries(ctx, app.cluster(), opts)
+func (m *Main) listJobs(ctx context.Context, app *tidemill.App, opts operate.JobListOpts) error {
+	jobs, err := operate.ListJobSummaries(ctx, cluster(app), opts)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (m *Main) jobsShowCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			found, err := operate.GetJob(cmd.Context(), app.cluster(), id)
+			found, err := operate.GetJob(cmd.Context(), cluster(app), id)
 			if err != nil {
 				return withJobHint(err)
 			}

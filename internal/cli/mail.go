@@ -16,7 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/emailjob"
+	"github.com/tidemill/tidemill/workers"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 func (m *Main) mailCmd() *cobra.Command {
@@ -75,20 +76,21 @@ Without a form, the header is printed with the text, or with the HTML of a mail 
 	return cmd
 }
 
-func (m *Main) preview(name string, given map[string]any) (*emailjob.Preview, error) {
+func (m *Main) preview(name string, given map[string]any) (*kind.MailPreview, error) {
 	cfg, err := m.loadConfig()
 	if err != nil {
 		return nil, err
 	}
 	def, ok := cfg.Jobs[name]
-	if !ok || def.Kind != "email" {
-		return nil, &usageError{err: fmt.Errorf("job %q of kind email is not in the configuration", name), hint: "its mails: " + mailJobs(cfg)}
+	mailer, mails := m.mailer()
+	if !ok || def.Kind != mails {
+		return nil, &usageError{err: fmt.Errorf("job %q of kind %s is not in the configuration", name, mails), hint: "its mails: " + mailJobs(cfg, mails)}
 	}
 	params, err := json.Marshal(given)
 	if err != nil {
 		return nil, err
 	}
-	preview, err := emailjob.PreviewMail(def, cfg.Mail, params, time.Now().In(cfg.Location()))
+	preview, err := mailer.Preview(def, cfg.Mail, params, time.Now().In(cfg.Location()))
 	var param *config.ParamError
 	if errors.As(err, &param) {
 		return nil, &usageError{err: err, hint: "--param name=value"}
@@ -96,10 +98,20 @@ func (m *Main) preview(name string, given map[string]any) (*emailjob.Preview, er
 	return preview, err
 }
 
-func mailJobs(cfg *config.Config) string {
+// mailer is the kind that sends mail, and its name.
+func (m *Main) mailer() (*kind.Mail, string) {
+	for _, k := range append(workers.All(), m.Kinds...) {
+		if k.Mail != nil {
+			return k.Mail, k.Name
+		}
+	}
+	return nil, ""
+}
+
+func mailJobs(cfg *config.Config, mails string) string {
 	var names []string
 	for name, job := range cfg.Jobs {
-		if job.Kind == "email" {
+		if job.Kind == mails {
 			names = append(names, name)
 		}
 	}
@@ -118,7 +130,7 @@ func printForm(w io.Writer, body, form string) error {
 	return err
 }
 
-func (m *Main) printMail(p *emailjob.Preview) error {
+func (m *Main) printMail(p *kind.MailPreview) error {
 	var b strings.Builder
 	line := func(name string, values ...string) {
 		if len(values) > 0 {
@@ -158,7 +170,8 @@ func (m *Main) mailTestCmd() *cobra.Command {
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, testTimeout)
 			defer cancel()
-			id, server, err := emailjob.SendTest(ctx, cfg.Mail, args[0])
+			mailer, _ := m.mailer()
+			id, server, err := mailer.SendTest(ctx, cfg.Mail, args[0])
 			if err != nil {
 				return err
 			}

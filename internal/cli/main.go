@@ -14,17 +14,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 	"github.com/spf13/cobra"
 
-	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/operate"
-	"github.com/tidemill/tidemill/migrations"
-	"github.com/tidemill/tidemill/workers"
-	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // Exit codes of every command.
@@ -35,55 +30,9 @@ const (
 	exitRejects = 3 // an import finished, but put rows aside
 )
 
-// App is what the commands need of a program; package tidemill provides it.
-type App struct {
-	Client *river.Client[pgx.Tx]
-	Config *config.Config
-	Pool   *pgxpool.Pool
-	Ledger *batch.Ledger
-	Schema migrations.Schema
-
-	Close   func()
-	Now     func() time.Time // by the database's clock
-	Migrate func(ctx context.Context) ([]migrations.Step, error)
-	// Apply writes the configuration into the database, whatever else is alive.
-	Apply func(ctx context.Context) (*Applied, error)
-	// Import stores a file and starts a run; existing says that an earlier run of the same content is returned.
-	Import func(ctx context.Context, job, name string, r io.Reader, opts ImportOpts) (id int64, existing bool, err error)
-	// Start starts a configured job; existing says that the live run of a unique job is returned.
-	Start func(ctx context.Context, job string, opts StartOpts) (id int64, existing bool, err error)
-	// Fetch begins to copy the file of an export.
-	Fetch func(ctx context.Context, run int64, to exportjob.Target) (Fetch, error)
-	// Work is a worker process until ctx ends.
-	Work func(ctx context.Context, queues []string) error
-}
-
 // cluster is what operations work on.
-func (a *App) cluster() *operate.Cluster {
-	return &operate.Cluster{Client: a.Client, Ledger: a.Ledger, Pool: a.Pool, Schema: a.Schema}
-}
-
-// Fetch copies the file of an export: Advance what is there by now, Finish the rest when the run has ended.
-type Fetch interface {
-	Advance(ctx context.Context) error
-	Finish(ctx context.Context, progress func(done, total int64)) (*exportjob.Result, error)
-}
-
-// Applied is what applying the configuration has changed, by name.
-type Applied struct {
-	Jobs             []string `json:"jobs"`
-	RemovedJobs      []string `json:"removed_jobs"`
-	Kinds            []string `json:"kinds"`
-	AddedSchedules   []string `json:"added_schedules"`
-	ChangedSchedules []string `json:"changed_schedules"`
-	RemovedSchedules []string `json:"removed_schedules"`
-}
-
-// ImportOpts is passed through to the program's import.
-type ImportOpts struct {
-	Force     bool
-	Progress  func(bytes int64)
-	RejectsOf int64
+func cluster(app *tidemill.App) *operate.Cluster {
+	return &operate.Cluster{Client: app.Client, Ledger: app.Ledger, Pool: app.Pool, Schema: app.Schema()}
 }
 
 // Main is one invocation of the command.
@@ -92,8 +41,10 @@ type Main struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Version        string
-	// Open connects. What does not work jobs may do so through a pooler that shares sessions.
-	Open func(ctx context.Context, cfg *config.Config, logger *slog.Logger, works bool) (*App, error)
+	// Kinds of job beside those of package workers.
+	Kinds []kind.Kind
+	// Open connects, as tidemill.New does.
+	Open func(context.Context, *config.Config, *tidemill.Opts) (*tidemill.App, error)
 
 	configPath string
 	json       bool
@@ -216,7 +167,7 @@ func (m *Main) loadConfig() (*config.Config, error) {
 	if path != "" {
 		m.loaded = fileDigest(path) // before: what is written meanwhile must not pass for what was read
 		var err error
-		if cfg, err = config.Load(path, &config.Opts{Kinds: workers.ConfigKinds()}); err != nil {
+		if cfg, err = config.Load(path, &config.Opts{Kinds: tidemill.Kinds(m.Kinds...)}); err != nil {
 			return nil, err
 		}
 	}
@@ -254,16 +205,21 @@ func localStorageURL() (string, error) {
 func localURLFile() string { return filepath.Join(localDir, "database_url") }
 
 // open loads the configuration and connects.
-func (m *Main) open(ctx context.Context) (*App, error) {
+func (m *Main) open(ctx context.Context) (*tidemill.App, error) {
 	cfg, err := m.loadDatabaseConfig()
 	if err != nil {
 		return nil, err
 	}
-	app, err := m.Open(ctx, cfg, m.logger(slog.LevelWarn), false)
+	app, err := m.connect(ctx, cfg, m.logger(slog.LevelWarn), false)
 	if err == nil {
 		m.clock = app.Now
 	}
 	return app, err
+}
+
+// connect is open with a configuration that is read. What does not work jobs may connect through a pooler that shares sessions.
+func (m *Main) connect(ctx context.Context, cfg *config.Config, logger *slog.Logger, works bool) (*tidemill.App, error) {
+	return m.Open(ctx, cfg, &tidemill.Opts{Kinds: m.Kinds, Logger: logger, SharedSessions: !works})
 }
 
 // now is the time by the database's clock, which wrote the times that are shown; without a database this machine's.

@@ -25,7 +25,7 @@ func (m *Main) migrateCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			undone, err := migrations.Down(cmd.Context(), app.Pool, app.Schema, steps)
+			undone, err := migrations.Down(cmd.Context(), app.Pool, app.Schema(), steps)
 			return m.migrated("taken back", undone, err)
 		},
 	}
@@ -43,11 +43,11 @@ func (m *Main) migrateCmd() *cobra.Command {
 			}
 			defer app.Close()
 			if dryRun {
-				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema)
+				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema())
 				if err != nil {
 					return err
 				}
-				return m.wouldMigrate(status, app.Schema)
+				return m.wouldMigrate(status, app.Schema())
 			}
 			applied, err := app.Migrate(cmd.Context())
 			return m.migrated("applied", applied, err)
@@ -63,7 +63,7 @@ func (m *Main) migrateCmd() *cobra.Command {
 					return err
 				}
 				defer app.Close()
-				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema)
+				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema())
 				if err != nil {
 					return err
 				}

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // previewImport shows what an import would do.
@@ -37,10 +37,11 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	if !ok {
 		return m.explainImport(app, job, fmt.Errorf("job %q is not in the configuration", job))
 	}
-	if def.Kind != "import" {
-		return withHint(fmt.Errorf("job %s is of kind %s, not import", job, def.Kind), startHint(def))
+	input := kindOf(app, def).Input
+	if input == nil {
+		return takesNoFile(def)
 	}
-	preview, err := importjob.PreviewFile(ctx, app.Pool, def.Spec.(*importjob.Config), importjob.PreviewOpts{
+	preview, err := input.Preview(ctx, app.Pool, def, kind.PreviewOpts{
 		Name: name, Size: info.Size(),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			file, err := os.Open(path)
@@ -59,7 +60,7 @@ func (m *Main) previewImport(ctx context.Context, job, path string) error {
 	}
 	show := m.showPreview
 	if m.json {
-		show = func(p *importjob.Preview) error { return m.printJSON(p) }
+		show = func(p *kind.Preview) error { return m.printJSON(p) }
 	}
 	if err := show(preview); err != nil {
 		return err
@@ -83,7 +84,7 @@ func (m *Main) keepStdin() (path string, err error) {
 	return file.Name(), nil
 }
 
-func (m *Main) showPreview(p *importjob.Preview) error {
+func (m *Main) showPreview(p *kind.Preview) error {
 	about := []string{p.Format, p.Encoding}
 	if p.Compression != "none" {
 		about = append(about, p.Compression)

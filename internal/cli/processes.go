@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 	"github.com/tidemill/tidemill/rescue"
 )
@@ -29,7 +30,7 @@ func (m *Main) processesCmd() *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			infos, err := operate.ListProcesses(cmd.Context(), app.cluster())
+			infos, err := operate.ListProcesses(cmd.Context(), cluster(app))
 			if err != nil {
 				return err
 			}
@@ -63,8 +64,8 @@ func (m *Main) showProcesses(infos []*rescue.Info) error {
 	return m.table("no worker processes", []string{"PROCESS", "STATE", "RUNNING", "QUEUES", "VERSION", "STARTED", "LAST BEAT"}, rows)
 }
 
-func (m *Main) showRunning(ctx context.Context, app *App, infos []*rescue.Info) error {
-	jobs, err := operate.RunningJobs(ctx, app.cluster(), infos)
+func (m *Main) showRunning(ctx context.Context, app *tidemill.App, infos []*rescue.Info) error {
+	jobs, err := operate.RunningJobs(ctx, cluster(app), infos)
 	if err != nil {
 		return err
 	}

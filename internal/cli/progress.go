@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,10 +11,8 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
-	"github.com/tidemill/tidemill/workers/exportjob"
-	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 // progress shows how a run goes on: a line that is rewritten on a terminal, a plain line now and then elsewhere.
@@ -139,7 +138,8 @@ func childrenLine(c *batch.Children) string {
 }
 
 // summary is what a person wants to know of a run that has ended.
-func (m *Main) summary(w io.Writer, info *batch.Info) {
+func (m *Main) summary(w io.Writer, app *tidemill.App, info *batch.Info) {
+	about := describe(kindOfRun(app, info), info)
 	fmt.Fprintf(w, "run %d %s", info.ID, paint(w, statusColour(info.Status), string(info.Status)))
 	if info.StartedAt != nil && info.FinishedAt != nil {
 		fmt.Fprintf(w, " in %s", span(info.FinishedAt.Sub(*info.StartedAt)))
@@ -153,7 +153,7 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 		{c.Read, "read"}, {c.Inserted, "inserted"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"},
 		{c.Duplicate, "duplicates left out"}, {c.Filtered, "swallowed by a trigger"}, {c.Processed, "processed"}, {c.Deleted, "deleted"}, {c.Rejected, "rejected"},
 	} {
-		if line.n > 0 || line.text == "read" && info.Unit != nil && info.Kind != importjob.ScanRiverKind {
+		if line.n > 0 || line.text == "read" && info.Unit != nil && !about.NoRows {
 			fmt.Fprintf(w, "  %12s  %s\n", grouped(line.n), line.text)
 		}
 	}
@@ -169,15 +169,8 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	case info.Status == batch.Cancelled && info.Done > 0 && info.Children != nil:
 		fmt.Fprintf(w, "note: children that run end as they will; to go on with the next rows: tidemill runs retry %d\n", info.ID)
 	case info.Status == batch.Cancelled && info.Done > 0:
-		done := "imported"
-		if info.Kind == exportjob.RiverKind {
-			done = "written"
-		}
-		kept := "is kept"
-		if info.Kind == cleanupjob.RiverKind {
-			done, kept = "deleted", "stays so"
-		}
-		fmt.Fprintf(w, "note: what was %s %s; to go on from there: tidemill runs retry %d\n", done, kept, info.ID)
+		kept := cmp.Or(about.Kept, "what was done is kept")
+		fmt.Fprintf(w, "note: %s; to go on from there: tidemill runs retry %d\n", kept, info.ID)
 	case info.Error != nil:
 		fmt.Fprintf(w, "error: %s\n", printable(*info.Error))
 	}
@@ -187,11 +180,10 @@ func (m *Main) summary(w io.Writer, info *batch.Info) {
 	if c.Rejected > 0 {
 		fmt.Fprintf(w, "hint: tidemill runs rejects %d\n", info.ID)
 	}
-	export, err := exportjob.ReadResult(info.Result)
-	if err == nil && info.Kind == exportjob.RiverKind && export.Defused > 0 {
-		fmt.Fprintf(w, "note: %s that a spreadsheet would run got a ' in front; to leave texts as they are: formulas: keep\n", count(export.Defused, "text", "texts"))
+	for _, note := range about.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	if err == nil && info.Kind == exportjob.RiverKind && m.output == "" && m.now().Before(export.ExpiresAt) {
+	if !about.Expires.IsZero() && m.output == "" && m.now().Before(about.Expires) {
 		fmt.Fprintf(w, "hint: tidemill runs download %d -o FILE\n", info.ID)
 	}
 }

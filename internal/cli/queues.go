@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -35,7 +36,7 @@ WORKERS is how many jobs of the queue all live processes together can run at onc
 				return err
 			}
 			defer app.Close()
-			queues, err := operate.ListQueues(cmd.Context(), app.cluster(), app.queueOpts())
+			queues, err := operate.ListQueues(cmd.Context(), cluster(app), queueOpts(app))
 			if err != nil {
 				return err
 			}
@@ -46,7 +47,7 @@ WORKERS is how many jobs of the queue all live processes together can run at onc
 	return cmd
 }
 
-func (a *App) queueOpts() operate.QueueOpts {
+func queueOpts(a *tidemill.App) operate.QueueOpts {
 	return operate.QueueOpts{Configured: slices.Sorted(maps.Keys(a.Config.Queues))}
 }
 
@@ -90,7 +91,7 @@ func (m *Main) pauseCmd(verb, short string, pause bool) *cobra.Command {
 				return err
 			}
 			defer app.Close()
-			changes, err := operate.PauseQueues(cmd.Context(), app.cluster(), operate.PauseOpts{Queues: app.queueOpts(), Names: names, All: all, Pause: pause})
+			changes, err := operate.PauseQueues(cmd.Context(), cluster(app), operate.PauseOpts{Queues: queueOpts(app), Names: names, All: all, Pause: pause})
 			var unknown *operate.UnknownQueueError
 			if errors.As(err, &unknown) {
 				return withHint(err, "known queues: "+strings.Join(unknown.Known, ", "))

@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/importjob"
 )
 
 func (m *Main) runsCmd() *cobra.Command {
@@ -35,7 +35,7 @@ func (m *Main) runsCmd() *cobra.Command {
 }
 
 // withRun opens the app and parses a run's id, which every subcommand but list needs.
-func (m *Main) withRun(cmd *cobra.Command, arg string, fn func(ctx context.Context, app *App, id int64) error) error {
+func (m *Main) withRun(cmd *cobra.Command, arg string, fn func(ctx context.Context, app *tidemill.App, id int64) error) error {
 	id, err := strconv.ParseInt(arg, 10, 64)
 	if err != nil {
 		return &usageError{err: fmt.Errorf("%q is not a run's id", arg), hint: "tidemill runs list"}
@@ -133,7 +133,7 @@ func (m *Main) runsShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show RUN", Short: "Show one run", Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				info, err := app.Ledger.Get(ctx, id)
 				if err != nil {
 					return err
@@ -141,7 +141,7 @@ func (m *Main) runsShowCmd() *cobra.Command {
 				if m.json {
 					return m.printJSON(info)
 				}
-				m.summary(m.Stdout, info)
+				m.summary(m.Stdout, app, info)
 				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, m.ago(info.EnqueuedAt))
 				if due, waits, err := app.Ledger.Due(ctx, id); err != nil {
 					return err
@@ -169,7 +169,7 @@ func (m *Main) runsWatchCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch RUN", Short: "Show a run's progress until it ends", Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				return m.follow(ctx, app, id, newProgress(m.Stderr))
 			})
 		},
@@ -180,7 +180,7 @@ func (m *Main) steerCmd(verb, short, done string, steer func(*batch.Ledger, cont
 	return &cobra.Command{
 		Use: verb + " RUN", Short: short, Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				if err := steer(app.Ledger, ctx, id); err != nil {
 					return err
 				}
@@ -198,7 +198,7 @@ func (m *Main) runsRetryCmd() *cobra.Command {
 
 If its River job was cleaned away meanwhile, a new run goes on in its place.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				retried, err := app.Ledger.Retry(ctx, id, batch.RetryOpts{FromStart: fromStart})
 				if err != nil {
 					return err
@@ -212,7 +212,7 @@ If its River job was cleaned away meanwhile, a new run goes on in its place.`,
 }
 
 // said confirms what was asked, with the status that the run has by then.
-func (m *Main) said(ctx context.Context, app *App, id int64, done string) error {
+func (m *Main) said(ctx context.Context, app *tidemill.App, id int64, done string) error {
 	info, err := app.Ledger.Get(ctx, id)
 	if err != nil {
 		return err
@@ -234,7 +234,7 @@ same form with one more field, _error. Mend it and give it back: tidemill import
 		Example: `  tidemill runs rejects 17
   tidemill runs rejects 17 -o bad.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *App, id int64) error {
+			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				if out != "" {
 					return m.saveRejects(ctx, app, id, out)
 				}
@@ -269,10 +269,17 @@ same form with one more field, _error. Mend it and give it back: tidemill import
 }
 
 // saveRejects writes the file under another name first, so that one that is there is replaced as a whole or not at all.
-func (m *Main) saveRejects(ctx context.Context, app *App, id int64, path string) error {
-	opts := importjob.RejectsOpts{Ledger: app.Ledger, Run: id, Out: m.Stdout}
-	if path == "-" {
-		_, err := importjob.WriteRejects(ctx, opts)
+func (m *Main) saveRejects(ctx context.Context, app *tidemill.App, id int64, path string) error {
+	info, err := app.Ledger.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	input := kindOfRun(app, info).Input
+	switch {
+	case input == nil:
+		return fmt.Errorf("run %d kept nothing of the form of its file; its rejects can only be listed", id)
+	case path == "-":
+		_, err := input.WriteRejects(ctx, app.Ledger, id, m.Stdout)
 		return err
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
@@ -280,8 +287,7 @@ func (m *Main) saveRejects(ctx context.Context, app *App, id int64, path string)
 		return err
 	}
 	defer os.Remove(file.Name())
-	opts.Out = file
-	n, err := importjob.WriteRejects(ctx, opts)
+	n, err := input.WriteRejects(ctx, app.Ledger, id, file)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ Asked again within a minute it prints the same id, unless that run has failed or
 				return err
 			}
 			defer app.Close()
-			id, err := periodic.NewBoard(app.Pool, app.Schema).Trigger(cmd.Context(), args[0], "cli")
+			id, err := periodic.NewBoard(app.Pool, app.Schema()).Trigger(cmd.Context(), args[0], "cli")
 			switch {
 			case err != nil:
 				return explainSchedule(err)
@@ -87,7 +87,7 @@ func (m *Main) withBoard(ctx context.Context, fn func(context.Context, *periodic
 		return err
 	}
 	defer app.Close()
-	return explainSchedule(fn(ctx, periodic.NewBoard(app.Pool, app.Schema)))
+	return explainSchedule(fn(ctx, periodic.NewBoard(app.Pool, app.Schema())))
 }
 
 func explainSchedule(err error) error {

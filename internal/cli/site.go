@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/server"
 	"github.com/tidemill/tidemill/migrations"
@@ -38,7 +39,7 @@ type site struct {
 
 // siteLife is what one configuration makes of requests.
 type siteLife struct {
-	app     *App
+	app     *tidemill.App
 	handler http.Handler
 	open    sync.WaitGroup // requests
 }
@@ -73,7 +74,7 @@ func (s *site) take(ctx context.Context, cfg *config.Config) error {
 	if s.closed {
 		return http.ErrServerClosed
 	}
-	app, err := s.m.Open(ctx, cfg, s.logger, false)
+	app, err := s.m.connect(ctx, cfg, s.logger, false)
 	if err != nil {
 		return err
 	}
@@ -116,14 +117,14 @@ func (s *site) listen(address string) (*door, error) {
 }
 
 // begin answers what comes from now on by app. The former one is closed after its last request.
-func (s *site) begin(ctx context.Context, app *App) {
+func (s *site) begin(ctx context.Context, app *tidemill.App) {
 	secrets := app.Config.Server.CronSecrets
 	if len(secrets) == 0 && app.Config.Server.Listen != "" {
 		s.logger.WarnContext(ctx, "server.cron_secret is not set, so /api/cron is closed")
 	}
 	life := &siteLife{app: app, handler: server.New(server.Opts{
-		Board: periodic.NewBoard(app.Pool, app.Schema), Ledger: app.Ledger, CronSecrets: secrets, Logger: s.logger,
-		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.Schema) },
+		Board: periodic.NewBoard(app.Pool, app.Schema()), Ledger: app.Ledger, CronSecrets: secrets, Logger: s.logger,
+		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.Schema()) },
 	})}
 	s.mu.Lock()
 	former := s.life

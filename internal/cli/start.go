@@ -11,26 +11,20 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
+	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/importjob"
 )
-
-// StartOpts is passed through to the program's start of a job.
-type StartOpts struct {
-	Params   map[string]any
-	At       time.Time
-	Queue    string
-	Priority int
-}
 
 func (m *Main) startCmd() *cobra.Command {
 	var params []string
 	var object, at string
 	var in time.Duration
 	var wait bool
-	opts := StartOpts{}
+	opts := tidemill.StartOpts{}
 	cmd := &cobra.Command{
 		Use:   "start JOB",
 		Short: "Start a configured job",
@@ -71,45 +65,64 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 	return cmd
 }
 
-func (m *Main) start(ctx context.Context, job string, opts StartOpts, due dueTime, wait bool) error {
+func (m *Main) start(ctx context.Context, job string, opts tidemill.StartOpts, due dueTime, wait bool) error {
 	app, err := m.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer app.Close()
 	opts.At = due.time(app)
-	id, existing, err := app.Start(ctx, job, opts)
+	started, err := startRun(ctx, app, job, opts)
 	if err != nil {
 		return m.explainStart(app, job, err)
 	}
-	if existing {
-		fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", id)
+	if started.Existing {
+		m.sayLive(started)
 	}
 	if wait {
-		return m.follow(ctx, app, id, newProgress(m.Stderr))
+		return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
 	}
+	return m.printStarted(started)
+}
+
+// startRun starts a run of a job in a transaction of its own.
+func startRun(ctx context.Context, app *tidemill.App, job string, opts tidemill.StartOpts) (started *batch.Started, err error) {
+	opts.Trigger = "cli"
+	err = pgx.BeginFunc(ctx, app.Pool, func(tx pgx.Tx) error {
+		started, err = app.StartWith(ctx, tx, job, opts)
+		return err
+	})
+	return started, err
+}
+
+func (m *Main) sayLive(started *batch.Started) {
+	fmt.Fprintf(m.Stderr, "run %d of this job is live; it is not started again\n", started.ID)
+}
+
+// printStarted prints the id of a run that nobody waits for.
+func (m *Main) printStarted(started *batch.Started) error {
 	if m.json {
-		return m.printJSON(map[string]any{"id": id, "existing": existing})
+		return m.printJSON(map[string]any{"id": started.ID, "existing": started.Existing})
 	}
-	_, err = fmt.Fprintln(m.Stdout, id)
+	_, err := fmt.Fprintln(m.Stdout, started.ID)
 	return err
 }
 
 // startHint is how a job of any kind is started.
 func startHint(job *config.Job) string {
-	if job.Kind == "import" && job.Spec.(*importjob.Config).Source.URL == "" {
+	if job.NeedsFile() != nil {
 		return fmt.Sprintf("tidemill import %s FILE", job.Name)
 	}
 	return "tidemill start " + job.Name
 }
 
-func (m *Main) explainStart(app *App, job string, err error) error {
+func (m *Main) explainStart(app *tidemill.App, job string, err error) error {
 	def, ok := app.Config.Jobs[job]
 	var param *config.ParamError
 	switch {
 	case !ok:
 		return m.explainImport(app, job, err)
-	case def.Kind == "import" && def.Spec.(*importjob.Config).Source.URL == "":
+	case def.NeedsFile() != nil:
 		return withHint(err, startHint(def))
 	case errors.As(err, &param):
 		return &usageError{err: err}
@@ -154,7 +167,7 @@ type dueTime struct {
 }
 
 // time is the time as the database's clock will show it; zero: at once.
-func (d dueTime) time(app *App) time.Time {
+func (d dueTime) time(app *tidemill.App) time.Time {
 	if d.in > 0 {
 		return app.Now().Add(d.in)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/devdb"
 )
@@ -86,7 +87,7 @@ func (m *Main) up(ctx context.Context, cfg *config.Config) error {
 	ctx, end := context.WithCancel(ctx)
 	closed := make(chan error, 1)
 	go func() { <-ctx.Done(); closed <- site.close() }()
-	err := m.work(ctx, cfg, nil, func(ctx context.Context, app *App) error {
+	err := m.work(ctx, cfg, nil, func(ctx context.Context, app *tidemill.App) error {
 		applied, err := app.Migrate(ctx)
 		if err != nil {
 			return err

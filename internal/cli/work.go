@@ -5,17 +5,18 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 )
 
 // work is a worker process that goes on with each new configuration. prepare, if not nil, is called with each program before
 // it works.
-func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, prepare func(context.Context, *App) error) error {
+func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, prepare func(context.Context, *tidemill.App) error) error {
 	logger := m.logger(slog.LevelDebug)
 	reloads := m.newReloads(logger, func(cfg *config.Config) error { return checkQueues(cfg, queues) })
 	defer reloads.stop()
 	for again := false; ; again = true {
-		next, err := m.workOnce(ctx, cfg, queues, reloads, logger, func(ctx context.Context, app *App) error {
+		next, err := m.workOnce(ctx, cfg, queues, reloads, logger, func(ctx context.Context, app *tidemill.App) error {
 			if prepare != nil {
 				if err := prepare(ctx, app); err != nil {
 					return err
@@ -39,9 +40,9 @@ func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, pr
 
 // workOnce works with one configuration, and returns the next if it was told to take another.
 func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string, reloads *reloads, logger *slog.Logger,
-	prepare func(context.Context, *App) error,
+	prepare func(context.Context, *tidemill.App) error,
 ) (*config.Config, error) {
-	app, err := m.Open(ctx, cfg, logger, true)
+	app, err := m.connect(ctx, cfg, logger, true)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func (m *Main) workOnce(ctx context.Context, cfg *config.Config, queues []string
 		found <- next
 		drain()
 	}()
-	err = app.Work(ctx, queues)
+	err = app.Run(ctx, &tidemill.RunOpts{Queues: queues})
 	drain()
 	return <-found, err
 }

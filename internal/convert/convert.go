@@ -10,7 +10,6 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/cron"
-	"github.com/tidemill/tidemill/workers"
 )
 
 // MaxBytes is the size of the largest file that is read.
@@ -38,6 +37,8 @@ type Opts struct {
 	Timezone string
 	// Environment is the section of sidekiq.yml that counts; default production.
 	Environment string
+	// Kinds are those that the result may have.
+	Kinds []config.Kind
 	// System says whether the lines of a crontab name a user, as those of /etc/crontab do. Nil: found by name and content.
 	System *bool
 }
@@ -165,7 +166,7 @@ func (c *converter) result() (*Result, error) {
 	}
 	sortProblems(c.problems)
 	yaml := c.render(c.problems)
-	if _, err := config.Parse("the result", yaml, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true, Lookup: noVariables}); err != nil {
+	if _, err := config.Parse("the result", yaml, &config.Opts{Kinds: c.opts.Kinds, Offline: true, Lookup: noVariables}); err != nil {
 		var list field.Errors
 		if errors.As(err, &list) && len(list) > 0 {
 			err = list[0]

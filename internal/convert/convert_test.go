@@ -32,7 +32,7 @@ func convertText(t *testing.T, name, text string, opts Opts) (*Result, *config.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Parse("tidemill.yaml", result.YAML, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true, Lookup: noVariables})
+	cfg, err := config.Parse("tidemill.yaml", result.YAML, &config.Opts{Kinds: workers.Configs(), Offline: true, Lookup: noVariables})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, result.YAML)
 	}

@@ -29,7 +29,7 @@ func FuzzTextsSurvive(f *testing.F) {
 			return
 		}
 		yaml := "jobs: {a: {kind: command, argv: [x, " + quote(string(literal(text))) + "], env: {A: " + literal(text).scalar() + "}}}"
-		cfg, err := config.Parse("", []byte(yaml), &config.Opts{Kinds: workers.ConfigKinds(), Lookup: noVariables})
+		cfg, err := config.Parse("", []byte(yaml), &config.Opts{Kinds: workers.Configs(), Lookup: noVariables})
 		if err != nil {
 			t.Fatalf("%v in %s", err, yaml)
 		}

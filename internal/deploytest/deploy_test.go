@@ -138,7 +138,7 @@ func composeConfig(files fs.FS) (*config.Config, error) {
 		"CRON_SECRET":  strings.Repeat("s", 32),
 		"MAIL_URL":     "",
 	}
-	return config.Parse(name, text, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) {
+	return config.Parse(name, text, &config.Opts{Kinds: workers.Configs(), Lookup: func(name string) (string, bool) {
 		value, ok := values[name]
 		return value, ok
 	}})

@@ -66,7 +66,7 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	values := map[string]string{"DATABASE_URL": b.url, "METRICS_ADDRESS": ""}
-	cfg, err := config.Load(b.configPath, &config.Opts{Kinds: workers.ConfigKinds(), Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	cfg, err := config.Load(b.configPath, &config.Opts{Kinds: workers.Configs(), Lookup: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}

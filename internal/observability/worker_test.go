@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	tidemillcmd "github.com/tidemill/tidemill/cmd"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -23,7 +25,7 @@ const workerVariable = "TIDEMILL_OBSERVED_QUEUES"
 func TestMain(m *testing.M) {
 	if queues := os.Getenv(workerVariable); queues != "" {
 		os.Args = []string{"observed", "worker", "--queues", queues}
-		tidemill.Main(func(app *tidemill.App) error {
+		tidemillcmd.Main(func(app *tidemill.App) error {
 			return errors.Join(
 				river.AddWorkerSafely(app.Workers, &fineWorker{}),
 				river.AddWorkerSafely(app.Workers, &failWorker{}),

@@ -44,7 +44,7 @@ func parseCleanup(t *testing.T, fields string) *config.Config {
 	for line := range strings.Lines(strings.TrimSpace(fields)) {
 		text += "    " + strings.TrimSpace(line) + "\n"
 	}
-	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}

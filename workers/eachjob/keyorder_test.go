@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/workers/httpjob"
+	"github.com/tidemill/tidemill/workers/kind"
 
 	"github.com/jackc/pgx/v5"
 
@@ -42,7 +43,7 @@ func TestWalksFollowIndexesWithAnyOrderOfNulls(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Release()
-			walk := &eachWalk{def: cfg.Jobs["walk"].Spec.(*Config), child: Child{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
+			walk := &eachWalk{def: cfg.Jobs["walk"].Spec.(*Config), child: kind.Child{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
 			walk.schema = migrations.Schema{}.Defaults()
 			jobs := func(name string) (*config.Job, bool) { job, ok := cfg.Jobs[name]; return job, ok }
 			if err := walk.prepare(ctx, pool, nil, jobs); err != nil {

@@ -26,7 +26,7 @@ const eachRows = 5000
 // (to_jsonb) and goes into River's table without a way through this process.
 type eachWalk struct {
 	def    *Config
-	child  Child
+	child  kind.Child
 	notify bool
 	schema migrations.Schema
 	parent int64

@@ -28,26 +28,11 @@ type Args struct{ kind.Args }
 // Kind is KindEach.
 func (Args) Kind() string { return RiverKind }
 
-// EachChild says how children are inserted: as a start of their job would.
-type Child struct {
-	Job  string // its name
-	Kind string // as River has it
-	// Args are what all children have. Params stand in a field of their own, as they are given, if Nests is set, and are fields of Args
-	// otherwise.
-	Args     json.RawMessage
-	Nests    bool
-	Declared json.RawMessage // params that a row must have, as the table job has them; nil: it may have any
-	Queue    string
-	Priority int
-	// MaxAttempts is River's.
-	MaxAttempts int
-}
-
 // EachOpts is what EachWorker needs; Jobs, Child and Pool are required.
 type Opts struct {
 	Jobs kind.Jobs
 	// Child says how the jobs of that name are inserted.
-	Child func(name string) (Child, error)
+	Child func(name string) (kind.Child, error)
 	// Location is the zone of a due time that the start gives none for. Default: UTC.
 	Location *time.Location
 	Logger   *slog.Logger // nil: slog.Default()
@@ -120,7 +105,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 }
 
 // datedArgs are those of a child whose parent was due at a given time: so is the child, though it is made later.
-func datedArgs(child Child, parent kind.Args) (json.RawMessage, error) {
+func datedArgs(child kind.Child, parent kind.Args) (json.RawMessage, error) {
 	if !child.Nests || parent.ScheduledFor == nil {
 		return child.Args, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidemill/tidemill/workers/kind"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -231,7 +233,7 @@ func TestPreviewEmail(t *testing.T) {
 	}
 	eml := string(got.EML)
 	got.EML = nil
-	want := &emailjob.Preview{
+	want := &kind.MailPreview{
 		From: "<jobs@x.org>", To: []string{"<jo@x.org>"}, CC: []string{`"Boss" <boss@x.org>`}, Subject: "News of 2026-01-31", Text: "Saturday 09:00 +0900",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -11,24 +11,12 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/mail"
+	"github.com/tidemill/tidemill/workers/kind"
 )
-
-// EmailPreview is a mail as a run would send it, but for its Message-ID.
-type Preview struct {
-	From    string   `json:"from"`
-	To      []string `json:"to"`
-	CC      []string `json:"cc,omitempty"`
-	BCC     []string `json:"bcc,omitempty"`
-	Subject string   `json:"subject"`
-	Text    string   `json:"text,omitempty"`
-	HTML    string   `json:"html,omitempty"`
-	Attach  []string `json:"attach,omitempty"` // names
-	EML     []byte   `json:"-"`                // the whole mail, as RFC 5322 has it
-}
 
 // PreviewEmail renders the mail of a job of kind email as a run due at due would, and sends nothing. The run's id is 0.
 // A param that the job does not take is a [*config.ParamError].
-func PreviewMail(def *config.Job, m config.Mail, params json.RawMessage, due time.Time) (*Preview, error) {
+func PreviewMail(def *config.Job, m config.Mail, params json.RawMessage, due time.Time) (*kind.MailPreview, error) {
 	if _, ok := def.Spec.(*Config); !ok {
 		return nil, fmt.Errorf("job %s is of kind %s, not email", def.Name, def.Kind)
 	}
@@ -51,7 +39,7 @@ func PreviewMail(def *config.Job, m config.Mail, params json.RawMessage, due tim
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", def.Name, err)
 	}
-	p := &Preview{
+	p := &kind.MailPreview{
 		From: message.From.String(), To: addressTexts(message.To), CC: addressTexts(message.CC), BCC: addressTexts(message.BCC),
 		Subject: message.Subject, Text: message.Text, HTML: message.HTML, EML: eml,
 	}

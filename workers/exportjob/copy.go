@@ -13,16 +13,18 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/rowout"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // ExportCopy copies the file of an export, part by part, and checks each. It can begin while the file is still being
 // written: parts never change. It belongs to one goroutine.
 type Copy struct {
 	bucket *storage.Bucket
-	to     Target
+	to     kind.Target
 	buffer []byte
 
 	whole  hash.Hash
@@ -30,16 +32,8 @@ type Copy struct {
 	bytes  int64
 }
 
-// ExportTarget takes a copy.
-type Target interface {
-	io.Writer
-	// Rewind forgets all that was written. It is called if an export has begun anew, as a snapshot does after a crash, and if a
-	// part could not be copied wholly; a target that is only written to when the export has ended is never asked.
-	Rewind() error
-}
-
 // NewExportCopy returns a copy to the target.
-func NewCopy(bucket *storage.Bucket, to Target) *Copy {
+func NewCopy(bucket *storage.Bucket, to kind.Target) *Copy {
 	return &Copy{bucket: bucket, to: to, buffer: make([]byte, 256<<10), whole: sha256.New()}
 }
 
@@ -112,8 +106,21 @@ func (c *Copy) isNext(part *exportPart) bool {
 	return part.span == last.span && part.no == last.no+1
 }
 
-// Finish copies what is left of a file that is complete, and checks the whole. progress, if set, is told the bytes so far.
-func (c *Copy) Finish(ctx context.Context, m *Manifest, progress func(bytes int64)) error {
+// Finish copies what is left of the file of a run that has ended, and checks the whole. progress, if set, is told the bytes so far and those
+// of the whole.
+func (c *Copy) Finish(ctx context.Context, run *batch.Info, progress func(done, total int64)) error {
+	result, err := ReadResult(run.Result)
+	if err != nil {
+		return err
+	}
+	m, err := ReadManifest(ctx, c.bucket, result)
+	if err != nil {
+		return err
+	}
+	return c.finish(ctx, m, progress)
+}
+
+func (c *Copy) finish(ctx context.Context, m *Manifest, progress func(done, total int64)) error {
 	for i := range c.copied {
 		if i >= len(m.Parts) || m.Parts[i].Object != c.copied[i].Object {
 			if err := c.rewind(); err != nil {
@@ -127,7 +134,7 @@ func (c *Copy) Finish(ctx context.Context, m *Manifest, progress func(bytes int6
 			return err
 		}
 		if progress != nil {
-			progress(c.bytes)
+			progress(c.bytes, m.Bytes)
 		}
 	}
 	if got := hex.EncodeToString(c.whole.Sum(nil)); got != m.SHA256 || c.bytes != m.Bytes {

@@ -343,7 +343,7 @@ func TestCheckExport(t *testing.T) {
 			for _, line := range strings.Split(tt.fields, "\n") {
 				text += "    " + line + "\n"
 			}
-			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
+			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()})
 			if err != nil {
 				t.Fatal(err)
 			}

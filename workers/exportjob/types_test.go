@@ -195,7 +195,7 @@ func importFile(t *testing.T, b *exportBundle, file []byte, form string) {
 	if strings.Contains(form, "delimiter: tab") {
 		text = strings.Replace(text, `","`, "tab", 1)
 	}
-	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func (b *exportBundle) define(t *testing.T, fields string) {
 	for _, line := range strings.Split(strings.TrimSpace(fields), "\n") {
 		text += "    " + strings.TrimSpace(line) + "\n"
 	}
-	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
@@ -110,12 +110,8 @@ func (b *exportBundle) file(t *testing.T, info *batch.Info) ([]byte, *exportjob.
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest, err := exportjob.ReadManifest(ctx, b.storage, result)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var file bytes.Buffer
-	if err := exportjob.NewCopy(b.storage, &memoryTarget{Buffer: &file}).Finish(ctx, manifest, nil); err != nil {
+	if err := exportjob.NewCopy(b.storage, &memoryTarget{Buffer: &file}).Finish(ctx, info, nil); err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(file.Bytes())

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidemill/tidemill/workers/kind"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -150,7 +152,7 @@ func (a *anythingBundle) importOne(lane int, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Parse("anything.yaml", []byte(file.definition), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("anything.yaml", []byte(file.definition), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		return fmt.Errorf("%s\n%w", file.definition, err)
 	}
@@ -161,7 +163,7 @@ func (a *anythingBundle) importOne(lane int, seed uint64) error {
 	if _, err := a.Pool.Exec(ctx, file.before); err != nil {
 		return fmt.Errorf("%s: %w", file.before, err)
 	}
-	preview, previewErr := importjob.PreviewFile(ctx, a.Pool, def.Spec.(*importjob.Config), importjob.PreviewOpts{
+	preview, previewErr := importjob.PreviewFile(ctx, a.Pool, def.Spec.(*importjob.Config), kind.PreviewOpts{
 		Name: anythingName, Size: int64(len(file.content)),
 		Open: func(offset int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(file.content[min(offset, int64(len(file.content))):])), nil

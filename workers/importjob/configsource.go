@@ -121,10 +121,16 @@ func (i *Config) checkSource(d *config.Checker, j *config.Job, at field.Path) {
 	}
 }
 
-// NeedsFile is what is wrong with a start of an import without source that is given no file.
-func (i *Config) NeedsFile(d *config.Checker, at field.Path) (problem, hint string) {
-	if i.Source.URL != "" || !d.Checkable(at, "source") {
-		return "", ""
+// NeedsFile is so without a source.
+func (i *Config) NeedsFile() *config.FileNeed {
+	if i.Source.URL != "" {
+		return nil
 	}
-	return "is an import without source, which takes a file", "say where its files are: source: file:///srv/drop/*.csv"
+	return &config.FileNeed{
+		Unless: "source", Problem: "is an import without source, which takes a file", Refusal: "an import without source takes a file",
+		Hint: "say where its files are: source: file:///srv/drop/*.csv",
+	}
 }
+
+// Parallel is so with several writers.
+func (i *Config) Parallel() bool { return i.Writers > 1 }

@@ -16,51 +16,19 @@ import (
 	"github.com/tidemill/tidemill/internal/bulk"
 	"github.com/tidemill/tidemill/internal/rowio"
 	"github.com/tidemill/tidemill/internal/textin"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// ImportPreview is what an import of a file would do.
-type Preview struct {
-	Format      string         `json:"format"`
-	Encoding    string         `json:"encoding"`
-	Compression string         `json:"compression"`
-	Delimiter   string         `json:"delimiter,omitempty"`
-	Found       string         `json:"found,omitempty"` // what was found out about the file, and why
-	Fields      []PreviewField `json:"fields"`
-	Unused      []string       `json:"unused"`            // fields of the file that go nowhere
-	Lacking     []string       `json:"lacking,omitempty"` // optional fields that the file does not have
-	// Counters are those of the first rows, as many as Counters.Read says, had they been written.
-	Counters batch.Counters `json:"counters"`
-	Rejects  []batch.Reject `json:"rejects"`
-	Altered  Altered        `json:"altered"` // of those rows
-	// Rows is how many the file has; an estimate unless Whole.
-	Rows  int64 `json:"rows"`
-	Whole bool  `json:"whole"`
-}
-
-// PreviewField is where a field of the file goes.
-type PreviewField struct {
-	Field  string `json:"field"`
-	Column string `json:"column"`
-	Type   string `json:"type"`
-	First  string `json:"first"` // its value in the first row
-	// Value is what the column gets of it; nil for NULL, or if it is not written as the definition says.
-	Value *string `json:"value"`
-}
-
-// PreviewOpts names the file of PreviewImport.
-type PreviewOpts struct {
-	Name string
-	Size int64
-	// Open gives the file's bytes from an offset on; it is called more than once.
-	Open func(offset int64) (io.ReadCloser, error)
-	// Rows is how many are tried; default 1,000.
-	Rows int
+// preview is what is shown, while it is made.
+type preview struct {
+	kind.Preview
+	altered Altered
 }
 
 // PreviewImport reads the head of a file and tries its first rows on the table, in a transaction that is rolled back. Sequences
 // that columns take their defaults from do not move; those that only a trigger or a function knows do. The errors are those
 // with which the import would fail at once.
-func PreviewFile(ctx context.Context, pool *pgxpool.Pool, def *Config, opts PreviewOpts) (*Preview, error) {
+func PreviewFile(ctx context.Context, pool *pgxpool.Pool, def *Config, opts kind.PreviewOpts) (*kind.Preview, error) {
 	if opts.Rows <= 0 {
 		opts.Rows = 1000
 	}
@@ -84,10 +52,10 @@ func PreviewFile(ctx context.Context, pool *pgxpool.Pool, def *Config, opts Prev
 		return nil, err
 	}
 	note := source.note(source.names)
-	p := &Preview{
+	p := &preview{Preview: kind.Preview{
 		Format: def.Format, Encoding: note.Encoding, Compression: note.Compression, Delimiter: note.Delimiter, Found: note.Found,
 		Unused: []string{}, Rejects: []batch.Reject{},
-	}
+	}}
 	stream, err := source.text(source.first.Offset)
 	if err != nil {
 		return nil, err
@@ -103,11 +71,13 @@ func PreviewFile(ctx context.Context, pool *pgxpool.Pool, def *Config, opts Prev
 	}
 	p.Lacking = append(plan.lacking, source.lacking...)
 	p.Unused = append(p.Unused, slices.Sorted(maps.Keys(parser.unused.Names))...)
-	return p, p.try(ctx, pool, plan.spec.Trial, writer, chunk, source.first)
+	err = p.try(ctx, pool, plan.spec.Trial, writer, chunk, source.first)
+	p.Preview.Altered = p.altered
+	return &p.Preview, err
 }
 
 // read parses the first rows, and shows the first that can be read.
-func (p *Preview) read(parser *importParser, chunk *importChunk, opts PreviewOpts) error {
+func (p *preview) read(parser *importParser, chunk *importChunk, opts kind.PreviewOpts) error {
 	shown := false
 	for parser.ordinal < int64(opts.Rows) {
 		record, err := parser.records.Next()
@@ -138,7 +108,7 @@ func (p *Preview) read(parser *importParser, chunk *importChunk, opts PreviewOpt
 }
 
 // show fills in the values of a record.
-func (p *Preview) show(plan *importPlan, record *rowio.Record) {
+func (p *preview) show(plan *importPlan, record *rowio.Record) {
 	var row rowValues
 	_ = row.read(plan, record.Fields) // told as a reject
 	for i, column := range plan.columns {
@@ -152,9 +122,9 @@ func (p *Preview) show(plan *importPlan, record *rowio.Record) {
 	}
 }
 
-func (p *Preview) mapping(plan *importPlan, table *bulk.Table, source *importSource) {
+func (p *preview) mapping(plan *importPlan, table *bulk.Table, source *importSource) {
 	for i, column := range plan.columns {
-		field := PreviewField{Column: plan.spec.Columns[i]}
+		field := kind.PreviewField{Column: plan.spec.Columns[i]}
 		if column.field >= 0 {
 			field.Field = cmp.Or(source.names[column.field], fmt.Sprint(column.field+1))
 		}
@@ -167,7 +137,7 @@ func (p *Preview) mapping(plan *importPlan, table *bulk.Table, source *importSou
 }
 
 // try writes the rows and takes it back.
-func (p *Preview) try(ctx context.Context, pool *pgxpool.Pool, trial *bulk.Trial, writer *bulk.Writer, chunk *importChunk, from importCursor) error {
+func (p *preview) try(ctx context.Context, pool *pgxpool.Pool, trial *bulk.Trial, writer *bulk.Writer, chunk *importChunk, from importCursor) error {
 	undo := errors.New("undone")
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'"); err != nil {
@@ -184,7 +154,7 @@ func (p *Preview) try(ctx context.Context, pool *pgxpool.Pool, trial *bulk.Trial
 			part := chunk.part(from, row, rejected, result)
 			p.Counters = p.Counters.Plus(part.counters)
 			p.Rejects = append(p.Rejects, part.rejects...)
-			p.Altered = part.cursor.Altered
+			p.altered = part.cursor.Altered
 			if part.end {
 				return undo
 			}

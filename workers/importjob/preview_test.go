@@ -5,15 +5,17 @@ import (
 	"io"
 	"testing"
 
+	"github.com/tidemill/tidemill/workers/kind"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/workers/importjob"
 )
 
-func (b *importBundle) preview(t *testing.T, file string) *importjob.Preview {
+func (b *importBundle) preview(t *testing.T, file string) *kind.Preview {
 	t.Helper()
-	preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), importjob.PreviewOpts{
+	preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), kind.PreviewOpts{
 		Name: "file.csv", Size: int64(len(file)),
 		Open: func(at int64) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader([]byte(file)[at:])), nil },
 	})

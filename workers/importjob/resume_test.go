@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidemill/tidemill/workers/kind"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/japanese"
@@ -22,7 +24,7 @@ import (
 // redefine gives the job other fields.
 func (b *importBundle) redefine(t *testing.T, fields string) {
 	t.Helper()
-	cfg, err := config.Parse("test.yaml", []byte("jobs:\n  load:\n    kind: import\n    "+strings.ReplaceAll(fields, "\n", "\n    ")), &config.Opts{Kinds: workers.ConfigKinds()})
+	cfg, err := config.Parse("test.yaml", []byte("jobs:\n  load:\n    kind: import\n    "+strings.ReplaceAll(fields, "\n", "\n    ")), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func TestImportGoesOnAsItBegan(t *testing.T) {
 // anew is how an import that begins now would read the first row, or why it would not.
 func (b *importBundle) anew(t *testing.T, file string) string {
 	t.Helper()
-	preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), importjob.PreviewOpts{
+	preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), kind.PreviewOpts{
 		Name: "file.csv", Size: int64(len(file)), Open: func(offset int64) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(file[offset:])), nil },
 	})
 	if err != nil {

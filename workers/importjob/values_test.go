@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/tidemill/tidemill/workers/kind"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/japanese"
 
@@ -109,7 +111,7 @@ func TestImportRejectsWhatIsWrittenOtherwise(t *testing.T) {
 	for name, reader := range map[string]func(io.Reader) io.Reader{
 		"as they come": func(r io.Reader) io.Reader { return r }, "one by one": iotest.OneByteReader, "with the end": iotest.DataErrReader,
 	} {
-		preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), importjob.PreviewOpts{
+		preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), kind.PreviewOpts{
 			Name: "file.csv", Size: int64(len(file)),
 			Open: func(offset int64) (io.ReadCloser, error) {
 				return io.NopCloser(reader(strings.NewReader(file[offset:]))), nil

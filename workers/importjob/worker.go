@@ -106,8 +106,8 @@ func Identity(def *config.Job, sha256 string) []byte {
 	return batch.Identity(RiverKind, def.Name, def.Hash(), sha256)
 }
 
-// HasRows says whether there is a row in the table. Of one that the role may not read it is taken for granted.
-func HasRows(ctx context.Context, tx pgx.Tx, table config.Table) (has bool, err error) {
+// hasRows says whether there is a row in the table. Of one that the role may not read it is taken for granted.
+func hasRows(ctx context.Context, tx pgx.Tx, table config.Table) (has bool, err error) {
 	name := pgx.Identifier{table.Name}
 	if table.Schema != "" {
 		name = pgx.Identifier{table.Schema, table.Name}

@@ -45,7 +45,7 @@ func setupChunks(t *testing.T, table, fields string, rows int, configure ...func
 	}
 	b := &importBundle{}
 	var err error
-	if b.cfg, err = config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()}); err != nil {
+	if b.cfg, err = config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()}); err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
 	if b.storage, err = storage.Open(ctx, "file://"+t.TempDir()); err != nil {
@@ -397,7 +397,7 @@ func TestImportRefusesAChangedDefinition(t *testing.T) {
 	if info.Status != batch.Failed || info.Done == 0 {
 		t.Fatalf("%s, done %d", info.Status, info.Done)
 	}
-	changed, err := config.Parse("test.yaml", []byte("jobs:\n  load: {kind: import, table: m}\n"), &config.Opts{Kinds: workers.ConfigKinds()})
+	changed, err := config.Parse("test.yaml", []byte("jobs:\n  load: {kind: import, table: m}\n"), &config.Opts{Kinds: workers.Configs()})
 	if err != nil {
 		t.Fatal(err)
 	}

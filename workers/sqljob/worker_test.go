@@ -199,7 +199,7 @@ func TestCheckSQL(t *testing.T) {
 		t.Run(tt.statement, func(t *testing.T) {
 			t.Parallel()
 			text := "jobs:\n  job:\n    kind: sql\n    params: {" + tt.params + "}\n    statement: \"" + strings.ReplaceAll(tt.statement, "\n", "\\n") + "\"\n"
-			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.ConfigKinds()})
+			cfg, err := config.Parse("test.yaml", []byte(text), &config.Opts{Kinds: workers.Configs()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,7 @@ import (
 
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	check(t, "schema.json", string(config.Schema(workers.ConfigKinds())))
+	check(t, "schema.json", string(config.Schema(workers.Configs())))
 }
 
 // What config show makes of the configurations with the most in them.
@@ -24,7 +24,7 @@ func TestShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Load(filepath.Join(root, file), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
+			cfg, err := config.Load(filepath.Join(root, file), &config.Opts{Kinds: workers.Configs(), Offline: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	tidemillcmd "github.com/tidemill/tidemill/cmd"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/tidemill/tidemill"
 )
 
 // root is the repository.
@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // TestMain makes the test binary the tidemill command where it is called by that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tidemill": func() { tidemill.Main(nil) }})
+	testscript.Main(m, map[string]func(){"tidemill": func() { tidemillcmd.Main(nil) }})
 }
 
 // check holds got against testdata/name.

@@ -29,7 +29,7 @@ func TestHashes(t *testing.T) {
 	t.Parallel()
 	var hashes, others []string
 	for name, text := range configurations(t) {
-		cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
+		cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.Configs(), Offline: true})
 		if err != nil {
 			others = append(others, fmt.Sprintf("%s: %s", name, reason(err)))
 			continue
@@ -145,7 +145,7 @@ func constants(all map[string]string, name string, data []byte) error {
 			if !strings.Contains(text, "jobs:") {
 				continue
 			}
-			if cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.ConfigKinds(), Offline: true}); err == nil && len(cfg.Jobs) > 0 {
+			if cfg, err := config.Parse(name, []byte(text), &config.Opts{Kinds: workers.Configs(), Offline: true}); err == nil && len(cfg.Jobs) > 0 {
 				key := "const " + value.Names[0].Name
 				if other, taken := all[key]; taken && other != text {
 					key = "const " + path.Dir(name) + "." + value.Names[0].Name

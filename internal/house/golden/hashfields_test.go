@@ -79,7 +79,7 @@ func hashesOf(all map[string]any) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse("fields.yaml", data, &config.Opts{Kinds: workers.ConfigKinds(), Offline: true})
+	cfg, err := config.Parse("fields.yaml", data, &config.Opts{Kinds: workers.Configs(), Offline: true})
 	if err != nil {
 		return nil, err
 	}

@@ -1,16 +1,17 @@
-package tidemill
+package cli_test
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidemill/tidemill"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -24,13 +25,10 @@ func tidemillCommand(t *testing.T, file string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	m := cli.Main{
-		Args: append([]string{"--config", file}, args...), Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Version: Version(),
-		Open: func(ctx context.Context, cfg *config.Config, logger *slog.Logger, _ bool) (*cli.App, error) {
-			app, err := New(ctx, cfg, &Opts{Logger: logger})
-			if err != nil {
-				return nil, err
-			}
-			return app.forCLI(), nil
+		Args: append([]string{"--config", file}, args...), Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Version: tidemill.Version(),
+		Open: func(ctx context.Context, cfg *config.Config, opts *tidemill.Opts) (*tidemill.App, error) {
+			opts.SharedSessions = false
+			return tidemill.New(ctx, cfg, opts)
 		},
 	}
 	if code := m.Run(t.Context()); code != 0 {
@@ -95,4 +93,11 @@ func since(t *testing.T, pool *pgxpool.Pool, query string) (seconds float64) {
 		t.Fatal(err)
 	}
 	return seconds
+}
+
+func within(t *testing.T, what string, got, from, to float64) {
+	t.Helper()
+	if got < from || got > to {
+		t.Errorf("%s: %.3f s, want %.0f to %.0f", what, got, from, to)
+	}
 }

@@ -9,12 +9,23 @@ import (
 	"github.com/tidemill/tidemill/workers/exportjob"
 	"github.com/tidemill/tidemill/workers/httpjob"
 	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/workers/kind"
 	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
-// ConfigKinds are the built-in kinds as the configuration sees them.
-func ConfigKinds() []config.Kind {
-	return []config.Kind{
-		importjob.ConfigKind(), httpjob.ConfigKind(), commandjob.ConfigKind(), emailjob.ConfigKind(), sqljob.ConfigKind(), exportjob.ConfigKind(), cleanupjob.ConfigKind(), eachjob.ConfigKind(),
+// All are the kinds that Tidemill brings, in the order of the documentation.
+func All() []kind.Kind {
+	return []kind.Kind{
+		importjob.Kind(),
+		httpjob.Kind(),
+		commandjob.Kind(),
+		emailjob.Kind(),
+		sqljob.Kind(),
+		exportjob.Kind(),
+		cleanupjob.Kind(),
+		eachjob.Kind(),
 	}
 }
+
+// Configs are all of them as the configuration has them, for [config.Opts].
+func Configs() []config.Kind { return kind.Configs(All()) }

@@ -1,0 +1,21 @@
+package commandjob
+
+import (
+	"context"
+
+	"github.com/riverqueue/river"
+
+	"github.com/tidemill/tidemill/workers/kind"
+)
+
+// Kind is the kind of jobs that run a program.
+func Kind() kind.Kind {
+	return kind.Kind{
+		Kind:     ConfigKind(),
+		Register: register,
+	}
+}
+
+func register(_ context.Context, workers *river.Workers, deps *kind.Deps) error {
+	return river.AddWorkerSafely(workers, NewWorker(Opts{Jobs: deps.Jobs, Location: deps.Location, Logger: deps.Logger}))
+}

@@ -1,0 +1,47 @@
+package kind
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/migrations"
+)
+
+// Deps is what the workers of a kind may need.
+type Deps struct {
+	Config   *config.Config
+	Jobs     Jobs
+	Clock    Clock
+	Location *time.Location // of due times that no start gave
+	Ledger   *batch.Ledger
+	Logger   *slog.Logger
+	Pool     *pgxpool.Pool
+	Schema   migrations.Schema
+	Version  string // of the program
+	// Storage opens the storage; the error says what to configure if there is none.
+	Storage func(context.Context) (*storage.Bucket, error)
+	// OnChunk is told what each committed chunk did.
+	OnChunk func(job string, delta batch.Counters)
+	// Child says how a job inserts another one for a row, as a start of it would.
+	Child func(job string) (Child, error)
+}
+
+// Child is how a job is inserted by another one.
+type Child struct {
+	Job  string // its name
+	Kind string // as River has it
+	// Args are what all children have. Params stand in a field of their own, as they are given, if Nests is set, and are fields of Args
+	// otherwise.
+	Args        []byte
+	Nests       bool
+	Declared    []byte // params that a row must have, as the table job has them; nil: it may have any
+	Queue       string
+	Priority    int
+	MaxAttempts int // River's
+}
