@@ -139,7 +139,7 @@ func TestServerThroughPgBouncer(t *testing.T) {
 	if _, err := direct.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	app := through(t, direct, "", Opts{anyPool: true})
+	app := through(t, direct, "", Opts{SharedSessions: true})
 	secret := strings.Repeat("secret", 5)
 	handler := server.New(server.Opts{
 		Board: periodic.NewBoard(app.Pool, app.schema), Ledger: app.Ledger, CronSecrets: []string{secret}, Logger: app.logger,

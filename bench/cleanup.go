@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
 )
 
 const (
@@ -100,7 +99,13 @@ func benchCleanup(ctx context.Context, b *bench) error {
 	if last.Status != batch.Succeeded {
 		return fmt.Errorf("the run is %s: %v", last.Status, last.Error)
 	}
-	var result cleanupjob.Result
+	var result struct {
+		Rules []struct {
+			Deleted int64 `json:"deleted"`
+		} `json:"rules"`
+		Statements int64   `json:"statements"`
+		LongestMS  float64 `json:"longest_ms"`
+	}
 	if err := json.Unmarshal(last.Result, &result); err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
-// checkBound compares the names in the SQL of a field with the params of the job.
+// CheckBound compares the names in the SQL of a field with the params of the job.
 func (d *Checker) CheckBound(sql, from string, j *Job, at field.Path) {
 	if !d.Checkable(at, from, "params") {
 		return

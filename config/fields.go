@@ -177,7 +177,7 @@ func checkRiverSchema(s string) (problem, hint string) {
 	return "", ""
 }
 
-// checkDatabaseURL looks at the scheme only: the rest is for the driver to judge,
+// CheckDatabaseURL looks at the scheme only: the rest is for the driver to judge,
 // which takes more than package net/url does.
 // CheckDatabaseURL says what is wrong with a database URL, in words that hold nothing of it, and what to do.
 func CheckDatabaseURL(s string) (problem, hint string) {

@@ -45,7 +45,7 @@ type member struct {
 	value any
 }
 
-// plainJSON is the value of data, nil for none.
+// PlainJSON is the value of data, nil for none.
 func PlainJSON(data json.RawMessage) any {
 	if len(data) == 0 {
 		return nil

@@ -31,7 +31,7 @@ func tokenFields() field.Table[Token] {
 // tokens is a list of mappings.
 type tokens struct{ each field.Section[Token] }
 
-// read keeps an item that has problems, so that the others keep their number.
+// Read keeps an item that has problems, so that the others keep their number.
 func (t tokens) Read(d *field.Checker, v field.Value, into *[]Token) {
 	if !d.Is(v, field.ListNode, "a list of mappings with name, role and token") {
 		return

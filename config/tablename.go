@@ -12,7 +12,7 @@ const maxIdent = 63 // bytes, by PostgreSQL
 // identRE are the identifiers that PostgreSQL takes without quotes as they stand.
 var identRE = regexp.MustCompile(`^[a-z_\x{80}-\x{10ffff}][a-z0-9_$\x{80}-\x{10ffff}]*$`)
 
-// tableName is schema.table or table. As in SQL a part may stand in double quotes; a
+// TableName is schema.table or table. As in SQL a part may stand in double quotes; a
 // part with capitals must, because SQL would fold it to lower case.
 type TableName struct{}
 
@@ -96,7 +96,7 @@ func cutQuoted(s string) (part, rest string, closed bool) {
 	return "", "", false
 }
 
-// identProblem tells why s cannot be an identifier even in quotes; "" when it can.
+// CheckIdentifier tells why s cannot be an identifier even in quotes; "" when it can.
 func CheckIdentifier(s string) string {
 	switch {
 	case s == "":

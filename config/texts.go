@@ -43,7 +43,7 @@ func checkMailURL(s string) (problem, hint string) {
 	return "", ""
 }
 
-// isHost tells whether u has a host and, if any, a port that there can be.
+// IsHost tells whether u has a host and, if any, a port that there can be.
 func IsHost(u *url.URL) bool {
 	if u.Hostname() == "" {
 		return false
@@ -55,7 +55,7 @@ func IsHost(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-// checkAddress takes one mail address, with or without the name of a person. Empty counts as absent.
+// CheckAddress takes one mail address, with or without the name of a person. Empty counts as absent.
 func CheckAddress(s string) (problem, hint string) {
 	if s == "" {
 		return "", ""
@@ -66,7 +66,7 @@ func CheckAddress(s string) (problem, hint string) {
 	return "", ""
 }
 
-// dollarHint is for SQL that was written as in a file of SQL.
+// DollarHint is for SQL that was written as in a file of SQL.
 func DollarHint(err error) string {
 	var dollar *sqlparams.DollarError
 	if errors.As(err, &dollar) {

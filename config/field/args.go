@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// args is any YAML mapping, stored as a JSON object in the order of the file.
+// Mapping is any YAML mapping, stored as a JSON object in the order of the file.
 type Mapping struct{}
 
 func (Mapping) Read(d *Checker, v Value, into *json.RawMessage) {
@@ -32,7 +32,7 @@ func (Mapping) Meta() Meta {
 	}
 }
 
-// writeJSON writes v and tells whether all of it could be written. The tree is
+// WriteJSON writes v and tells whether all of it could be written. The tree is
 // bounded in size and depth when it is built.
 func WriteJSON(b *bytes.Buffer, d *Checker, v Value) bool {
 	ok := true
@@ -74,7 +74,7 @@ func WriteJSON(b *bytes.Buffer, d *Checker, v Value) bool {
 	return ok
 }
 
-// writeString writes s as JSON; characters of HTML stay as they are.
+// WriteString writes s as JSON; characters of HTML stay as they are.
 func WriteString(b *bytes.Buffer, s string) {
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
@@ -85,7 +85,7 @@ func WriteString(b *bytes.Buffer, s string) {
 	b.Truncate(b.Len() - 1) // the line end of Encode
 }
 
-// anyValue is any YAML, stored as JSON.
+// JSON is any YAML, stored as JSON.
 type JSON struct{}
 
 func (JSON) Read(d *Checker, v Value, into *json.RawMessage) {

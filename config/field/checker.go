@@ -1,6 +1,6 @@
 package field
 
-// problem reports a problem of the value at at, or of its parent where the file does
+// Problem reports a problem of the value at at, or of its parent where the file does
 // not have it.
 func (d *Checker) Problem(at Path, hint, format string, args ...any) {
 	_, pos, _ := Locate(d.root, at)
@@ -22,7 +22,7 @@ func (d *Checker) SourceText(at Path, text string) string {
 	return Shorten(text)
 }
 
-// sure tells whether the values below parent are free of problems, and known.
+// Checkable tells whether the values below parent are free of problems, and known.
 func (d *Checker) Checkable(parent Path, names ...string) bool {
 	for _, name := range names {
 		at := parent.Join(name)
@@ -36,13 +36,13 @@ func (d *Checker) Checkable(parent Path, names ...string) bool {
 	return true
 }
 
-// given reports whether the file has a value at at.
+// Given reports whether the file has a value at at.
 func (d *Checker) Given(at Path) bool {
 	_, _, found := Locate(d.root, at)
 	return found
 }
 
-// at is the value at at, false if the file does not have it.
+// At is the value at at, false if the file does not have it.
 func (d *Checker) At(at Path) (Value, bool) {
 	n, pos, found := Locate(d.root, at)
 	return Value{Node: n, at: at, Pos: pos}, found

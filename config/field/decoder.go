@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// decoder collects the problems of one file.
+// Checker collects the problems of one file.
 type Checker struct {
 	file   string
 	Opts   Opts
@@ -18,13 +18,13 @@ type Checker struct {
 	bad map[string]bool
 }
 
-// decodeOpts say what stands for the names in a file.
+// Opts say what stands for the names in a file.
 type Opts struct {
 	Lookup  func(string) (string, bool) // gives the value of ${NAME}; nil: os.LookupEnv
 	Offline bool                        // a name without value and default is left as it stands
 }
 
-// newDecoder returns one for the file of that name.
+// New returns one for the file of that name.
 func New(file string, opts Opts) *Checker {
 	if opts.Lookup == nil {
 		opts.Lookup = os.LookupEnv
@@ -32,7 +32,7 @@ func New(file string, opts Opts) *Checker {
 	return &Checker{file: file, Opts: opts}
 }
 
-// parse reads the text of the file. The node is nil when it is not YAML; see problems.
+// Parse reads the text of the file. The node is nil when it is not YAML; see problems.
 func (d *Checker) Parse(data []byte) Value {
 	d.root = d.ParseTree(data)
 	if d.root == nil {
@@ -41,7 +41,7 @@ func (d *Checker) Parse(data []byte) Value {
 	return Value{Node: d.root, Pos: d.root.pos}
 }
 
-// problems are all that were reported, in the order of the file.
+// Problems are all that were reported, in the order of the file.
 func (d *Checker) Problems() Errors {
 	d.Errors.sort()
 	return d.Errors
@@ -60,12 +60,12 @@ func (d *Checker) report(pos Position, at Path, hint, format string, args ...any
 	})
 }
 
-// fail reports a problem of the place of v.
+// ProblemAt reports a problem of the place of v.
 func (d *Checker) ProblemAt(v Value, hint, format string, args ...any) {
 	d.report(v.Pos, v.at, hint, format, args...)
 }
 
-// refuse reports a problem of the text of the scalar v; the message follows the text.
+// InvalidValue reports a problem of the text of the scalar v; the message follows the text.
 func (d *Checker) InvalidValue(v Value, hint, format string, args ...any) {
 	d.ProblemAt(v, hint, format, args...)
 	e := d.Errors[len(d.Errors)-1]
@@ -74,7 +74,7 @@ func (d *Checker) InvalidValue(v Value, hint, format string, args ...any) {
 	}
 }
 
-// is reports v unless it is of a list or mapping kind.
+// Is reports v unless it is of a list or mapping kind.
 func (d *Checker) Is(v Value, kind NodeKind, want string) bool {
 	if v.Node.Kind == kind {
 		return true
@@ -87,7 +87,7 @@ func (d *Checker) Is(v Value, kind NodeKind, want string) bool {
 	return false
 }
 
-// scalar returns the text of v for a type that is not text, and whether there is
+// Scalar returns the text of v for a type that is not text, and whether there is
 // one to read.
 func (d *Checker) Scalar(v Value, want string) (string, bool) {
 	switch {
@@ -103,7 +103,7 @@ func (d *Checker) Scalar(v Value, want string) (string, bool) {
 	return v.Node.Text, true
 }
 
-// text returns the text of v for a type that takes any. known is false when the text
+// Text returns the text of v for a type that takes any. known is false when the text
 // still has names in it that have no value, so that its form cannot be checked.
 func (d *Checker) Text(v Value) (text string, known, ok bool) { return d.anyText(v, false) }
 

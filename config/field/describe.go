@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// describe writes a table of fields and then the sections below them.
+// Describe writes a table of fields and then the sections below them.
 func Describe(b *bytes.Buffer, at Path, fields []Info) {
 	b.WriteString("| field | value | default | meaning |\n|---|---|---|---|\n")
 	for _, f := range fields {

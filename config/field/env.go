@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// expansion is a scalar after the replacement of ${NAME} in it.
+// Expansion is a scalar after the replacement of ${NAME} in it.
 type Expansion struct {
 	Text     string
 	Replaced bool     // at least one value came from outside
@@ -13,7 +13,7 @@ type Expansion struct {
 	Problem  string   // not well-formed; text is then as it was
 }
 
-// expand replaces ${NAME}, ${NAME:-default} and $$ in text. A dollar in front of
+// Expand replaces ${NAME}, ${NAME:-default} and $$ in text. A dollar in front of
 // anything else is itself.
 func Expand(text string, lookup func(string) (string, bool)) Expansion {
 	if !strings.Contains(text, "$") {

@@ -79,7 +79,7 @@ func (e Errors) sort() {
 	})
 }
 
-// path leads from the root to a value. Names are elements as they are, the
+// Path leads from the root to a value. Names are elements as they are, the
 // item i of a list is "[i]", counted from 0.
 type Path []string
 
@@ -101,7 +101,7 @@ func (p Path) String() string {
 	return b.String()
 }
 
-// join copies, because several children extend the same parent.
+// Join copies, because several children extend the same parent.
 func (p Path) Join(names ...string) Path { return slices.Concat(p, names) }
 
 func Index(i int) string { return fmt.Sprintf("[%d]", i) }

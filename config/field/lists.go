@@ -1,6 +1,6 @@
 package field
 
-// texts is a list of texts.
+// Texts is a list of texts.
 type Texts struct{ Item string } // what an item is, for the reference
 
 func (t Texts) Read(d *Checker, v Value, into *[]string) {
@@ -28,7 +28,7 @@ func (t Texts) Meta() Meta {
 	}
 }
 
-// textOrTexts is a text, or a list of at least one.
+// TextOrTexts is a text, or a list of at least one.
 type TextOrTexts struct {
 	Words string
 	Each  Text
@@ -61,12 +61,12 @@ func (t TextOrTexts) Meta() Meta {
 	}}}
 }
 
-// namedTexts is a mapping from names to texts that may be secret, and are not shown in a message.
+// NamedTexts is a mapping from names to texts that may be secret, and are not shown in a message.
 type NamedTexts struct {
 	Words string
-	// name returns the form in which a name is stored, or what is wrong with it, as words that follow it, and what to do.
+	// Name returns the form in which a name is stored, or what is wrong with it, as words that follow it, and what to do.
 	Name func(key string) (name, problem, hint string)
-	// value returns what is wrong with a text, and what to do; nil: any will do.
+	// Value returns what is wrong with a text, and what to do; nil: any will do.
 	Value func(s string) (problem, hint string)
 }
 

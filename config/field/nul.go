@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// holdsNUL is what is wrong with a value that PostgreSQL's jsonb refuses.
+// HoldsNUL is what is wrong with a value that PostgreSQL's jsonb refuses.
 const HoldsNUL = "holds a NUL character"
 
 // NULParam returns the name of a param of given, a JSON object, that holds a NUL character somewhere, also in its own name; found is false
@@ -35,7 +35,7 @@ func NULParam(given json.RawMessage) (name string, found bool) {
 	return slices.Min(names), true
 }
 
-// hasNUL tells whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
+// HasNUL tells whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
 func HasNUL(data json.RawMessage) bool {
 	if !bytes.Contains(data, []byte(`\u0000`)) {
 		return false
@@ -53,7 +53,7 @@ func HasNUL(data json.RawMessage) bool {
 	}
 }
 
-// decodeObject reads a JSON object; nothing and null are an empty one. problem says what data is instead.
+// DecodeObject reads a JSON object; nothing and null are an empty one. problem says what data is instead.
 func DecodeObject[V any](data json.RawMessage) (object map[string]V, problem string) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || IsNull(data) {
@@ -75,7 +75,7 @@ func DecodeObject[V any](data json.RawMessage) (object map[string]V, problem str
 
 func IsNull(data json.RawMessage) bool { return string(bytes.TrimSpace(data)) == "null" }
 
-// showParam is a JSON value as messages have it.
+// ShowParam is a JSON value as messages have it.
 func ShowParam(data json.RawMessage) string {
 	var s string
 	if json.Unmarshal(data, &s) == nil {

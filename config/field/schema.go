@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// jsonSchema is the JSON Schema (draft 2020-12) of a file whose root is as described.
+// Schema is the JSON Schema (draft 2020-12) of a file whose root is as described.
 func Schema(title string, root map[string]any) []byte {
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = title
@@ -25,7 +25,7 @@ func Schema(title string, root map[string]any) []byte {
 	return b.Bytes()
 }
 
-// objectSchema describes a mapping with exactly these fields.
+// ObjectSchema describes a mapping with exactly these fields.
 func ObjectSchema(fields []Info) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, f := range fields {
@@ -48,7 +48,7 @@ func ObjectSchema(fields []Info) map[string]any {
 	return out
 }
 
-// orEnv admits a text with ${NAME} beside s.
+// OrEnv admits a text with ${NAME} beside s.
 func OrEnv(s map[string]any) map[string]any {
 	return map[string]any{"anyOf": []any{s, map[string]any{"$ref": "#/$defs/env"}}}
 }

@@ -28,7 +28,7 @@ type scalar struct {
 	yaml string // as the file has it
 }
 
-// show is the mapping n with these fields. What they inherit is in the root, whose fields are rootFields.
+// Show is the mapping n with these fields. What they inherit is in the root, whose fields are rootFields.
 func Show(fields, rootFields []Info, n, root *Node) *Shown {
 	return &Shown{renderer{rootFields, root}.settings(fields, n)}
 }

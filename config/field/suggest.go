@@ -2,7 +2,7 @@ package field
 
 import "strings"
 
-// suggest finds the name that was probably meant; "" when none is near. Names with different numbers, such as windows-1251
+// Suggest finds the name that was probably meant; "" when none is near. Names with different numbers, such as windows-1251
 // and windows-1252, are no slips of one another.
 func Suggest(got string, known []string) string {
 	plain := func(s string) string {
@@ -37,7 +37,7 @@ func digits(s string) string {
 	}, s)
 }
 
-// didYouMean words a hint from suggest and falls back to the list of known names.
+// DidYouMean words a hint from suggest and falls back to the list of known names.
 func DidYouMean(got string, known []string) string {
 	if s := Suggest(got, known); s != "" {
 		return "did you mean " + s + "?"

@@ -8,16 +8,16 @@ import (
 // ownPrefix begins the names of top-level fields that mean nothing here.
 const ownPrefix = "x-"
 
-// typ is one form in which a value may be written: how it is read, and how the
+// Type is one form in which a value may be written: how it is read, and how the
 // schema and the reference describe it.
 type Type[V any] interface {
-	// read checks v and stores it. It reports problems to d and then leaves into
+	// Read checks v and stores it. It reports problems to d and then leaves into
 	// as it was.
 	Read(d *Checker, v Value, into *V)
 	Meta() Meta
 }
 
-// shape describes a type to the generators.
+// Meta describes a type to the generators.
 type Meta struct {
 	Words    string         // for people, to stand in a table: "whole number, 1 to 4"
 	Schema   map[string]any // JSON Schema, without description and default
@@ -30,13 +30,13 @@ type Meta struct {
 	FieldsOf func(n *Node) []Info // with variants: all fields of the mapping n under a key
 }
 
-// variant is a set of fields that only mappings of one kind have.
+// Variant is a set of fields that only mappings of one kind have.
 type Variant struct {
 	Title, Doc string
 	Fields     []Info // beside those of the shape
 }
 
-// info is what the generators need of a field.
+// Info is what the generators need of a field.
 type Info struct {
 	Name, Doc string
 	Default   string // as it would stand in the file; empty: none
@@ -45,17 +45,17 @@ type Info struct {
 	Meta      Meta
 }
 
-// field is one line of a field table.
+// Field is one line of a field table.
 type Field[T any] struct {
 	Info
 	read  func(d *Checker, v Value, into *T)
 	reset func(d *Checker, into *T)
 }
 
-// object is the field table of a T, in the order in which fields are read.
+// Table is the field table of a T, in the order in which fields are read.
 type Table[T any] []Field[T]
 
-// row makes a line of a table. def is YAML; empty means the zero value or, for a
+// Row makes a line of a table. def is YAML; empty means the zero value or, for a
 // section, the defaults of its own fields.
 func Row[T, V any](name string, t Type[V], def, doc string, target func(*T) *V) Field[T] {
 	f := Field[T]{Info: Info{Name: name, Default: def, Doc: doc, Meta: t.Meta()}}
@@ -72,19 +72,19 @@ func Row[T, V any](name string, t Type[V], def, doc string, target func(*T) *V) 
 	return f
 }
 
-// needed marks a field that must be given.
+// Require marks a field that must be given.
 func (f Field[T]) Require() Field[T] {
 	f.required = true
 	return f
 }
 
-// from says where the value comes from when the field is absent.
+// Inherit says where the value comes from when the field is absent.
 func (f Field[T]) Inherit(where string) Field[T] {
 	f.Inherits = where
 	return f
 }
 
-// inherited describes the fields of a section that takes what it does not say from
+// Inherited describes the fields of a section that takes what it does not say from
 // the section at where. The caller fills in the inherited values.
 func Inherited[T any](where string, fields Table[T]) Table[T] {
 	out := slices.Clone(fields)
@@ -108,7 +108,7 @@ func (o Table[T]) Reset(d *Checker, into *T) {
 	}
 }
 
-// readFields stores the fields of the mapping v that o knows; see checkFields for
+// ReadFields stores the fields of the mapping v that o knows; see checkFields for
 // the others.
 func (o Table[T]) ReadFields(d *Checker, v Value, into *T) {
 	for _, f := range o {
@@ -124,7 +124,7 @@ func (o Table[T]) ReadFields(d *Checker, v Value, into *T) {
 	}
 }
 
-// checkFields reports the fields of the mapping v that are not among known. At the top those that begin with x- are the user's own: places
+// CheckFields reports the fields of the mapping v that are not among known. At the top those that begin with x- are the user's own: places
 // for anchors.
 func CheckFields(d *Checker, v Value, known []Info) {
 	names := make([]string, len(known))
@@ -138,7 +138,7 @@ func CheckFields(d *Checker, v Value, known []Info) {
 	}
 }
 
-// section is a mapping with the fields of an object.
+// Section is a mapping with the fields of an object.
 type Section[T any] struct{ Fields Table[T] }
 
 func (s Section[T]) Read(d *Checker, v Value, into *T) {

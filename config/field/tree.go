@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// node is a YAML value with aliases resolved and names replaced. Aliases share
+// Node is a YAML value with aliases resolved and names replaced. Aliases share
 // nodes, so a node does not know its key; see value.
 type Node struct {
 	Kind    NodeKind
@@ -42,7 +42,7 @@ const (
 	MapNode
 )
 
-// what names the kind in messages.
+// What names the kind in messages.
 func (k NodeKind) What() string {
 	switch k {
 	case boolNode:
@@ -62,7 +62,7 @@ func (k NodeKind) What() string {
 
 func (n *Node) Scalar() bool { return n.Kind != ListNode && n.Kind != MapNode }
 
-// find returns the entry of a mapping with that key.
+// Find returns the entry of a mapping with that key.
 func (n *Node) Find(key string) (Entry, bool) {
 	if n == nil {
 		return Entry{}, false
@@ -80,7 +80,7 @@ func (n *Node) add(e Entry) {
 	n.Entries = append(n.Entries, e)
 }
 
-// value is a node at its place: what a type of the field tables reads.
+// Value is a node at its place: what a type of the field tables reads.
 type Value struct {
 	Node *Node
 	at   Path
@@ -94,7 +94,7 @@ func (v Value) Item(i int) Value {
 	return Value{Node: n, at: v.at.Join(Index(i)), Pos: n.pos}
 }
 
-// locate follows p from root as far as the file has it and returns the node there
+// Locate follows p from root as far as the file has it and returns the node there
 // and its place, and whether that is the end of p.
 func Locate(root *Node, p []string) (n *Node, pos Position, found bool) {
 	if root == nil {
@@ -124,7 +124,7 @@ func listIndex(name string) (int, bool) {
 	return i, err == nil && i >= 0
 }
 
-// hasUnresolved tells whether a name is left in n or below it.
+// HasUnresolved tells whether a name is left in n or below it.
 func (n *Node) HasUnresolved() bool {
 	return n.unresolved ||
 		slices.ContainsFunc(n.Items, (*Node).HasUnresolved) ||

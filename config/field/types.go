@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// text is any text that check accepts.
+// Text is any text that check accepts.
 type Text struct {
 	Words   string
 	Pattern string // for the schema; empty: any
 	Secret  bool   // never shown in a message
 	// Hide reports whether a problem is one with which the text may be a secret; nil: no.
 	Hide func(problem string) bool
-	// check returns what is wrong, as words that follow the text, and what to do.
+	// Check returns what is wrong, as words that follow the text, and what to do.
 	Check func(s string) (problem, hint string)
 }
 
@@ -25,7 +25,7 @@ func (t Text) Read(d *Checker, v Value, into *string) {
 	}
 }
 
-// text returns the text of v, and whether there is one that check accepts or cannot judge.
+// Value returns the text of v, and whether there is one that check accepts or cannot judge.
 func (t Text) Value(d *Checker, v Value) (string, bool) {
 	s, known, ok := d.anyText(v, t.Secret)
 	if !ok || !known || t.Check == nil {
@@ -52,7 +52,7 @@ func (t Text) Meta() Meta {
 	return Meta{Words: t.Words, Schema: s, secret: t.Secret}
 }
 
-// choice is one of a few words.
+// Choice is one of a few words.
 type Choice []string
 
 func (c Choice) Read(d *Checker, v Value, into *string) {
@@ -83,7 +83,7 @@ func (c Choice) Meta() Meta {
 	return Meta{Words: "`" + strings.Join(c, "`, `") + "`", Schema: OrEnv(map[string]any{"enum": []string(c)})}
 }
 
-// integer is a whole number within bounds.
+// Integer is a whole number within bounds.
 type Integer[I int | int64] struct{ Min, Max I }
 
 func (t Integer[I]) words() string {
@@ -123,7 +123,7 @@ func (t Integer[I]) Meta() Meta {
 	}
 }
 
-// boolean is true or false.
+// Boolean is true or false.
 type Boolean struct{}
 
 func (Boolean) Read(d *Checker, v Value, into *bool) {
@@ -142,7 +142,7 @@ func (Boolean) Meta() Meta {
 	return Meta{Words: "`true` or `false`", Schema: OrEnv(map[string]any{"type": "boolean"})}
 }
 
-// duration is a length of time within bounds.
+// Duration is a length of time within bounds.
 type Duration struct{ Min, Max time.Duration }
 
 func (t Duration) Read(d *Checker, v Value, into *time.Duration) {
@@ -169,7 +169,7 @@ func (t Duration) Meta() Meta {
 	}
 }
 
-// size is a number of bytes within bounds.
+// Size is a number of bytes within bounds.
 type Size struct{ Min, Max int64 }
 
 func (t Size) Read(d *Checker, v Value, into *int) {
@@ -196,7 +196,7 @@ func (t Size) Meta() Meta {
 	}
 }
 
-// ratio is a share of a whole, stored as 0 to 1.
+// Ratio is a share of a whole, stored as 0 to 1.
 type Ratio struct{}
 
 func (Ratio) Read(d *Checker, v Value, into *float64) {
@@ -219,7 +219,7 @@ func (Ratio) Meta() Meta {
 	}})}
 }
 
-// character is one ASCII character that is no line end.
+// Character is one ASCII character that is no line end.
 type Character struct{}
 
 func (Character) Read(d *Checker, v Value, into *byte) {

@@ -23,7 +23,7 @@ const (
 	maxNodes = 100_000
 )
 
-// parseTree parses one YAML document. The tree is nil when the text is not YAML;
+// ParseTree parses one YAML document. The tree is nil when the text is not YAML;
 // other problems, such as duplicate keys, leave a usable tree.
 func (d *Checker) ParseTree(data []byte) *Node {
 	data, ok := d.clean(data)

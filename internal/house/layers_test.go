@@ -13,35 +13,47 @@ import (
 // layers names, for each of our packages, those of ours that its code may import; a row that ends in /... stands for
 // all folders below. Tests are free.
 //
-// The order is cmd, root, internal/cli and internal/server; then internal/operate; then workers, periodic and metrics;
+// The order is cmd, internal/cli and internal/server; then root and internal/operate; then workers, its kinds, periodic and metrics;
 // then batch and rescue; then migrations and retry. batch, rescue, metrics, retry and migrations take plain Go options, so
 // that each can be added alone to an existing River client: they know neither config nor workers. The internal packages at
 // the end are leaves: they know neither us nor River, but for retention, which knows where the tables are.
 func layers() map[string][]string {
 	return map[string][]string{
-		"cmd/tidemill": {"."},
-		".": {
-			"batch", "config", "internal/boundlog", "internal/cli", "internal/retention", "internal/riverpg", "internal/server", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue", "internal/dbclock",
-			"retry", "workers",
-		},
+		"cmd/tidemill": {"cmd"},
+		"cmd":          {".", "config", "internal/cli", "workers/kind"},
 		"internal/cli": {
-			"batch", "config", "internal/convert", "internal/dbtext", "internal/devdb", "internal/operate", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations",
-			"periodic", "rescue", "retry", "workers",
+			".", "batch", "config", "config/field", "internal/convert", "internal/dbtext", "internal/devdb", "internal/operate", "internal/sampledata", "internal/server", "internal/session", "internal/storage", "metrics", "migrations",
+			"periodic", "rescue", "retry", "workers", "workers/kind",
+		},
+		".": {
+			"batch", "config", "internal/boundlog", "internal/retention", "internal/riverpg", "internal/session", "internal/storage", "metrics", "migrations", "periodic", "rescue", "internal/dbclock",
+			"retry", "workers", "workers/kind",
 		},
 
 		"internal/server":  {"batch", "internal/operate", "metrics", "migrations", "periodic", "rescue", "workers"},
 		"internal/operate": {"batch", "migrations", "rescue"},
 
-		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
-		"periodic": {"internal/cron", "migrations"},
-		"metrics":  {"batch", "internal/session", "migrations"},
+		"workers":            append(kindFolders(), "config", "workers/kind"),
+		"workers/cleanupjob": ofKind("internal/bulk", "internal/rowout"),
+		"workers/commandjob": ofKind("internal/childproc"),
+		"workers/eachjob":    ofKind(),
+		"workers/emailjob":   ofKind("internal/mail"),
+		"workers/exportjob":  ofKind("internal/rowout", "internal/bulk"),
+		"workers/httpjob":    ofKind("internal/webhook"),
+		"workers/importjob":  ofKind("internal/bulk", "internal/rowio", "internal/s3url", "internal/textin", "internal/valuefmt"),
+		"workers/sqljob":     ofKind(),
+		"workers/kind":       {"batch", "config", "config/field", "internal/storage", "migrations", "retry"},
+		"internal/statement": {"batch", "config", "config/field", "internal/session", "internal/sqlparams", "retry"},
+		"periodic":           {"internal/cron", "migrations"},
+		"metrics":            {"batch", "internal/session", "migrations"},
 
 		"batch":  {"internal/dbtext", "migrations", "retry"},
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
-		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
-		"migrations": {"internal/session"},
-		"retry":      {},
+		"config":       {"config/field", "internal/cron", "internal/s3url", "internal/sqlparams"},
+		"config/field": {},
+		"migrations":   {"internal/session"},
+		"retry":        {},
 
 		"internal/boundlog":      {},
 		"internal/bulk":          {},
@@ -57,7 +69,8 @@ func layers() map[string][]string {
 		"internal/rowout":        {},
 		"internal/sampledata":    {},
 		"internal/session":       {},
-		"internal/convert":       {"config", "internal/cron"},
+		"internal/convert":       {"config", "config/field", "internal/cron"},
+		"internal/s3url":         {},
 		"internal/cron":          {},
 		"internal/sqlparams":     {},
 		"internal/storage":       {},
@@ -72,24 +85,30 @@ func layers() map[string][]string {
 		"internal/testbouncer":  {},
 		"internal/testdb":       {"internal/devdb"},
 		"internal/testengine":   {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/testkind":     {"internal/storage", "internal/tests3"},
 		"internal/tests3":       {},
 
 		"bench/...": {
 			".", "batch", "config", "internal/bulk", "internal/devdb", "internal/rowio", "internal/sampledata", "internal/storage",
 			"metrics", "migrations", "periodic", "rescue", "retry", "workers",
 		},
-		"examples/...": {".", "batch", "config", "metrics", "migrations", "periodic", "rescue", "retry", "workers"}, // what a reader can import
+		"examples/...": {".", "batch", "cmd", "config", "config/field", "metrics", "migrations", "periodic", "rescue", "retry", "workers", "workers/kind"}, // what a reader can import
 	}
+}
+
+// ofKind is what a kind of job may import: never another kind.
+func ofKind(more ...string) []string {
+	return append(more, "batch", "config", "config/field", "internal/session", "internal/sqlparams", "internal/statement", "internal/storage", "migrations", "retry", "workers/kind")
 }
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.
 func testSupport() []string {
-	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/tests3"}
+	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/testkind", "internal/tests3"}
 }
 
 func TestLayers(t *testing.T) {
@@ -189,7 +208,7 @@ func TestLayersAreSeen(t *testing.T) {
 	want := []string{
 		"odd is in no layer",
 		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, migrations, retry)",
-		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams, internal/valuefmt)",
+		"config/a.go:3: config must not import . (it may import only config/field, internal/cron, internal/s3url, internal/sqlparams)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",
 		"odd/a_windows.go:3: odd imports testing outside tests",

@@ -35,7 +35,7 @@ func CutParams(s string) (path, params string) {
 	return s, ""
 }
 
-// s3Params never repeats a value, which may be a secret that is in the wrong place.
+// CheckParams never repeats a value, which may be a secret that is in the wrong place.
 func CheckParams(query string) (problem, hint string) {
 	params, err := url.ParseQuery(query)
 	if err != nil {

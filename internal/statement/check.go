@@ -10,7 +10,7 @@ import (
 	"github.com/tidemill/tidemill/config/field"
 )
 
-// checkSQLParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
+// CheckParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
 func CheckParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *Statement, oids []uint32) ([]*field.Error, error) {
 	var problems []*field.Error
 	types := map[string]string{}

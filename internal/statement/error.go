@@ -18,7 +18,7 @@ const (
 	syntaxError   = "42601"
 )
 
-// sqlCode returns the SQLSTATE of a server's error, or "".
+// Code returns the SQLSTATE of a server's error, or "".
 func Code(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -27,7 +27,7 @@ func Code(err error) string {
 	return ""
 }
 
-// isBadValue tells whether the server refused a value: what does not fit a type (22), or the rules of a domain (23).
+// IsBadValue tells whether the server refused a value: what does not fit a type (22), or the rules of a domain (23).
 func IsBadValue(err error) bool {
 	code := Code(err)
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
@@ -42,7 +42,7 @@ type sqlError struct {
 func (e *sqlError) Error() string { return e.text }
 func (e *sqlError) Unwrap() error { return e.err }
 
-// mark describes an error of the statement, as permanent if no other try mends it.
+// Mark describes an error of the statement, as permanent if no other try mends it.
 func (s *Statement) Mark(err error) error {
 	described := fmt.Errorf("statement: %w", s.Describe(err))
 	var pg *pgconn.PgError
@@ -55,7 +55,7 @@ func (s *Statement) Mark(err error) error {
 	return described
 }
 
-// describe says what is wrong and where in the statement. Errors that are not the server's are returned as they are.
+// Describe says what is wrong and where in the statement. Errors that are not the server's are returned as they are.
 func (s *Statement) Describe(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

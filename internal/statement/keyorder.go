@@ -8,7 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// nullsFirst is what a walk adds to each column of its ORDER BY where that is cheaper, and nothing otherwise. The columns of a key hold
+// NullsFirst is what a walk adds to each column of its ORDER BY where that is cheaper, and nothing otherwise. The columns of a key hold
 // no NULL, so it is the same order; but for the planner an index that is DESC NULLS LAST, read backwards, has only this one. query is
 // the walk's, to be planned and not run.
 func NullsFirst(ctx context.Context, conn *pgx.Conn, values []any, query func(nulls string) string) (string, error) {

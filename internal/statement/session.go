@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// sqlConnect bounds the making of the session.
+	// ConnectTimeout bounds the making of the session.
 	ConnectTimeout = 30 * time.Second
-	// sqlGrace is how long PostgreSQL has to end a statement whose time is up before the session is broken off.
+	// Grace is how long PostgreSQL has to end a statement whose time is up before the session is broken off.
 	Grace = 5 * time.Second
 )
 
-// openSession makes a session of its own, as the pool makes its: what takes long keeps no connection of the pool, and
+// OpenSession makes a session of its own, as the pool makes its: what takes long keeps no connection of the pool, and
 // the settings, which it has besides, end with it. change may change how it is connected.
 func OpenSession(ctx context.Context, from *pgxpool.Pool, settings map[string]string, change func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, ConnectTimeout)
@@ -53,14 +53,14 @@ func OpenSession(ctx context.Context, from *pgxpool.Pool, settings map[string]st
 	return conn, nil
 }
 
-// closeSession says good-bye, even if ctx has ended. The server ends the session also of a client that does not.
+// CloseSession says good-bye, even if ctx has ended. The server ends the session also of a client that does not.
 func CloseSession(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
 	defer cancel()
 	_ = conn.Close(ctx)
 }
 
-// milliseconds is d as PostgreSQL's settings have it. Their integer holds 24 days; 0 would be no limit.
+// Milliseconds is d as PostgreSQL's settings have it. Their integer holds 24 days; 0 would be no limit.
 func Milliseconds(d time.Duration) string {
 	return strconv.FormatInt(min(max(d.Milliseconds(), 1), math.MaxInt32), 10)
 }

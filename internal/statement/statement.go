@@ -10,7 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/sqlparams"
 )
 
-// sqlStatement is a statement of the configuration as PostgreSQL takes it.
+// Statement is a statement of the configuration as PostgreSQL takes it.
 type Statement struct {
 	Source string   // as it is in the configuration
 	Text   string   // with $1, $2, …
@@ -31,12 +31,12 @@ func Bind(source string) (*Statement, error) {
 	return &Statement{Source: source, Text: text, Names: names}, nil
 }
 
-// with is the statement with other texts in place of its names, by number from 1.
+// With is the statement with other texts in place of its names, by number from 1.
 func (s *Statement) With(text func(n int) string) (string, error) {
 	return sqlparams.Replace(s.Source, text)
 }
 
-// findMisfit finds the parameter that made a statement fail with err because its value does not fit the type that the
+// FindBadParam finds the parameter that made a statement fail with err because its value does not fit the type that the
 // statement has for it, and the error for that. PostgreSQL reports it as it does any other bad value, so each is tried
 // alone.
 func FindBadParam(ctx context.Context, pg *pgconn.PgConn, err error, oids []uint32, values [][]byte) (int, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 )
 
-// sqlValues returns the values of a statement's parameters in PostgreSQL's text form, which the server reads as whatever
+// Values returns the values of a statement's parameters in PostgreSQL's text form, which the server reads as whatever
 // type it found for the parameter; nil is NULL.
 func Values(types *pgtype.Map, names []string, oids []uint32, params map[string]any) ([][]byte, error) {
 	if len(oids) != len(names) {
@@ -106,7 +106,7 @@ func arrayQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// sqlCast is the type that a cast would give to a value that reads as one of few types; "" for others.
+// Cast is the type that a cast would give to a value that reads as one of few types; "" for others.
 func Cast(value any) string {
 	switch value.(type) {
 	case bool:

@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/bulk"
 )
 
-// CleanupEffect is what a deletion does to rows of another table, by a foreign key.
+// Effect is what a deletion does to rows of another table, by a foreign key.
 type Effect struct {
 	Table  string `json:"table"`  // whose rows are deleted or changed, as SQL names it
 	Key    string `json:"key"`    // the foreign key
@@ -87,7 +87,7 @@ func (r *cleanupRule) effects(ctx context.Context, db bulk.Querier) ([]Effect, e
 	})
 }
 
-// CleanupEffects says, rule by rule, what else a clean-up deletes or changes.
+// Effects says, rule by rule, what else a clean-up deletes or changes.
 func Effects(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([][]Effect, error) {
 	all := make([][]Effect, len(job.Spec.(*Config).Rules))
 	for i, rule := range job.Spec.(*Config).Rules {

@@ -17,7 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/statement"
 )
 
-// CheckCleanup holds the rules of a job against the live database: tables, columns and their types, indexes, and whether
+// CheckLive holds the rules of a job against the live database: tables, columns and their types, indexes, and whether
 // conditions can be read. The error is about the check itself.
 func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	var now time.Time
@@ -108,14 +108,14 @@ func (w *cleanupWalk) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	return err
 }
 
-// CleanupCount is what a clean-up would do by one rule now.
+// Count is what a clean-up would do by one rule now.
 type Count struct {
 	Table  string `json:"table"`
 	Column string `json:"column"`
 	Before string `json:"before"` // as a value of the column
 	Where  string `json:"where,omitempty"`
 	Rows   int64  `json:"rows"` // that are due
-	// Estimated: Rows is what the planner expects, because there are more than CleanupCountRows, or counting took too long.
+	// Estimated: Rows is what the planner expects, because there are more than CountRows, or counting took too long.
 	Estimated bool `json:"estimated"`
 	// Indexes are those that the walk follows, one for each part of the table that has rows; empty: it is read block by
 	// block.
@@ -124,13 +124,13 @@ type Count struct {
 	Effects []Effect `json:"effects"`
 }
 
-// CleanupCountRows is how many rows CountCleanup counts one by one.
+// CountRows is how many rows CountCleanup counts one by one.
 const CountRows = 1_000_000
 
 // countTimeout bounds the count of one rule.
 const countTimeout = 15 * time.Second
 
-// CountCleanup says what a run of the job would delete if it were due at that time. It deletes nothing and locks nothing.
+// CountDue says what a run of the job would delete if it were due at that time. It deletes nothing and locks nothing.
 // Rows that others refer to or have locked are among those counted.
 func CountDue(ctx context.Context, pool *pgxpool.Pool, job *config.Job, due time.Time, zone *time.Location) ([]Count, error) {
 	rules, err := describeCleanupRules(ctx, pool, job.Spec.(*Config), due, zone)

@@ -12,7 +12,7 @@ import (
 
 const kindName = "cleanup"
 
-// CleanupKind deletes rows by rules of retention.
+// ConfigKind deletes rows by rules of retention.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.NoParams,
@@ -23,7 +23,7 @@ func ConfigKind() config.Kind {
 // ArchiveNone is the value of Cleanup.Archive for rows that are not kept anywhere; the other is CSV.
 const ArchiveNone = "none"
 
-// Cleanup is what a job of kind cleanup does.
+// Config is what a job of kind cleanup does.
 type Config struct {
 	Rules            []Rule        // are followed one after the other
 	Batch            int           // rows of the first transaction
@@ -36,7 +36,7 @@ type Config struct {
 	Archive          string        // ArchiveNone or CSV
 }
 
-// CleanupRule says which rows of a table are due. Either OlderThan or Expired is set.
+// Rule says which rows of a table are due. Either OlderThan or Expired is set.
 type Rule struct {
 	Table     config.Table
 	Column    string        // of type date, timestamp or timestamptz
@@ -100,7 +100,7 @@ func cleanupRuleFields() field.Table[Rule] {
 // cleanupRules is a list of at least one rule.
 type cleanupRules struct{ each field.Section[Rule] }
 
-// read keeps an item that has problems, so that the others keep their number.
+// Read keeps an item that has problems, so that the others keep their number.
 func (t cleanupRules) Read(d *field.Checker, v field.Value, into *[]Rule) {
 	if !d.Is(v, field.ListNode, "a list of rules, such as [{table: app.logs, column: created_at, older_than: 30d}]") {
 		return

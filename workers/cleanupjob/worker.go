@@ -15,16 +15,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindCleanup is the River kind of clean-ups.
+// RiverKind is the River kind of clean-ups.
 const RiverKind = "tidemill.cleanup"
 
-// CleanupArgs are the arguments of a clean-up.
+// Args are the arguments of a clean-up.
 type Args struct{ kind.Args }
 
-// Kind is KindCleanup.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// CleanupOpts is what CleanupWorker needs.
+// Opts is what Worker needs.
 type Opts struct {
 	Jobs     kind.Jobs
 	Location *time.Location // in which a moment becomes a date; default UTC
@@ -36,7 +36,7 @@ type Opts struct {
 	OnChunk func(job string, delta batch.Counters)
 }
 
-// CleanupWorker deletes rows that are due by the rules of its job.
+// Worker deletes rows that are due by the rules of its job.
 //
 // It goes through each table in the order of the rule's column, a chunk at a time: it looks at some rows, locks those that
 // are due and that nobody else has locked, deletes them, and commits that with its place. How many rows that are follows
@@ -52,7 +52,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewCleanupWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
@@ -86,7 +86,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	})
 }
 
-// CleanupResult is what a clean-up leaves in the ledger.
+// Result is what a clean-up leaves in the ledger.
 type Result struct {
 	Rules      []RuleResult `json:"rules"` // in the order of the definition
 	Statements int64        `json:"statements"`
@@ -94,7 +94,7 @@ type Result struct {
 	Archive    *Archive     `json:"archive,omitempty"`
 }
 
-// CleanupRuleResult is what became of the rows of one rule.
+// RuleResult is what became of the rows of one rule.
 type RuleResult struct {
 	Table   string `json:"table"`
 	Column  string `json:"column"`
@@ -107,7 +107,7 @@ type RuleResult struct {
 	Effects []Effect `json:"effects,omitempty"`
 }
 
-// CleanupArchive says where deleted rows were written.
+// Archive says where deleted rows were written.
 type Archive struct {
 	Folder string `json:"folder"` // in the storage
 	Files  int64  `json:"files"`

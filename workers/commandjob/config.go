@@ -13,14 +13,14 @@ import (
 
 const kindName = "command"
 
-// CommandKind runs a program on the worker's machine.
+// ConfigKind runs a program on the worker's machine.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Runs a program on the worker's machine, without a shell. Exit status 0 is success.",
 	}, fields())
 }
 
-// Command is what a job of kind command does.
+// Config is what a job of kind command does.
 type Config struct {
 	Argv      []string // the program and its arguments; there is no shell
 	Dir       string   // empty: the worker's own

@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindCommand is the River kind of commands.
+// RiverKind is the River kind of commands.
 const RiverKind = "tidemill.command"
 
 const (
@@ -30,20 +30,20 @@ const (
 	commandMargin = 3 * commandGrace
 )
 
-// CommandArgs are the arguments of a job of kind command.
+// Args are the arguments of a job of kind command.
 type Args struct{ kind.Args }
 
-// Kind is KindCommand.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// CommandOpts is what CommandWorker needs.
+// Opts is what Worker needs.
 type Opts struct {
 	Jobs     kind.Jobs
 	Location *time.Location // of due times that no start gave; nil: UTC
 	Logger   *slog.Logger   // gets the lines of output, see outputLog; nil: slog.Default()
 }
 
-// CommandWorker runs a program on the worker's machine. There is no shell, and params never become arguments.
+// Worker runs a program on the worker's machine. There is no shell, and params never become arguments.
 //
 // The program's standard input is the JSON that a job of kind http sends: id, run, job, params, attempt, scheduled_for. Its
 // environment is the worker's own, then env of the definition, then TIDEMILL_JOB, TIDEMILL_ID (the same for all attempts, and
@@ -61,7 +61,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewCommandWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	if opts.Location == nil {
 		opts.Location = time.UTC
@@ -84,7 +84,7 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	return def.Spec.(*Config).Timeout + commandMargin
 }
 
-// CommandResult is what is kept of an attempt.
+// Result is what is kept of an attempt.
 type Result struct {
 	ExitCode   int    `json:"exit_code"` // -1: ended by a signal
 	Signal     string `json:"signal,omitempty"`

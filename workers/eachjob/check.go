@@ -31,7 +31,7 @@ func (m *eachMisfit) Error() string {
 	return m.message + "; " + m.hint
 }
 
-// CheckEach has the live database prepare the query of a job, without running it, and tells what it says against the query,
+// CheckLive has the live database prepare the query of a job, without running it, and tells what it says against the query,
 // against its order, and against the columns as params of the job that is enqueued. The error is about the check itself.
 // Whether order_by is unique shows only when the job runs.
 func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {

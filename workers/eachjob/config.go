@@ -14,7 +14,7 @@ import (
 
 const kindName = "each"
 
-// EachKind enqueues a job for each row of a query.
+// ConfigKind enqueues a job for each row of a query.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.DeclaredParams, NoChild: true,
@@ -28,7 +28,7 @@ const MaxEachBatch = 10_000
 // RowsParam is the param in which a child gets its rows if it gets more than one.
 const RowsParam = "rows"
 
-// Each is what a job of kind each does.
+// Config is what a job of kind each does.
 type Config struct {
 	Query   string   // one SELECT; :name stands for a param of the job, and is bound, never spliced
 	OrderBy []string // columns of the result that together are unique and not NULL

@@ -19,16 +19,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindEach is the River kind of jobs that enqueue a job for each row of a query.
+// RiverKind is the River kind of jobs that enqueue a job for each row of a query.
 const RiverKind = "tidemill.each"
 
-// EachArgs are the arguments of a job of kind each.
+// Args are the arguments of a job of kind each.
 type Args struct{ kind.Args }
 
-// Kind is KindEach.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// EachOpts is what EachWorker needs; Jobs, Child and Pool are required.
+// Opts is what Worker needs; Jobs, Child and Pool are required.
 type Opts struct {
 	Jobs kind.Jobs
 	// Child says how the jobs of that name are inserted.
@@ -44,7 +44,7 @@ type Opts struct {
 	Schema  migrations.Schema
 }
 
-// EachWorker walks over a query by key and enqueues a job for each row, or for each batch of rows.
+// Worker walks over a query by key and enqueues a job for each row, or for each batch of rows.
 //
 // Children are inserted in the transaction that moves the cursor behind their rows, so that no row gets two and none is left
 // out, whatever kills the worker. The end of the walk is fixed when the run begins: rows with greater keys that come later are
@@ -57,7 +57,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewEachWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())

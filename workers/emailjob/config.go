@@ -13,14 +13,14 @@ import (
 
 const kindName = "email"
 
-// EmailKind sends a mail.
+// ConfigKind sends a mail.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Sends a mail. `to`, `cc`, `bcc`, `subject`, `text` and `html` are templates of Go (packages text/template and html/template) over the params of the job. Needs the top-level `mail`.",
 	}, fields())
 }
 
-// Email is what a job of kind email does. To, CC, BCC, Subject, Text and HTML are templates over the params.
+// Config is what a job of kind email does. To, CC, BCC, Subject, Text and HTML are templates over the params.
 type Config struct {
 	From        string // empty: Mail.From
 	ReplyTo     string

@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// PreviewEmail renders the mail of a job of kind email as a run due at due would, and sends nothing. The run's id is 0.
+// PreviewMail renders the mail of a job of kind email as a run due at due would, and sends nothing. The run's id is 0.
 // A param that the job does not take is a [*config.ParamError].
 func PreviewMail(def *config.Job, m config.Mail, params json.RawMessage, due time.Time) (*kind.MailPreview, error) {
 	if _, ok := def.Spec.(*Config); !ok {
@@ -57,7 +57,7 @@ func addressTexts(list []*mail.Address) []string {
 	return all
 }
 
-// CheckEmail finds what keeps the mails of the configured jobs from being made, whatever their params: a wrong mail.url,
+// CheckLive finds what keeps the mails of the configured jobs from being made, whatever their params: a wrong mail.url,
 // templates that are missing or do not parse, with file and line.
 func CheckLive(m config.Mail, jobs []*config.Job) error {
 	var problems []error
@@ -82,7 +82,7 @@ func CheckLive(m config.Mail, jobs []*config.Job) error {
 	return errors.Join(problems...)
 }
 
-// SendTestEmail sends a short mail to one address, and returns its Message-ID and the server without user and password.
+// SendTest sends a short mail to one address, and returns its Message-ID and the server without user and password.
 func SendTest(ctx context.Context, m config.Mail, to string) (id, server string, err error) {
 	target, err := mail.ParseServer(m.URL)
 	if err != nil {

@@ -20,16 +20,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindEmail is the River kind of mails.
+// RiverKind is the River kind of mails.
 const RiverKind = "tidemill.email"
 
-// EmailArgs are the arguments of a mail.
+// Args are the arguments of a mail.
 type Args struct{ kind.Args }
 
-// Kind is KindEmail.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// EmailOpts is what EmailWorker needs; all but Schema (default tidemill) and Logger are required.
+// Opts is what Worker needs; all but Schema (default tidemill) and Logger are required.
 type Opts struct {
 	Jobs     kind.Jobs
 	Clock    kind.Clock     // of due times; nil: that of this machine
@@ -40,7 +40,7 @@ type Opts struct {
 	Logger   *slog.Logger // default slog.Default()
 }
 
-// EmailWorker sends a mail from a template over SMTP.
+// Worker sends a mail from a template over SMTP.
 //
 // Each recipient gets the mail in a transaction of its own with the server, with the same headers for all, so that one who
 // is refused costs the others nothing and a retry sends only to those who do not have it. What keeps it so is a claim in the
@@ -63,7 +63,7 @@ type Worker struct {
 	templates *mail.Templates
 }
 
-// NewEmailWorker reads mail.url and parses the templates; its error names what is wrong there, with file and line.
+// NewWorker reads mail.url and parses the templates; its error names what is wrong there, with file and line.
 func NewWorker(opts Opts) (*Worker, error) {
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	w := &Worker{opts: opts, claims: &claims{pool: opts.Pool, schema: opts.Schema}}

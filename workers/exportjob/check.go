@@ -16,7 +16,7 @@ import (
 	"github.com/tidemill/tidemill/retry"
 )
 
-// CheckExport holds an export against the live database, without reading any rows: whether the query can be prepared, and
+// CheckLive holds an export against the live database, without reading any rows: whether the query can be prepared, and
 // whether table, columns and order are there. The error is about the check itself. Whether the order of a query is unique
 // shows only when it runs.
 func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {

@@ -12,7 +12,7 @@ import (
 
 const kindName = "export"
 
-// ExportKind writes a table or the rows of a query into a file.
+// ConfigKind writes a table or the rows of a query into a file.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.DeclaredParams,
@@ -36,7 +36,7 @@ const (
 	Snapshot = "snapshot" // all rows as of one instant; begins anew when its process dies
 )
 
-// Export is what a job of kind export does.
+// Config is what a job of kind export does.
 type Config struct {
 	Table   config.Table // Name is empty if Query says what is exported
 	Query   string       // :name stands for a param of the job

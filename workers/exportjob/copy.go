@@ -20,7 +20,7 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// ExportCopy copies the file of an export, part by part, and checks each. It can begin while the file is still being
+// Copy copies the file of an export, part by part, and checks each. It can begin while the file is still being
 // written: parts never change. It belongs to one goroutine.
 type Copy struct {
 	bucket *storage.Bucket
@@ -32,7 +32,7 @@ type Copy struct {
 	bytes  int64
 }
 
-// NewExportCopy returns a copy to the target.
+// NewCopy returns a copy to the target.
 func NewCopy(bucket *storage.Bucket, to kind.Target) *Copy {
 	return &Copy{bucket: bucket, to: to, buffer: make([]byte, 256<<10), whole: sha256.New()}
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // finish writes the manifest, ends the run, and removes what killed attempts have left.
@@ -54,7 +54,7 @@ func (e *exportRun) finish(ctx context.Context) error {
 
 // manifest lists what is committed, and holds it against the counters.
 func (e *exportRun) manifest(ctx context.Context) (*Manifest, error) {
-	whole, err := storage.DigestFrom(e.cursor.Whole)
+	whole, err := kind.DigestFrom(e.cursor.Whole)
 	if err != nil {
 		return nil, err
 	}

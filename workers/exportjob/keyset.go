@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tidemill/tidemill/internal/statement"
-	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 func sameKey(a, b []string) bool { return slices.Equal(a, b) }
@@ -97,7 +97,7 @@ func (e *exportRun) keyset(ctx context.Context, found bool) error {
 					}
 				}
 				// From its state, for a try that failed has digested some rows.
-				whole, err := storage.DigestFrom(next.Whole)
+				whole, err := kind.DigestFrom(next.Whole)
 				if err != nil {
 					return err
 				}

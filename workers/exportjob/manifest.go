@@ -11,7 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/storage"
 )
 
-// ExportResult is kept with a run that has ended well.
+// Result is kept with a run that has ended well.
 type Result struct {
 	Object      string    `json:"object"` // of the manifest
 	Rows        int64     `json:"rows"`
@@ -21,11 +21,11 @@ type Result struct {
 	Format      string    `json:"format"`
 	Compression string    `json:"compression"`
 	Consistency string    `json:"consistency"`
-	Defused     int64     `json:"defused,omitempty"` // cells with a ' in front, as config.Export.Formulas says
+	Defused     int64     `json:"defused,omitempty"` // cells with a ' in front, as Config.Formulas says
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
-// ReadExportResult reads the result of a run of kind export.
+// ReadResult reads the result of a run of kind export.
 func ReadResult(result json.RawMessage) (*Result, error) {
 	var r Result
 	if err := json.Unmarshal(result, &r); err != nil || r.Object == "" {
@@ -37,7 +37,7 @@ func ReadResult(result json.RawMessage) (*Result, error) {
 // exportVersion is that of the manifest's form.
 const exportVersion = 1
 
-// ExportManifest lists the parts of a file. One behind the other they are the file.
+// Manifest lists the parts of a file. One behind the other they are the file.
 type Manifest struct {
 	Version     int          `json:"version"`
 	Run         int64        `json:"run"`
@@ -56,7 +56,7 @@ type Manifest struct {
 	Parts       []exportPart `json:"parts"`
 }
 
-// ExportCSV says how CSV is written.
+// CSV says how CSV is written.
 type CSV struct {
 	Header    bool   `json:"header"`
 	Delimiter string `json:"delimiter"`
@@ -66,7 +66,7 @@ type CSV struct {
 	Formulas  string `json:"formulas"`
 }
 
-// ReadExport reads the manifest of a run that has this result. One that was changed in the storage is an error.
+// ReadManifest reads the manifest of a run that has this result. One that was changed in the storage is an error.
 func ReadManifest(ctx context.Context, bucket *storage.Bucket, result *Result) (*Manifest, error) {
 	object := result.Object
 	r, err := bucket.Reader(ctx, object, 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/internal/rowout"
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // exportPart is a part of the file. What people see of it is in the manifest.
@@ -192,7 +193,7 @@ func (r *exportReader) readKeyset(ctx context.Context, no int, after, until []st
 	if err := part.end(r.content); err != nil {
 		return nil, err
 	}
-	if result.whole, err = storage.DigestState(whole); err != nil {
+	if result.whole, err = kind.DigestState(whole); err != nil {
 		part.object.Abort()
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/internal/statement"
-	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // snapshot reads all rows as of one instant. The rows are cut into spans of the first key column, more of them than
@@ -148,7 +148,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 	}
 	e.cursor.Complete = true
 	var err error
-	e.cursor.Whole, err = storage.DigestState(whole)
+	e.cursor.Whole, err = kind.DigestState(whole)
 	return err
 }
 

@@ -16,16 +16,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindExport is the River kind of exports.
+// RiverKind is the River kind of exports.
 const RiverKind = "tidemill.export"
 
-// ExportArgs are the arguments of an export.
+// Args are the arguments of an export.
 type Args struct{ kind.Args }
 
-// Kind is KindExport.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// ExportOpts is what ExportWorker needs; Jobs, Pool and Storage are required.
+// Opts is what Worker needs; Jobs, Pool and Storage are required.
 type Opts struct {
 	Jobs  kind.Jobs
 	Clock kind.Clock // of due times; nil: that of this machine
@@ -40,14 +40,14 @@ type Opts struct {
 	OnChunk func(job string, delta batch.Counters)
 }
 
-// ExportWorker writes a table, or the rows of a query, into a file in the storage.
+// Worker writes a table, or the rows of a query, into a file in the storage.
 //
 // The file is made of parts, which never change once they are written, and a manifest that lists them. A part is stored
 // before the chunk that names it is committed, so a run that is interrupted goes on behind its last part, on whatever
 // machine: with consistency keyset by the key of the last row; a snapshot ends with its sessions and begins anew.
 //
 // Rows are read by COPY in read-only sessions. A CSV is what the server's own COPY would write, but for cells that a
-// spreadsheet would run as formulas; the result, [ExportResult], says what was done to them.
+// spreadsheet would run as formulas; the result, [Result], says what was done to them.
 type Worker struct {
 	river.WorkerDefaults[Args]
 	batch.Chunked
@@ -55,7 +55,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewExportWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())

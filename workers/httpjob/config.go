@@ -16,14 +16,14 @@ import (
 
 const kindName = "http"
 
-// HTTPKind sends a request to a program of the user's.
+// ConfigKind sends a request to a program of the user's.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Sends a request to a program of yours. Any answer of 2xx is success; 410 ends the job for good.",
 	}, fields())
 }
 
-// HTTP is what a job of kind http does.
+// Config is what a job of kind http does.
 type Config struct {
 	URL     string
 	Method  string            // GET, POST, PUT, PATCH or DELETE; those without body are GET and DELETE

@@ -15,16 +15,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindHTTP is the River kind of jobs of kind http.
+// RiverKind is the River kind of jobs of kind http.
 const RiverKind = "tidemill.http"
 
-// HTTPArgs are the arguments of a request.
+// Args are the arguments of a request.
 type Args struct{ kind.Args }
 
-// Kind is KindHTTP.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// HTTPOpts is what HTTPWorker needs; only Jobs is required.
+// Opts is what Worker needs; only Jobs is required.
 type Opts struct {
 	Jobs     kind.Jobs
 	Clock    kind.Clock     // of due times; nil: that of this machine
@@ -36,7 +36,7 @@ type Opts struct {
 	Version   string // of this program, for User-Agent; default dev
 }
 
-// HTTPWorker sends a request to a program of the user's.
+// Worker sends a request to a program of the user's.
 //
 // An answer of 2xx is success, 410 ends the job, everything else is tried again: the same id, a new signature, and after a
 // Retry-After of 429 or 503. A request may arrive more than once, for its answer can be lost; its id tells. See
@@ -47,7 +47,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewHTTPWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())

@@ -7,7 +7,7 @@ import (
 	"github.com/tidemill/tidemill/internal/valuefmt"
 )
 
-// ImportAltered counts what a definition does to the values of a file, in rows that were not rejected: where the table does
+// Altered counts what a definition does to the values of a file, in rows that were not rejected: where the table does
 // not have what the file says.
 type Altered struct {
 	Trimmed int64 `json:"trimmed,omitempty"` // values, by trim

@@ -4,7 +4,7 @@ import "github.com/tidemill/tidemill/config"
 
 const kindName = "import"
 
-// ImportKind loads a file into a table.
+// ConfigKind loads a file into a table.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.NoParams, NoChild: true, Doc: "Loads a file into a table.",
@@ -36,7 +36,7 @@ const (
 	AgainAlways  = "always"
 )
 
-// Import is what a job of kind import does.
+// Config is what a job of kind import does.
 type Config struct {
 	Source      Source
 	Table       config.Table

@@ -146,7 +146,7 @@ func importSpec(def *Config) bulk.Spec {
 	return spec
 }
 
-// CheckImport holds a definition against the live database, for config check.
+// CheckLive holds a definition against the live database, for config check.
 func CheckLive(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	def := job.Spec.(*Config)
 	table, err := bulk.Describe(ctx, db, def.Table.Schema, def.Table.Name)

@@ -25,7 +25,7 @@ type preview struct {
 	altered Altered
 }
 
-// PreviewImport reads the head of a file and tries its first rows on the table, in a transaction that is rolled back. Sequences
+// PreviewFile reads the head of a file and tries its first rows on the table, in a transaction that is rolled back. Sequences
 // that columns take their defaults from do not move; those that only a trigger or a function knows do. The errors are those
 // with which the import would fail at once.
 func PreviewFile(ctx context.Context, pool *pgxpool.Pool, def *Config, opts kind.PreviewOpts) (*kind.Preview, error) {

@@ -15,7 +15,7 @@ import (
 	"github.com/tidemill/tidemill/internal/rowio"
 )
 
-// errorField is the name of the field that WriteRejects adds. An import of such a file (ImportArgs.RejectsOf) leaves it out.
+// errorField is the name of the field that WriteRejects adds. An import of such a file (Args.RejectsOf) leaves it out.
 const errorField = "_error"
 
 // fileNote is what a run keeps of its file's form in its metadata, so that its rejects can be written as such a file.

@@ -16,16 +16,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindImportScan is the River kind of the runs that look for new files in the source of an import.
+// ScanRiverKind is the River kind of the runs that look for new files in the source of an import.
 const ScanRiverKind = "tidemill.import_scan"
 
-// ImportScanArgs are the arguments of such a run.
+// ScanArgs are the arguments of such a run.
 type ScanArgs struct{ kind.Args }
 
 // Kind is KindImportScan.
 func (ScanArgs) Kind() string { return ScanRiverKind }
 
-// ImportScanOpts is what ImportScanWorker needs; Jobs, Pool and Start are required.
+// ScanOpts is what ScanWorker needs; Jobs, Pool and Start are required.
 type ScanOpts struct {
 	Jobs   kind.Jobs
 	Pool   *pgxpool.Pool // asks which files are new
@@ -34,7 +34,7 @@ type ScanOpts struct {
 	Start func(ctx context.Context, tx pgx.Tx, def *config.Job, args Args, scan int64) (*batch.Started, error)
 }
 
-// ImportScanWorker looks for new files in the source of an import and starts a run for each.
+// ScanWorker looks for new files in the source of an import and starts a run for each.
 //
 // A file is new if no run of the job was started for it as it is: its path, its size and, in a directory, the time of its last
 // change or, in a bucket, its ETag. That is recorded in the transaction that starts the run, so that no file is left out and none
@@ -47,7 +47,7 @@ type ScanWorker struct {
 	opts ScanOpts
 }
 
-// NewImportScanWorker returns the worker.
+// NewScanWorker returns the worker.
 func NewScanWorker(opts ScanOpts) *ScanWorker {
 	opts.Schema = opts.Schema.Defaults()
 	return &ScanWorker{opts: opts}

@@ -22,7 +22,7 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// ImportScanResult is what a run that looked for files keeps.
+// ScanResult is what a run that looked for files keeps.
 type ScanResult struct {
 	Source   string  `json:"source"`
 	Files    int64   `json:"files"`    // that match

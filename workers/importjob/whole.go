@@ -8,7 +8,7 @@ import (
 	"hash"
 	"io"
 
-	"github.com/tidemill/tidemill/internal/storage"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // fileDigest is how far the file of a run is digested: At bytes, never more than the cursor has. It goes over from one attempt
@@ -44,7 +44,7 @@ func (im *importRun) whole(ctx context.Context, offset int64, from *fileDigest) 
 		from = &fileDigest{}
 	}
 	var err error
-	if r.hash, err = storage.DigestFrom(from.State); err != nil {
+	if r.hash, err = kind.DigestFrom(from.State); err != nil {
 		return nil, err
 	}
 	if r.ReadCloser, err = im.object.open(ctx, r.at); err != nil {
@@ -104,7 +104,7 @@ func (r *wholeReader) save(offset int64) error {
 	n := offset - digested
 	r.hash.Write(r.last[:n])
 	r.last = append(r.last[:0], r.last[n:]...)
-	state, err := storage.DigestState(r.hash)
+	state, err := kind.DigestState(r.hash)
 	r.saved = &fileDigest{At: offset, State: state}
 	return err
 }

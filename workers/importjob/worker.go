@@ -20,10 +20,10 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindImport is the River kind of imports.
+// RiverKind is the River kind of imports.
 const RiverKind = "tidemill.import"
 
-// ImportArgs are the arguments of an import: which job, and which file.
+// Args are the arguments of an import: which job, and which file.
 type Args struct {
 	Job    string `json:"job"`
 	Object string `json:"object"` // key in the storage; empty: the file is in Source
@@ -39,10 +39,10 @@ type Args struct {
 	Definition string `json:"definition"`
 }
 
-// Kind is KindImport.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// ImportOpts is what ImportWorker needs; Jobs and Pool are required.
+// Opts is what Worker needs; Jobs and Pool are required.
 type Opts struct {
 	Jobs    kind.Jobs
 	Pool    *pgxpool.Pool   // reads the catalog
@@ -54,7 +54,7 @@ type Opts struct {
 	OnChunk func(job string, delta batch.Counters)
 }
 
-// ImportWorker loads a stored CSV file into a table.
+// Worker loads a stored CSV file into a table.
 //
 // It commits in chunks of 50,000 rows or some 3 MiB, and goes on from the byte behind the last committed row whatever killed
 // it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
@@ -67,7 +67,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewImportWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.ChunkRows = cmp.Or(opts.ChunkRows, chunkRows)
 	return &Worker{opts: opts}
@@ -100,7 +100,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	})
 }
 
-// ImportIdentity is what makes two imports the same work: the job, what it does, and to which content. The file's name plays
+// Identity is what makes two imports the same work: the job, what it does, and to which content. The file's name plays
 // no part.
 func Identity(def *config.Job, sha256 string) []byte {
 	return batch.Identity(RiverKind, def.Name, def.Hash(), sha256)

@@ -13,7 +13,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 )
 
-// JobArgs are the arguments of a job of a built-in kind that is not an import: the name of its definition, and what the
+// Args are the arguments of a job of a built-in kind that is not an import: the name of its definition, and what the
 // start gave. Whoever starts one, in whatever language, writes these.
 type Args struct {
 	Job    string          `json:"job"`
@@ -26,7 +26,7 @@ type Args struct {
 	CaughtUp bool `json:"caught_up,omitempty"`
 }
 
-// handover is what a program of the user's is told, as a request's body or on a command's standard input.
+// Payload is what a program of the user's is told, as a request's body or on a command's standard input.
 type Payload struct {
 	ID           string         `json:"id"`  // the same for all attempts, and no other run's
 	Run          string         `json:"run"` // its number, for people
@@ -52,7 +52,7 @@ func (a Args) Payload(row *rivertype.JobRow, params map[string]any, due time.Tim
 	return h
 }
 
-// uniqueID is what receivers know a run by, who drop what they have done already. Its number would not do: after a failover
+// UniqueID is what receivers know a run by, who drop what they have done already. Its number would not do: after a failover
 // that lost some of the log, or from a backup, the database gives numbers out again. The moment at which the row was
 // inserted stays with it over all attempts, and is another one for the next of that number.
 func UniqueID(row *rivertype.JobRow) string {
@@ -91,7 +91,7 @@ func (e *UnknownJobError) Error() string {
 
 func (e *UnknownJobError) Unwrap() error { return river.JobSnooze(unknownPause) }
 
-// find returns the definition of a job of that kind, or what Work must return without one.
+// Find returns the definition of a job of that kind, or what Work must return without one.
 func (jobs Jobs) Find(name, kind string) (*config.Job, error) {
 	if def, ok := jobs(name); ok && def.Kind == kind {
 		return def, nil

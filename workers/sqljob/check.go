@@ -11,7 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/statement"
 )
 
-// CheckSQL has the live database prepare the statement of a job, without running it, and tells what it says against the
+// CheckLive has the live database prepare the statement of a job, without running it, and tells what it says against the
 // statement and against the types of its params. The error is about the check itself. What a procedure or DDL does inside
 // shows only when it runs.
 func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {

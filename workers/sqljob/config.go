@@ -11,14 +11,14 @@ import (
 
 const kindName = "sql"
 
-// SQLKind runs a statement.
+// ConfigKind runs a statement.
 func ConfigKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Params: config.DeclaredParams, Doc: "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.",
 	}, fields())
 }
 
-// SQL is what a job of kind sql does.
+// Config is what a job of kind sql does.
 type Config struct {
 	Statement string // one statement; :name stands for a param of the job, and is bound, never spliced
 	Timeout   time.Duration

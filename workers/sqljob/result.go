@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// SQLResult is what is kept of a statement that succeeded.
+// Result is what is kept of a statement that succeeded.
 type Result struct {
 	Command      string `json:"command"`                 // PostgreSQL's command tag: UPDATE 12
 	RowsAffected *int64 `json:"rows_affected,omitempty"` // by a statement that writes

@@ -15,16 +15,16 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// KindSQL is the River kind of statements.
+// RiverKind is the River kind of statements.
 const RiverKind = "tidemill.sql"
 
-// SQLArgs are the arguments of a job of kind sql.
+// Args are the arguments of a job of kind sql.
 type Args struct{ kind.Args }
 
-// Kind is KindSQL.
+// Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// SQLOpts is what SQLWorker needs; Jobs and Pool are required.
+// Opts is what Worker needs; Jobs and Pool are required.
 type Opts struct {
 	Jobs kind.Jobs
 	// Location is the zone of a due time that the start gives none for, and of the timestamps in a result. Default: UTC.
@@ -34,7 +34,7 @@ type Opts struct {
 	Pool *pgxpool.Pool
 }
 
-// SQLWorker runs one configured statement.
+// Worker runs one configured statement.
 //
 // Each attempt has a database session of its own: a statement that takes an hour keeps no connection of the pool, and
 // what one leaves behind in its session (settings, locks, temporary tables) ends with it. There is no transaction around
@@ -51,7 +51,7 @@ type Worker struct {
 	opts Opts
 }
 
-// NewSQLWorker returns the worker.
+// NewWorker returns the worker.
 func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	if opts.Logger == nil {
@@ -69,7 +69,7 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	return def.Spec.(*Config).Timeout + statement.ConnectTimeout + 3*statement.Grace
 }
 
-// Work runs the statement once and records its [SQLResult].
+// Work runs the statement once and records its [Result].
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	def, err := w.opts.Jobs.Find(job.Args.Job, "sql")
 	if err != nil {

@@ -1,4 +1,4 @@
-package tidemill
+package importjob
 
 import (
 	"context"

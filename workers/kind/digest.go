@@ -1,4 +1,4 @@
-package storage
+package kind
 
 import (
 	"crypto/sha256"
@@ -9,7 +9,7 @@ import (
 	"github.com/tidemill/tidemill/retry"
 )
 
-// digestState carries a SHA-256 over from one attempt to the next.
+// DigestState carries a SHA-256 over from one attempt to the next.
 func DigestState(h hash.Hash) ([]byte, error) {
 	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {

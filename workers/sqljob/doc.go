@@ -1,0 +1,2 @@
+// Package sqljob is the kind of jobs that run one SQL statement.
+package sqljob
