@@ -12,8 +12,8 @@ import (
 
 const kindName = "cleanup"
 
-// ConfigKind deletes rows by rules of retention.
-func ConfigKind() config.Kind {
+// configKind deletes rows by rules of retention.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.NoParams,
 		Doc: "Deletes rows that are old or expired, in short transactions that leave time to others. It goes on where it was stopped. `tidemill cleanup JOB --dry-run` counts.",

@@ -18,7 +18,7 @@ import (
 // Kind is the kind of jobs that delete old rows.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:      ConfigKind(),
+		Kind:      configKind(),
 		Register:  register,
 		CheckLive: checkLive,
 		DryRun:    dryRun,

@@ -89,7 +89,7 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 		return retry.Permanent(err)
 	}
 	if found && c.cursor.Definition != c.job.Hash() {
-		return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start it again", c.job.Name))
+		return kind.Changed(c.job)
 	}
 	if !found {
 		// Rows must not go early because a start named a time to come.

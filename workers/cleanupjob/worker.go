@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
@@ -46,8 +47,7 @@ type Opts struct {
 // A row that others have locked is looked at again at the end of the run. A row to which others refer, or which the table
 // refuses to delete, is kept; the result counts it and says why.
 type Worker struct {
-	river.WorkerDefaults[Args]
-	batch.Chunked
+	kind.Chunked[Args]
 
 	opts Opts
 }
@@ -59,22 +59,10 @@ func NewWorker(opts Opts) *Worker {
 	return &Worker{opts: opts}
 }
 
-// NextRetry is decided by the job's own retry policy.
-func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
-	return w.RetryAt(job.JobRow)
-}
-
-// Timeout switches River's off: the job's stall takes its place.
-func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return -1 }
-
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "cleanup")
-	if err != nil {
-		return err
-	}
-	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
-	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+	opts := batch.AttemptOpts{Unit: "rows"}
+	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
 		if def.Spec.(*Config).Archive != ArchiveNone && w.opts.Storage == nil {
 			return retry.Permanent(errNoArchive)
 		}

@@ -13,8 +13,8 @@ import (
 
 const kindName = "command"
 
-// ConfigKind runs a program on the worker's machine.
-func ConfigKind() config.Kind {
+// configKind runs a program on the worker's machine.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Runs a program on the worker's machine, without a shell. Exit status 0 is success.",
 	}, fields())

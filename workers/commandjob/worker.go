@@ -76,7 +76,7 @@ func NewWorker(opts Opts) *Worker {
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
 	switch {
-	case !ok || def.Kind != "command":
+	case !ok || def.Kind != kindName:
 		return 0
 	case def.Spec.(*Config).Timeout == 0:
 		return -1
@@ -95,7 +95,7 @@ type Result struct {
 
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "command")
+	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}

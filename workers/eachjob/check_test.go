@@ -63,7 +63,7 @@ func TestCheckEach(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Parse("t.yaml", []byte("jobs:\n  a: {kind: each, "+tt.fields+"}"+children), &config.Opts{Kinds: []config.Kind{ConfigKind(), httpjob.ConfigKind()}})
+			cfg, err := config.Parse("t.yaml", []byte("jobs:\n  a: {kind: each, "+tt.fields+"}"+children), &config.Opts{Kinds: []config.Kind{configKind(), httpjob.Kind().Kind}})
 			if err != nil {
 				t.Fatal(err)
 			}

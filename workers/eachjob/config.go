@@ -14,8 +14,8 @@ import (
 
 const kindName = "each"
 
-// ConfigKind enqueues a job for each row of a query.
-func ConfigKind() config.Kind {
+// configKind enqueues a job for each row of a query.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.DeclaredParams, NoChild: true,
 		Doc: "Enqueues a job for each row of a query, or for each batch of rows. What follows it (`then`) follows the end of the last child: `success` if all have succeeded, `failure` if some failed, were cancelled or deleted.",

@@ -34,7 +34,7 @@ func TestWalksFollowIndexesWithAnyOrderOfNulls(t *testing.T) {
 			}
 			cfg, err := config.Parse("test.yaml", []byte(`{storage: {url: "file:///unused"}, jobs: {
 				child: {kind: http, url: "http://127.0.0.1:1/"},
-				walk: {kind: each, query: "SELECT a, b FROM public.many", order_by: [a, b], enqueue: {job: child}}}}`), &config.Opts{Kinds: []config.Kind{ConfigKind(), httpjob.ConfigKind()}})
+				walk: {kind: each, query: "SELECT a, b FROM public.many", order_by: [a, b], enqueue: {job: child}}}}`), &config.Opts{Kinds: []config.Kind{configKind(), httpjob.Kind().Kind}})
 			if err != nil {
 				t.Fatal(err)
 			}

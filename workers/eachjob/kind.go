@@ -14,7 +14,7 @@ import (
 // Kind is the kind of jobs that enqueue a job for each row of a query.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     ConfigKind(),
+		Kind:     configKind(),
 		Register: register,
 		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
 			problems, err := CheckLive(ctx, pool, cfg, job)

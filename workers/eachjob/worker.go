@@ -51,8 +51,7 @@ type Opts struct {
 // not visited. Rows are read as they are when the walk comes by. One that a start of the child would refuse for its params, such
 // as a NULL that it needs a value for, is a reject.
 type Worker struct {
-	river.WorkerDefaults[Args]
-	batch.Chunked
+	kind.Chunked[Args]
 
 	opts Opts
 }
@@ -65,12 +64,6 @@ func NewWorker(opts Opts) *Worker {
 	return &Worker{opts: opts}
 }
 
-// NextRetry is decided by the job's own retry policy.
-func (w *Worker) NextRetry(job *river.Job[Args]) time.Time { return w.RetryAt(job.JobRow) }
-
-// Timeout switches River's off: the job's stall takes its place.
-func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return -1 }
-
 // eachCursor is the key of the last row that has its child, and that of the last row of all, as text.
 type eachCursor struct {
 	After []string `json:"after,omitempty"`
@@ -82,12 +75,8 @@ type eachCursor struct {
 
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "each")
-	if err != nil {
-		return err
-	}
-	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall, HasChildren: true}
-	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+	opts := batch.AttemptOpts{Unit: "rows", HasChildren: true}
+	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
 		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
 		if err != nil {
 			return retry.Permanent(err)
@@ -124,7 +113,7 @@ func (w *Worker) walk(ctx context.Context, run *batch.Run, def *config.Job, walk
 		return retry.Permanent(err)
 	}
 	if found && cursor.Definition != def.Hash() {
-		return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start it again", def.Name))
+		return kind.Changed(def)
 	}
 	if err := walk.prepare(ctx, w.opts.Pool, params, w.opts.Jobs); err != nil {
 		return err

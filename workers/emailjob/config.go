@@ -13,8 +13,8 @@ import (
 
 const kindName = "email"
 
-// ConfigKind sends a mail.
-func ConfigKind() config.Kind {
+// configKind sends a mail.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Sends a mail. `to`, `cc`, `bcc`, `subject`, `text` and `html` are templates of Go (packages text/template and html/template) over the params of the job. Needs the top-level `mail`.",
 	}, fields())

@@ -15,7 +15,7 @@ import (
 // Kind is the kind of jobs that send a mail.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     ConfigKind(),
+		Kind:     configKind(),
 		Register: register,
 		CheckLive: func(_ context.Context, _ *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
 			if problem := CheckLive(cfg.Mail, []*config.Job{job}); problem != nil {

@@ -83,7 +83,7 @@ const emailMargin = mail.Grace + 2*settleTimeout + 5*time.Second
 // Timeout is the definition's with a margin; the worker keeps the definition's itself.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.Kind != "email" || def.Spec.(*Config).Timeout <= 0 {
+	if !ok || def.Kind != kindName || def.Spec.(*Config).Timeout <= 0 {
 		return 0
 	}
 	return def.Spec.(*Config).Timeout + emailMargin
@@ -105,7 +105,7 @@ type emailProblem struct {
 
 // Work makes one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "email")
+	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 
 const kindName = "export"
 
-// ConfigKind writes a table or the rows of a query into a file.
-func ConfigKind() config.Kind {
+// configKind writes a table or the rows of a query into a file.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.DeclaredParams,
 		Doc: "Writes a table, or the rows of a query, into a file in the storage. `tidemill export JOB -o FILE` fetches it.",

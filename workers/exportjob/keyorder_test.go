@@ -27,7 +27,7 @@ func TestExportsFollowIndexesWithAnyOrderOfNulls(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg, err := config.Parse("test.yaml", []byte(`{storage: {url: "file:///unused"}, jobs: {
-				dump: {kind: export, table: public.many, columns: [filler], order_by: [a, b], consistency: keyset}}}`), &config.Opts{Kinds: []config.Kind{ConfigKind()}})
+				dump: {kind: export, table: public.many, columns: [filler], order_by: [a, b], consistency: keyset}}}`), &config.Opts{Kinds: []config.Kind{configKind()}})
 			if err != nil {
 				t.Fatal(err)
 			}

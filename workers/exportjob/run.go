@@ -68,7 +68,7 @@ func (e *exportRun) work(ctx context.Context) error {
 	}
 	switch {
 	case found && e.cursor.Definition != e.def.Hash():
-		return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start the export again", e.def.Name))
+		return kind.Changed(e.def)
 	case !found:
 		e.cursor.Definition = e.def.Hash()
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
@@ -49,8 +50,7 @@ type Opts struct {
 // Rows are read by COPY in read-only sessions. A CSV is what the server's own COPY would write, but for cells that a
 // spreadsheet would run as formulas; the result, [Result], says what was done to them.
 type Worker struct {
-	river.WorkerDefaults[Args]
-	batch.Chunked
+	kind.Chunked[Args]
 
 	opts Opts
 }
@@ -63,20 +63,10 @@ func NewWorker(opts Opts) *Worker {
 	return &Worker{opts: opts}
 }
 
-// NextRetry is decided by the job's own retry policy.
-func (w *Worker) NextRetry(job *river.Job[Args]) time.Time { return w.RetryAt(job.JobRow) }
-
-// Timeout switches River's off: the job's stall takes its place.
-func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return -1 }
-
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "export")
-	if err != nil {
-		return err
-	}
-	opts := batch.AttemptOpts{Job: def.Name, Unit: "rows", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
-	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+	opts := batch.AttemptOpts{Unit: "rows"}
+	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
 		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
 		if err != nil {
 			return retry.Permanent(err)

@@ -16,8 +16,8 @@ import (
 
 const kindName = "http"
 
-// ConfigKind sends a request to a program of the user's.
-func ConfigKind() config.Kind {
+// configKind sends a request to a program of the user's.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Doc: "Sends a request to a program of yours. Any answer of 2xx is success; 410 ends the job for good.",
 	}, fields())

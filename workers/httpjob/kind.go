@@ -11,7 +11,7 @@ import (
 // Kind is the kind of jobs that send a request.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     ConfigKind(),
+		Kind:     configKind(),
 		Register: register,
 	}
 }

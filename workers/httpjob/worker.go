@@ -64,7 +64,7 @@ const httpMargin = 10 * time.Second
 // Timeout is the definition's, and a margin.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.Kind != "http" {
+	if !ok || def.Kind != kindName {
 		return 0 // River's default; Work has little to do
 	}
 	return def.Spec.(*Config).Timeout + httpMargin
@@ -72,7 +72,7 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 
 // Work sends the request once, and records the answer.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "http")
+	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,8 @@ import "github.com/tidemill/tidemill/config"
 
 const kindName = "import"
 
-// ConfigKind loads a file into a table.
-func ConfigKind() config.Kind {
+// configKind loads a file into a table.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.NoParams, NoChild: true, Doc: "Loads a file into a table.",
 	}, fields())

@@ -18,7 +18,7 @@ import (
 // Kind is the kind of jobs that load files into tables.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:       ConfigKind(),
+		Kind:       configKind(),
 		RiverKinds: []string{RiverKind, ScanRiverKind},
 		Register:   register,
 		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {

@@ -41,8 +41,7 @@ type ScanOpts struct {
 // gets two runs, whatever kills the worker and however many look at once. New files are read once for their SHA-256, which finds
 // content that was imported before under another name. One that changes meanwhile is left for the next look.
 type ScanWorker struct {
-	river.WorkerDefaults[ScanArgs]
-	batch.Chunked
+	kind.Chunked[ScanArgs]
 
 	opts ScanOpts
 }
@@ -53,22 +52,10 @@ func NewScanWorker(opts ScanOpts) *ScanWorker {
 	return &ScanWorker{opts: opts}
 }
 
-// NextRetry is decided by the job's own retry policy.
-func (w *ScanWorker) NextRetry(job *river.Job[ScanArgs]) time.Time {
-	return w.RetryAt(job.JobRow)
-}
-
-// Timeout switches River's off: the job's stall takes its place.
-func (w *ScanWorker) Timeout(*river.Job[ScanArgs]) time.Duration { return -1 }
-
 // Work runs one attempt. Each looks at all files; those of the attempts before are new no longer.
 func (w *ScanWorker) Work(ctx context.Context, job *river.Job[ScanArgs]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "import")
-	if err != nil {
-		return err
-	}
-	opts := batch.AttemptOpts{Job: def.Name, Unit: "files", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
-	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+	opts := batch.AttemptOpts{Unit: "files"}
+	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
 		if def.Spec.(*Config).Source.URL == "" {
 			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
 		}

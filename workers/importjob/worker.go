@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -39,6 +38,9 @@ type Args struct {
 	Definition string `json:"definition"`
 }
 
+// JobName is the name of the job.
+func (a Args) JobName() string { return a.Job }
+
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
@@ -61,8 +63,7 @@ type Opts struct {
 // reject_limit fail the run, and what is committed stays. A start with the content and definition of the job's last import is
 // that run.
 type Worker struct {
-	river.WorkerDefaults[Args]
-	batch.Chunked
+	kind.Chunked[Args]
 
 	opts Opts
 }
@@ -73,22 +74,12 @@ func NewWorker(opts Opts) *Worker {
 	return &Worker{opts: opts}
 }
 
-// NextRetry is decided by the job's own retry policy.
-func (w *Worker) NextRetry(job *river.Job[Args]) time.Time { return w.RetryAt(job.JobRow) }
-
-// Timeout switches River's off: the job's stall takes its place.
-func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return -1 }
-
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "import")
-	if err != nil {
-		return err
-	}
-	opts := batch.AttemptOpts{Job: def.Name, Unit: "bytes", Retry: kind.RetryPolicy(def.Retry), Stall: def.Stall}
-	return w.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error {
+	opts := batch.AttemptOpts{Unit: "bytes"}
+	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
 		if job.Args.Definition != "" && job.Args.Definition != def.Hash() && run.Done() > 0 {
-			return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start the import again", def.Name))
+			return kind.Changed(def)
 		}
 		object, err := w.object(ctx, def, job.Args)
 		if err != nil {

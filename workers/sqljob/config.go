@@ -11,8 +11,8 @@ import (
 
 const kindName = "sql"
 
-// ConfigKind runs a statement.
-func ConfigKind() config.Kind {
+// configKind runs a statement.
+func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Params: config.DeclaredParams, Doc: "Runs one SQL statement. `:name` in it stands for the param of that name, and is bound, never spliced.",
 	}, fields())

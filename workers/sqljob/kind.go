@@ -14,7 +14,7 @@ import (
 // Kind is the kind of jobs that run a statement.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     ConfigKind(),
+		Kind:     configKind(),
 		Register: register,
 		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
 			problems, err := CheckLive(ctx, pool, cfg, job)

@@ -63,7 +63,7 @@ func NewWorker(opts Opts) *Worker {
 // Timeout is that of the statement and what the session around it may take, so that the statement's own comes first.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 	def, ok := w.opts.Jobs(job.Args.Job)
-	if !ok || def.Kind != "sql" {
+	if !ok || def.Kind != kindName {
 		return 0
 	}
 	return def.Spec.(*Config).Timeout + statement.ConnectTimeout + 3*statement.Grace
@@ -71,7 +71,7 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 
 // Work runs the statement once and records its [Result].
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, "sql")
+	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}
