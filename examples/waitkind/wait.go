@@ -100,12 +100,12 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 				return ctx.Err()
 			}
 			err := run.Chunk(ctx, func(context.Context, pgx.Tx) (batch.Step, error) {
-				return batch.Step{Done: step, Counters: batch.Counters{Processed: step}}, nil
+				return batch.Step{Done: step, Counters: batch.Counters{Read: step, Processed: step}}, nil
 			})
 			if err != nil {
 				return err
 			}
-			w.deps.OnChunk(def.Name, batch.Counters{Processed: step})
+			w.deps.OnChunk(def.Name, batch.Counters{Read: step, Processed: step})
 		}
 		return run.Finish(ctx, batch.Finish{Result: Result{Waited: total, Whom: fmt.Sprint(params["whom"])}})
 	})

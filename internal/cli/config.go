@@ -33,6 +33,12 @@ match, statements.
 	}
 	check.Flags().BoolVar(&offline, "offline", false, "without the database and without secrets")
 	cmd.AddCommand(check, m.applyCmd(), m.configShowCmd(), &cobra.Command{
+		Use: "reference", Short: "Print the description of all fields, in Markdown: docs/CONFIG.md, with the kinds that this program brings", Args: args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := m.Stdout.Write(config.Reference(tidemill.Kinds(m.Kinds...)))
+			return err
+		},
+	}, &cobra.Command{
 		Use: "schema", Short: "Print a JSON Schema of tidemill.yaml for editors", Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := m.Stdout.Write(config.Schema(tidemill.Kinds(m.Kinds...)))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	"github.com/tidemill/tidemill/internal/dbtext"
 	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/internal/sampledata"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 const demoConfig = `# The demo's configuration.
@@ -110,6 +112,11 @@ func (m *Main) demo(ctx context.Context, rows int, once bool) error {
 	worked := make(chan error, 1)
 	go func() { worked <- app.Run(working, &tidemill.RunOpts{Queues: nil}) }()
 	err = m.demoImport(ctx, app, file, want)
+	for _, k := range m.Kinds {
+		if err == nil && k.Demo != "" {
+			err = m.demoKind(ctx, app, demoJob(k))
+		}
+	}
 	if err == nil && !once {
 		m.demoLook(cfg, dir)
 		select {
@@ -137,7 +144,7 @@ func (m *Main) demoDatabase(ctx context.Context, dir string) (*config.Config, fu
 		url, closeDB = db.URL(), func() { _ = db.Close() }
 	}
 	path := filepath.Join(dir, "tidemill.yaml")
-	if err := os.WriteFile(path, []byte(demoConfig), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(demoConfig+m.demoKinds()), 0o600); err != nil {
 		closeDB()
 		return nil, nil, err
 	}
@@ -150,6 +157,29 @@ func (m *Main) demoDatabase(ctx context.Context, dir string) (*config.Config, fu
 		return nil, nil, err
 	}
 	return cfg, closeDB, nil
+}
+
+// demoKinds are jobs of kinds that the program brings.
+func (m *Main) demoKinds() string {
+	var b strings.Builder
+	for _, k := range m.Kinds {
+		if k.Demo != "" {
+			fmt.Fprintf(&b, "  %s: {kind: %s, %s\n", demoJob(k), k.Name, strings.TrimPrefix(k.Demo, "{"))
+		}
+	}
+	return b.String()
+}
+
+func demoJob(k kind.Kind) string { return "demo-" + k.Name }
+
+// demoKind runs a job to its end and shows it.
+func (m *Main) demoKind(ctx context.Context, app *tidemill.App, job string) error {
+	started, err := startRun(ctx, app, job, tidemill.StartOpts{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(m.Stdout, "job %s\n", job)
+	return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
 }
 
 func writePeople(path string, rows int, encoding string) (sampledata.PeopleStats, error) {

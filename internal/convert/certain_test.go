@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidemill/tidemill/workers"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/cron"
@@ -97,7 +99,7 @@ func TestScalarsOfRuby(t *testing.T) {
 		{"99999999999999999999", ""}, {"9007199254740993", ""},
 		{"{010: 1}", ""}, {"{on: 1}", ""}, {"{12: 1}", `{"12": 1}`},
 	} {
-		result, err := Convert("s.yml", []byte("a:\n  cron: '@daily'\n  class: A\n  args: ["+test.text+"]\n"), Opts{})
+		result, err := Convert("s.yml", []byte("a:\n  cron: '@daily'\n  class: A\n  args: ["+test.text+"]\n"), Opts{Kinds: workers.Configs()})
 		if err != nil {
 			t.Errorf("%s: %v", test.text, err)
 			continue
@@ -111,13 +113,13 @@ func TestScalarsOfRuby(t *testing.T) {
 		}
 	}
 	for _, text := range []string{`'{"a": 1}'`, `'[1, 2]'`, `"5"`, `'"x"'`} {
-		result, _ := convertText(t, "s.yml", "a:\n  cron: '@daily'\n  class: A\n  args: "+text+"\n", Opts{})
+		result, _ := convertText(t, "s.yml", "a:\n  cron: '@daily'\n  class: A\n  args: "+text+"\n", Opts{Kinds: workers.Configs()})
 		if len(result.Problems) == 0 {
 			t.Errorf("args: %s, JSON in a text, is carried over:\n%s", text, result.YAML)
 		}
 	}
 	for text, want := range map[string]string{"010": "default: 8", "1_0": "default: 10", "'10'": "default: 10", "'010'": "default: 5", "12:30": "default: 5"} {
-		result, _ := convertText(t, "sidekiq.yml", "concurrency: "+text+"\n", Opts{})
+		result, _ := convertText(t, "sidekiq.yml", "concurrency: "+text+"\n", Opts{Kinds: workers.Configs()})
 		if !strings.Contains(string(result.YAML), want) {
 			t.Errorf("concurrency: %s: no %s in\n%s", text, want, result.YAML)
 		}
@@ -133,7 +135,7 @@ func TestClassesHaveURLsOfTheirOwn(t *testing.T) {
 			text += fmt.Sprintf("s%d%d: {cron: '@daily', class: '%s', queue: %s}\n", i, j, class, queue)
 		}
 	}
-	result, cfg := convertText(t, "s.yml", text, Opts{})
+	result, cfg := convertText(t, "s.yml", text, Opts{Kinds: workers.Configs()})
 	urls := map[string]int{}
 	for _, j := range cfg.Jobs {
 		urls[string(j.Spec.(*httpjob.Config).URL)]++
@@ -168,7 +170,7 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 		{"sidekiq.rb", "Sidekiq.configure_server do |config|\n  config.queues = %w[a]\nend\n", "sidekiq.rb: this is a program in Ruby"},
 		{"cron.rb", "Sidekiq::Cron::Job.create(name: 'a', cron: '@daily')\n", "cron.rb: this is a program in Ruby"},
 	} {
-		result, err := Convert(test.name, []byte(test.text), Opts{})
+		result, err := Convert(test.name, []byte(test.text), Opts{Kinds: workers.Configs()})
 		if err == nil {
 			t.Errorf("%s: %q became\n%s", test.name, test.text, result.YAML)
 			continue
@@ -182,7 +184,7 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 // In a file that names users, a line without one is a problem, not a command less its first word.
 func TestLinesWithoutUser(t *testing.T) {
 	t.Parallel()
-	result, cfg := convertText(t, "/etc/crontab", "0 0 * * * root /bin/a\n1 0 * * * /bin/b c\n2 0 * * * php /srv/d\n", Opts{})
+	result, cfg := convertText(t, "/etc/crontab", "0 0 * * * root /bin/a\n1 0 * * * /bin/b c\n2 0 * * * php /srv/d\n", Opts{Kinds: workers.Configs()})
 	if len(cfg.Jobs) != 1 || len(result.Problems) != 3 {
 		t.Errorf("%d jobs, problems %v, want 1 and 3", len(cfg.Jobs), result.Problems)
 	}

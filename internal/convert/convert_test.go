@@ -28,6 +28,7 @@ func convertFile(t *testing.T, name string, opts Opts) (*Result, *config.Config)
 
 func convertText(t *testing.T, name, text string, opts Opts) (*Result, *config.Config) {
 	t.Helper()
+	opts.Kinds = workers.Configs()
 	result, err := Convert(name, []byte(text), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func TestGolden(t *testing.T) {
 		tested++
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			result, _ := convertFile(t, filepath.Base(file), Opts{})
+			result, _ := convertFile(t, filepath.Base(file), Opts{Kinds: workers.Configs()})
 			got := printed(result)
 			if *update {
 				if err := os.WriteFile(file+".golden", []byte(got), 0o644); err != nil {
@@ -90,7 +91,7 @@ func printed(r *Result) string {
 func TestTypicalFilesAreCarriedOverWhole(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"sidekiq.yml", "schedule.yml", "capsules.yml", "vercel.json", "whenever.crontab"} {
-		result, _ := convertFile(t, name, Opts{})
+		result, _ := convertFile(t, name, Opts{Kinds: workers.Configs()})
 		if len(result.Problems) > 0 {
 			t.Errorf("%s: %v", name, result.Problems)
 		}
@@ -116,7 +117,7 @@ func TestFormatIsFound(t *testing.T) {
 		{"x", "-0 0 * * mon-fri a\n", Crontab},
 		{"x", "SHELL=/bin/sh\n0 0 * * * a\n", Crontab},
 	} {
-		result, err := Convert(test.name, []byte(test.text), Opts{})
+		result, err := Convert(test.name, []byte(test.text), Opts{Kinds: workers.Configs()})
 		if err != nil {
 			t.Errorf("%q: %v", test.text, err)
 			continue
@@ -160,6 +161,7 @@ func TestUnreadable(t *testing.T) {
 		{"f", "0 0 * * * a\n", Opts{Timezone: "Mars/Base"}, `timezone: "Mars/Base" is not a time zone`},
 		{"f", "0 0 * * * a\n", Opts{Format: "x"}, `"x" is not a format that is known`},
 	} {
+		test.opts.Kinds = workers.Configs()
 		_, err := Convert(test.name, []byte(test.text), test.opts)
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%.60q: got %v, want %s", test.text, err, test.want)
@@ -182,12 +184,12 @@ func TestBounds(t *testing.T) {
 	for i := range 8 {
 		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
 	}
-	result, _ := convertText(t, "f", bomb+"job: {cron: '@daily', class: A, args: *a8}\n", Opts{})
+	result, _ := convertText(t, "f", bomb+"job: {cron: '@daily', class: A, args: *a8}\n", Opts{Kinds: workers.Configs()})
 	last := result.Problems[len(result.Problems)-1].String()
 	if want := "f:10: job; its arguments are not in the file, so it is left out; write them as values"; last != want {
 		t.Errorf("got %s, want %s", last, want)
 	}
-	_, err := Convert("crontab", []byte(strings.Repeat("@daily /a\n", MaxBytes/10)), Opts{})
+	_, err := Convert("crontab", []byte(strings.Repeat("@daily /a\n", MaxBytes/10)), Opts{Kinds: workers.Configs()})
 	if err == nil || !strings.HasPrefix(err.Error(), "crontab: what it becomes is larger than 1 MiB") {
 		t.Errorf("got %v", err)
 	}
@@ -197,11 +199,11 @@ func TestBounds(t *testing.T) {
 		"environment": strings.Repeat("A=b\n@daily a\n", 10_000) + "B=" + long + "\n" + strings.Repeat("@daily a | b\n", 10_000),
 		"schedule":    "a: &a {cron: '@daily', class: A, description: " + long + "}\n" + repeatNumbered("b%d: *a\n", 10_000),
 	} {
-		if _, err := Convert(name, []byte(text), Opts{}); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
+		if _, err := Convert(name, []byte(text), Opts{Kinds: workers.Configs()}); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	result, _ = convertText(t, "f", "a: &a {cron: '@daily', class: A, args: "+long+"}\n"+repeatNumbered("b%d: *a\n", 1000), Opts{})
+	result, _ = convertText(t, "f", "a: &a {cron: '@daily', class: A, args: "+long+"}\n"+repeatNumbered("b%d: *a\n", 1000), Opts{Kinds: workers.Configs()})
 	if got := len(result.Problems); got < 998 {
 		t.Errorf("%d problems, want one for each repetition", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidemill/tidemill/workers"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/workers/commandjob"
@@ -58,13 +60,13 @@ func TestVariables(t *testing.T) {
 		{`ENV["N"] || 5`, "${N:-5}"},
 		{`(ENV["N"] || 5).to_i`, "${N:-5}"},
 	} {
-		result, cfg := convertText(t, "sidekiq.yml", ":concurrency: <%= "+test.tag+" %>\n", Opts{})
+		result, cfg := convertText(t, "sidekiq.yml", ":concurrency: <%= "+test.tag+" %>\n", Opts{Kinds: workers.Configs()})
 		if !strings.Contains(string(result.YAML), "  default: \""+test.want+"\"\n") || len(result.Problems) > 0 || len(cfg.Queues) != 1 {
 			t.Errorf("%s: %v\n%s", test.tag, result.Problems, result.YAML)
 		}
 	}
 	for _, tag := range []string{"", "5", "ENV", `ENV["a b"]`, `ENV["N"] + 1`, `ENV.fetch("N", foo)`, `ENV.fetch("N", "a}b")`, `ENV.fetch("N", "a#{b}")`, "ENV['N'].presence"} {
-		result, _ := convertText(t, "sidekiq.yml", "---\n:concurrency: <%= "+tag+" %>\n", Opts{})
+		result, _ := convertText(t, "sidekiq.yml", "---\n:concurrency: <%= "+tag+" %>\n", Opts{Kinds: workers.Configs()})
 		if len(result.Problems) != 1 || result.Problems[0].Line != 2 {
 			t.Errorf("%s: %v\n%s", tag, result.Problems, result.YAML)
 		}

@@ -58,7 +58,7 @@ func FuzzConvert(f *testing.F) {
 		if len(text) > 10_000 {
 			return
 		}
-		result, err := Convert("f", []byte(text), Opts{Format: Format(format), System: &system})
+		result, err := Convert("f", []byte(text), Opts{Kinds: workers.Configs(), Format: Format(format), System: &system})
 		switch {
 		case err != nil && strings.Contains(err.Error(), "would be refused"):
 			t.Fatal(err)

@@ -40,6 +40,9 @@ type Kind struct {
 	// Loop works beside the jobs until ctx ends, in each worker whose configuration has a job of the kind.
 	Loop func(context.Context, *Deps)
 
+	// Demo are the fields of a job, in YAML on one line such as {seconds: 2}, that "demo" runs; empty: none.
+	Demo string
+
 	Input  *Input  // of a kind whose jobs take a file
 	Output *Output // of a kind whose runs write a file
 	Mail   *Mail   // of a kind that sends mail

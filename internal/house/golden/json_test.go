@@ -98,13 +98,14 @@ func steps() []step {
 // without are the commands whose JSON is not held, and why.
 func without() map[string]string {
 	return map[string]string{
-		"config schema":  "prints the same with and without; see schema.json",
-		"convert":        "prints YAML, and refuses --json",
-		"demo":           "prints sentences",
-		"mail send-test": "needs a mail server; cmd/tidemill/testdata/mail.txtar has it",
-		"server":         "serves; its log is JSON anyway",
-		"up":             "serves; its log is JSON anyway",
-		"worker":         "serves; its log is JSON anyway",
+		"config schema":    "prints the same with and without; see schema.json",
+		"config reference": "it is Markdown",
+		"convert":          "prints YAML, and refuses --json",
+		"demo":             "prints sentences",
+		"mail send-test":   "needs a mail server; cmd/tidemill/testdata/mail.txtar has it",
+		"server":           "serves; its log is JSON anyway",
+		"up":               "serves; its log is JSON anyway",
+		"worker":           "serves; its log is JSON anyway",
 	}
 }
 
