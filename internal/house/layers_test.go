@@ -16,7 +16,8 @@ import (
 // The order is cmd, root, internal/cli and internal/server; then internal/operate; then workers, periodic and metrics;
 // then batch and rescue; then migrations and retry. batch, rescue, metrics, retry and migrations take plain Go options, so
 // that each can be added alone to an existing River client: they know neither config nor workers. The internal packages at
-// the end are leaves: they know neither us nor River, but for retention, which knows where the tables are.
+// the end are leaves: they know neither us nor River, but for retention, which knows where the tables are, and keyset, whose
+// errors say that trying again is no use.
 func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"."},
@@ -32,11 +33,11 @@ func layers() map[string][]string {
 		"internal/server":  {"batch", "internal/operate", "metrics", "migrations", "periodic", "rescue", "workers"},
 		"internal/operate": {"batch", "migrations", "rescue"},
 
-		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/mail", "internal/rowio", "internal/rowout", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
+		"workers":  {"batch", "config", "internal/bulk", "internal/childproc", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook", "migrations", "retry"},
 		"periodic": {"internal/cron", "migrations"},
 		"metrics":  {"batch", "internal/session", "migrations"},
 
-		"batch":  {"internal/dbtext", "migrations", "retry"},
+		"batch":  {"internal/dbtext", "internal/keyset", "migrations", "retry"},
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":     {"internal/cron", "internal/sqlparams", "internal/valuefmt"},
@@ -49,6 +50,7 @@ func layers() map[string][]string {
 		"internal/dbclock":       {},
 		"internal/dbtext":        {},
 		"internal/devdb":         {},
+		"internal/keyset":        {"retry"},
 		"internal/mail":          {},
 		"internal/observability": {},
 		"internal/retention":     {"internal/session", "migrations"},
@@ -84,7 +86,7 @@ func layers() map[string][]string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.
@@ -188,7 +190,7 @@ func TestLayersAreSeen(t *testing.T) {
 	})
 	want := []string{
 		"odd is in no layer",
-		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, migrations, retry)",
+		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, internal/keyset, migrations, retry)",
 		"config/a.go:3: config must not import . (it may import only internal/cron, internal/sqlparams, internal/valuefmt)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",

@@ -1,0 +1,129 @@
+package keyset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/retry"
+)
+
+// DB is the part of a pool, connection or transaction that a walk uses.
+type DB interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Last returns the key of the last row, with which a walk ends however fast rows are added; nil if there is no row.
+func (w *Walk) Last(ctx context.Context, db DB) ([]string, error) {
+	order := w.Names("q") // backwards, and NULL first, so that it is seen
+	for i, c := range w.Columns {
+		if c.Desc {
+			order[i] += " NULLS FIRST"
+		} else {
+			order[i] += " DESC"
+		}
+	}
+	query := "SELECT ARRAY[" + strings.Join(w.Names("q"), "::text, ") + "::text], " + w.kept("q") +
+		" FROM " + w.From() + " ORDER BY " + strings.Join(order, ", ") + " LIMIT 1"
+	var texts []*string
+	var kept *bool
+	err := db.QueryRow(ctx, query, w.NewArgs().All()...).Scan(&texts, &kept)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the last key: %w", err)
+	}
+	last := make([]string, len(texts))
+	for i, text := range texts {
+		if text == nil {
+			return nil, w.Wrong(i + 1)
+		}
+		last[i] = *text
+	}
+	if kept != nil && !*kept {
+		return nil, w.Wrong(w.changes())
+	}
+	return last, nil
+}
+
+// CheckNull looks for rows that no page would find: those that have the beginning of the key with which a page ends, and NULL after
+// that. No comparison with the key is true for them. Where NULL comes first in the order such rows are read before, and seen. If the key
+// is nil it looks for NULL after the first column in any row; one in the first column is seen by Last.
+func (w *Walk) CheckNull(ctx context.Context, db DB, key []string) error {
+	args := w.NewArgs()
+	var cases, same []string
+	for i, name := range w.Names("q") {
+		c := w.Columns[i]
+		if i > 0 && !c.NotNull && (key == nil || c.Desc == w.otherNulls) {
+			cases = append(cases, fmt.Sprintf(" WHEN EXISTS (SELECT FROM %s WHERE %s) THEN %d", w.From(), strings.Join(append(same, IsNull(name)), " AND "), i+1))
+		}
+		if key != nil && i < len(w.Columns)-1 {
+			same = append(same, name+" = "+args.Bind(key[i], c.Type))
+		}
+	}
+	if len(cases) == 0 {
+		return nil
+	}
+	var wrong int
+	if err := db.QueryRow(ctx, "SELECT CASE"+strings.Join(cases, "")+" ELSE 0 END", args.All()...).Scan(&wrong); err != nil {
+		return fmt.Errorf("look for NULL in the key: %w", err)
+	}
+	return w.Wrong(wrong)
+}
+
+// CheckUnique looks whether several rows have the key. A walk that does not read by Page needs it where a page ends: a key may be equal to
+// the next one in another form, as 1.0 and 1.00 are.
+func (w *Walk) CheckUnique(ctx context.Context, db DB, key []string) error {
+	if w.Unique || w.oneForm() {
+		return nil
+	}
+	args := w.NewArgs()
+	same := w.Names("q")
+	for i, value := range w.bind(args.Bind, key) {
+		same[i] += " = " + value
+	}
+	var wrong int
+	query := fmt.Sprintf("SELECT CASE WHEN count(*) > 1 THEN %d ELSE 0 END FROM (SELECT FROM %s WHERE %s LIMIT 2) two", w.repeats(), w.From(), strings.Join(same, " AND "))
+	if err := db.QueryRow(ctx, query, args.All()...).Scan(&wrong); err != nil {
+		return fmt.Errorf("look for rows with the same key: %w", err)
+	}
+	return w.Wrong(wrong)
+}
+
+// oneForm reports whether equal keys have equal texts.
+func (w *Walk) oneForm() bool {
+	exact := []string{"smallint", "integer", "bigint", "uuid", "date", "timestamp without time zone", "timestamp with time zone", "bytea", "boolean", "oid"}
+	return !slices.ContainsFunc(w.Columns, func(c Column) bool { return !slices.Contains(exact, c.Type) })
+}
+
+// What may be wrong with a key, beside NULL in column 1, 2, ….
+func (w *Walk) repeats() int { return len(w.Columns) + 1 }
+func (w *Walk) changes() int { return len(w.Columns) + 2 }
+
+// NotUnique is the error for a key that repeats.
+func (w *Walk) NotUnique() error { return w.Wrong(w.repeats()) }
+
+// Wrong is the error for what Page says of a row; 0 is nothing, and 1 is NULL in the first column.
+func (w *Walk) Wrong(code int) error {
+	names := make([]string, len(w.Columns))
+	for i, c := range w.Columns {
+		names[i] = c.Name
+	}
+	switch all := strings.Join(names, ", "); {
+	case code == 0:
+		return nil
+	case code <= len(names):
+		return retry.Permanent(fmt.Errorf("order_by: column %s is NULL in some row, so rows could be left out; "+
+			"select only rows where it is not, or order by columns that are never NULL", names[code-1]))
+	case code == w.repeats():
+		return retry.Permanent(fmt.Errorf("order_by (%s) is not unique: rows with the same key could be left out; add a column that makes it so", all))
+	default:
+		return retry.Permanent(fmt.Errorf("order_by (%s): a value is another one when it is read back from its text, so rows could be left out; "+
+			"set extra_float_digits to 1 for the role, or order by other columns", all))
+	}
+}
