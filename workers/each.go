@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
 )
@@ -87,9 +88,8 @@ func (w *EachWorker) Timeout(*river.Job[EachArgs]) time.Duration { return -1 }
 
 // eachCursor is the key of the last row that has its child, and that of the last row of all, as text.
 type eachCursor struct {
-	After []string `json:"after,omitempty"`
-	Until []string `json:"until"`
-	Rows  int64    `json:"rows,omitempty"` // up to After
+	keyset.Span
+	Rows int64 `json:"rows,omitempty"` // up to After
 	// Definition is the hash of the job's definition when the run began: with another order the keys would mean nothing.
 	Definition string `json:"definition"`
 }
@@ -145,7 +145,7 @@ func (w *EachWorker) walk(ctx context.Context, run *batch.Run, def *config.Job, 
 	}
 	if !found {
 		cursor.Definition = def.Hash()
-		if cursor.Until, err = walk.last(ctx, w.opts.Pool); err != nil || cursor.Until == nil {
+		if cursor.Until, err = walk.keys.Last(ctx, w.opts.Pool); err != nil || cursor.Until == nil {
 			return err
 		}
 	}
