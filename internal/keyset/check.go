@@ -56,15 +56,17 @@ func (w *Walk) Last(ctx context.Context, db DB) ([]string, error) {
 // is nil it looks for NULL after the first column in any row; one in the first column is seen by Last.
 func (w *Walk) CheckNull(ctx context.Context, db DB, key []string) error {
 	args := w.NewArgs()
+	names := w.Names("q")
 	var cases, same []string
-	for i, name := range w.Names("q") {
-		c := w.Columns[i]
-		if i > 0 && !c.NotNull && (key == nil || c.Desc == w.otherNulls) {
-			cases = append(cases, fmt.Sprintf(" WHEN EXISTS (SELECT FROM %s WHERE %s) THEN %d", w.From(), strings.Join(append(same, IsNull(name)), " AND "), i+1))
+	for i, c := range w.Columns {
+		if i == 0 || c.NotNull || key != nil && c.Desc != w.otherNulls {
+			continue
 		}
-		if key != nil && i < len(w.Columns)-1 {
-			same = append(same, name+" = "+args.Bind(key[i], c.Type))
+		for j := len(same); j < i && key != nil; j++ {
+			same = append(same, names[j]+" = "+args.Bind(key[j], w.Columns[j].Type))
 		}
+		null := strings.Join(slices.Concat(same, []string{IsNull(names[i])}), " AND ")
+		cases = append(cases, fmt.Sprintf(" WHEN EXISTS (SELECT FROM %s WHERE %s) THEN %d", w.From(), null, i+1))
 	}
 	if len(cases) == 0 {
 		return nil
