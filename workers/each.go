@@ -70,6 +70,7 @@ type EachWorker struct {
 	batch.Chunked
 
 	opts EachOpts
+	rows int // about that many in a transaction
 }
 
 // NewEachWorker returns the worker.
@@ -77,7 +78,7 @@ func NewEachWorker(opts EachOpts) *EachWorker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	opts.Schema = opts.Schema.Defaults()
-	return &EachWorker{opts: opts}
+	return &EachWorker{opts: opts, rows: eachRows}
 }
 
 // NextRetry is decided by the job's own retry policy.
@@ -113,7 +114,7 @@ func (w *EachWorker) Work(ctx context.Context, job *river.Job[EachArgs]) error {
 		if child.Args, err = datedArgs(child, job.Args.JobArgs); err != nil {
 			return retry.Permanent(err)
 		}
-		walk := &eachWalk{def: def.Each, child: child, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
+		walk := &eachWalk{def: def.Each, child: child, rows: max(1, w.rows/def.Each.Batch) * def.Each.Batch, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
 		return w.walk(ctx, run, def, walk, params)
 	})
 }

@@ -25,6 +25,7 @@ const eachRows = 5000
 type eachWalk struct {
 	def    *config.Each
 	child  EachChild
+	rows   int // that a transaction deals with
 	notify bool
 	schema migrations.Schema
 	parent int64
@@ -81,7 +82,7 @@ func (w *eachWalk) prepare(ctx context.Context, pool *pgxpool.Pool, params map[s
 	for _, column := range w.def.OrderBy {
 		w.keys.Columns = append(w.keys.Columns, keyset.Column{Name: column})
 	}
-	if err := w.keys.Prepare(ctx, conn, eachRows); err != nil {
+	if err := w.keys.Prepare(ctx, conn, w.rows); err != nil {
 		return fmt.Errorf("query: %w", err)
 	}
 	return nil
@@ -89,11 +90,10 @@ func (w *eachWalk) prepare(ctx context.Context, pool *pgxpool.Pool, params map[s
 
 // enqueue makes the children of the rows after cursor.After, in one statement.
 func (w *eachWalk) enqueue(ctx context.Context, tx pgx.Tx, cursor eachCursor) (eachPart, error) {
-	size := max(1, eachRows/w.def.Batch) * w.def.Batch
 	b := w.keys.NewArgs()
 	query := `
-WITH walked AS MATERIALIZED (` + w.keys.Page("row_number() OVER w AS n, to_jsonb(r.*) AS doc", b, cursor.Span, size) + `),
-child AS (` + w.childSQL(b, size) + `),
+WITH walked AS MATERIALIZED (` + w.keys.Page("row_number() OVER w AS n, to_jsonb(r.*) AS doc", b, cursor.Span, w.rows) + `),
+child AS (` + w.childSQL(b) + `),
 made AS MATERIALIZED (` + w.madeSQL(b) + `),
 inserted AS (
 	INSERT INTO {river}.river_job (kind, args, queue, priority, max_attempts, state, scheduled_at, metadata)
@@ -104,8 +104,8 @@ inserted AS (
 told AS (
 	SELECT pg_notify({river:text} || '.river_insert', json_build_object('queue', ` + b.Add(w.child.Queue, "text") + `)::text)
 	 WHERE ` + b.Add(w.notify, "boolean") + ` AND EXISTS (SELECT FROM inserted))
-SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(size) + `,
-       (SELECT tidemill_key FROM walked WHERE n <= ` + strconv.Itoa(size) + ` AND tidemill_wrong = 0 ORDER BY n DESC LIMIT 1),
+SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(w.rows) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(w.rows) + `,
+       (SELECT tidemill_key FROM walked WHERE n <= ` + strconv.Itoa(w.rows) + ` AND tidemill_wrong = 0 ORDER BY n DESC LIMIT 1),
        coalesce(max(tidemill_wrong), 0), (SELECT count(*) FROM told),
        (SELECT max(octet_length(args::text)) FROM made WHERE problem IS NULL), (SELECT max_args FROM {tidemill}.setting),
        (SELECT coalesce(sum(rows), 0) FROM made WHERE problem IS NOT NULL),
@@ -137,13 +137,13 @@ SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(size) + `), (SELECT count(*)
 }
 
 // childSQL selects what each child is given.
-func (w *eachWalk) childSQL(b *keyset.Args, size int) string {
+func (w *eachWalk) childSQL(b *keyset.Args) string {
 	fixed := w.def.Enqueue.Params
 	if len(fixed) == 0 {
 		fixed = json.RawMessage("{}")
 	}
 	given := b.Add(string(fixed), "jsonb") + " || "
-	from := " FROM walked WHERE n <= " + strconv.Itoa(size)
+	from := " FROM walked WHERE n <= " + strconv.Itoa(w.rows)
 	if w.def.Batch == 1 {
 		return "SELECT n, 1 AS rows, " + given + "doc AS given" + from
 	}

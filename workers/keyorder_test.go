@@ -51,7 +51,7 @@ func TestWalksFollowIndexesWithAnyOrderOfNulls(t *testing.T) {
 				t.Errorf("an export sorts the table for each part:\n%s", steps)
 			}
 
-			walk := &eachWalk{def: cfg.Jobs["walk"].Each, child: EachChild{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
+			walk := &eachWalk{rows: eachRows, def: cfg.Jobs["walk"].Each, child: EachChild{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
 			walk.schema = migrations.Schema{}.Defaults()
 			jobs := func(name string) (*config.Job, bool) { job, ok := cfg.Jobs[name]; return job, ok }
 			if err := walk.prepare(ctx, pool, nil, jobs); err != nil {
