@@ -117,10 +117,12 @@ func (w *eachWorker[A, R]) walk(ctx context.Context, run *Run, walk *walk[R]) er
 				if err := w.opts.Do(ctx, tx, &Chunk[R]{Run: run.ID(), No: next.No, Rows: page.rows}); err != nil {
 					return Step{}, err
 				}
-				next.No, next.After = next.No+1, page.last
+				next.No++
 				step = Step{Done: n, Counters: Counters{Read: n, Processed: n}}
 			}
-			if !page.more {
+			if page.more {
+				next.After = page.last
+			} else {
 				step.Finish = &Finish{}
 			}
 			step.Cursor = next

@@ -1,9 +1,11 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,15 +54,14 @@ func (w *walk[R]) start(ctx context.Context, run *Run, count bool, unit string) 
 // page is what a chunk is about.
 type page[R any] struct {
 	rows []R
-	last []string // key of the last one
 	more bool     // there are further rows
+	last []string // key of the last one, if there are
 }
 
-// next reads one chunk.
+// next reads one chunk, and one row more.
 func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) (*page[R], error) {
 	args := w.keys.NewArgs()
-	query := w.keys.Page("r.*", args, w.cursor.Span, w.size)
-	rows, err := tx.Query(ctx, query, args.All()...)
+	rows, err := tx.Query(ctx, w.keys.Rows(args, w.cursor.Span, w.size+1), args.All()...)
 	if err != nil {
 		return nil, fmt.Errorf("read a chunk: %w", err)
 	}
@@ -68,28 +69,28 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) (*page[R], error) {
 
 	scan := rowScanner[R]()
 	p := &page[R]{}
+	var last [][]byte
+	for _, text := range w.cursor.After {
+		last = append(last, []byte(text))
+	}
 	for rows.Next() {
-		var wrong int
-		added := make([]any, len(rows.FieldDescriptions()))
-		added[len(added)-1] = &wrong
-		if err := rows.Scan(added...); err != nil {
-			return nil, fmt.Errorf("read a key: %w", err)
-		}
-		if err := w.keys.Wrong(wrong); err != nil {
+		row := selected{rows, len(w.keys.Columns)}
+		key := row.key()
+		if err := w.follows(len(p.rows) == 0, last, key); err != nil {
 			return nil, err
 		}
 		if p.more = len(p.rows) == w.size; p.more {
 			break
 		}
-		added[len(added)-2] = &p.last
-		if err := rows.Scan(added...); err != nil {
-			return nil, fmt.Errorf("read a key: %w", err)
+		last = last[:0]
+		for _, text := range key {
+			last = append(last, bytes.Clone(text))
 		}
-		row, err := scan(selected{rows})
+		value, err := scan(row)
 		if err != nil {
 			return nil, retry.Permanent(fmt.Errorf("read a row: %w", err))
 		}
-		p.rows = append(p.rows, row)
+		p.rows = append(p.rows, value)
 	}
 	rows.Close()
 	if err := rows.Err(); err != nil {
@@ -98,25 +99,52 @@ func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) (*page[R], error) {
 	if !p.more {
 		return p, nil
 	}
-	return p, w.keys.CheckNull(ctx, tx, p.last)
+	for _, text := range last {
+		p.last = append(p.last, string(text))
+	}
+	return p, w.keys.CheckEnd(ctx, tx, p.last)
 }
 
-// selected is a row of a page without the two columns that the walk adds.
-type selected struct{ pgx.Rows }
+// follows fails if a key cannot follow the last one, which for the first row is the one after which the chunk begins.
+func (w *walk[R]) follows(first bool, last, key [][]byte) error {
+	for i, text := range key {
+		if text == nil {
+			return w.keys.Wrong(i + 1)
+		}
+	}
+	switch {
+	case !slices.EqualFunc(last, key, bytes.Equal):
+		return nil
+	case first:
+		return w.keys.NotKept()
+	}
+	return w.keys.NotUnique()
+}
+
+// selected is a row without the texts of its key, which are its last columns.
+type selected struct {
+	pgx.Rows
+	keys int
+}
+
+func (s selected) key() [][]byte {
+	all := s.Rows.RawValues()
+	return all[len(all)-s.keys:]
+}
 
 func (s selected) FieldDescriptions() []pgconn.FieldDescription {
 	all := s.Rows.FieldDescriptions()
-	return all[:len(all)-2]
+	return all[:len(all)-s.keys]
 }
 
 func (s selected) RawValues() [][]byte {
 	all := s.Rows.RawValues()
-	return all[:len(all)-2]
+	return all[:len(all)-s.keys]
 }
 
 func (s selected) Values() ([]any, error) {
 	all, err := s.Rows.Values()
-	return all[:max(0, len(all)-2)], err
+	return all[:max(0, len(all)-s.keys)], err
 }
 
 func (s selected) Scan(dest ...any) error {
@@ -125,7 +153,7 @@ func (s selected) Scan(dest ...any) error {
 			return own.ScanRow(s)
 		}
 	}
-	return s.Rows.Scan(append(dest, nil, nil)...)
+	return s.Rows.Scan(append(dest, make([]any, s.keys)...)...)
 }
 
 // rowScanner maps structs by column name and everything else as the only column.

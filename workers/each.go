@@ -158,8 +158,8 @@ func (w *EachWorker) walk(ctx context.Context, run *batch.Run, def *config.Job, 
 			if part, err = walk.enqueue(ctx, tx, cursor); err != nil {
 				return batch.Step{}, err
 			}
-			if part.Rows > 0 {
-				next.After, next.Rows = part.Last, cursor.Rows+part.Rows
+			if next.Rows = cursor.Rows + part.Rows; part.More {
+				next.After = part.Last
 			}
 			if err := w.putAside(ctx, run, tx, part); err != nil {
 				return batch.Step{}, err

@@ -35,7 +35,7 @@ func TestEachOfRandomKeys(t *testing.T) {
 	})
 	e := testengine.Start(t, url, func(workers *river.Workers) { river.AddWorker(workers, worker) },
 		func(c *river.Config) { c.FetchOnlyKnownKinds = true })
-	testkeys.Random(t, 100, false, func(t *testing.T, r *rand.Rand, table *testkeys.Table) {
+	testkeys.Random(t, 40, false, func(t *testing.T, r *rand.Rand, table *testkeys.Table) {
 		table.Create(t, pool)
 		order, err := json.Marshal(table.Order)
 		if err != nil {

@@ -36,8 +36,8 @@ type eachWalk struct {
 // eachPart is what one chunk did.
 type eachPart struct {
 	Rows, Children int64
-	Last           []string // key of the last row
-	More           bool     // whether there are rows after it
+	More           bool     // whether there are further rows
+	Last           []string // key of the last row, if there are
 	Rejects        []batch.Reject
 	Rejected       int64 // rows of Rejects
 }
@@ -105,7 +105,7 @@ told AS (
 	SELECT pg_notify({river:text} || '.river_insert', json_build_object('queue', ` + b.Add(w.child.Queue, "text") + `)::text)
 	 WHERE ` + b.Add(w.notify, "boolean") + ` AND EXISTS (SELECT FROM inserted))
 SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(w.rows) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(w.rows) + `,
-       (SELECT tidemill_key FROM walked WHERE n <= ` + strconv.Itoa(w.rows) + ` AND tidemill_wrong = 0 ORDER BY n DESC LIMIT 1),
+       (SELECT tidemill_key FROM walked WHERE n = ` + strconv.Itoa(w.rows) + ` AND tidemill_wrong = 0),
        coalesce(max(tidemill_wrong), 0), (SELECT count(*) FROM told),
        (SELECT max(octet_length(args::text)) FROM made WHERE problem IS NULL), (SELECT max_args FROM {tidemill}.setting),
        (SELECT coalesce(sum(rows), 0) FROM made WHERE problem IS NOT NULL),

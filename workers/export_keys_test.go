@@ -16,7 +16,7 @@ import (
 func TestExportByRandomKeys(t *testing.T) {
 	t.Parallel()
 	b := setupExport(t, testkeys.Types, "table: public.walked")
-	testkeys.Random(t, 60, false, func(t *testing.T, r *rand.Rand, table *testkeys.Table) {
+	testkeys.Random(t, 40, false, func(t *testing.T, r *rand.Rand, table *testkeys.Table) {
 		table.Create(t, b.catalog)
 		source := []string{"table: public.walked\ncolumns: [id]", "query: SELECT * FROM public.walked", "query: SELECT * FROM public.walked -- all"}
 		order, err := json.Marshal(table.Order)

@@ -74,6 +74,7 @@ func layers() map[string][]string {
 		"internal/testbouncer":  {},
 		"internal/testdb":       {"internal/devdb"},
 		"internal/testengine":   {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/testkeys":     {},
 		"internal/tests3":       {},
 
 		"bench/...": {
@@ -91,7 +92,7 @@ func leaves() []string {
 
 // testSupport are the packages that only tests import.
 func testSupport() []string {
-	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/tests3"}
+	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/testkeys", "internal/tests3"}
 }
 
 func TestLayers(t *testing.T) {

@@ -27,8 +27,7 @@ func (w *Walk) Last(ctx context.Context, db DB) ([]string, error) {
 			order[i] += " DESC"
 		}
 	}
-	query := "SELECT ARRAY[" + strings.Join(w.Names("q"), "::text, ") + "::text], " + w.kept("q") +
-		" FROM " + w.From() + " ORDER BY " + strings.Join(order, ", ") + " LIMIT 1"
+	query := "SELECT " + w.texts("q") + ", " + w.kept("q") + " FROM " + w.From() + " ORDER BY " + strings.Join(order, ", ") + " LIMIT 1"
 	var texts []*string
 	var kept *bool
 	err := db.QueryRow(ctx, query, w.NewArgs().All()...).Scan(&texts, &kept)
@@ -46,9 +45,15 @@ func (w *Walk) Last(ctx context.Context, db DB) ([]string, error) {
 		last[i] = *text
 	}
 	if kept != nil && !*kept {
-		return nil, w.Wrong(w.changes())
+		return nil, w.NotKept()
 	}
 	return last, nil
+}
+
+// CheckEnd is CheckNull and CheckUnique for the key with which a page ends.
+func (w *Walk) CheckEnd(ctx context.Context, db DB, key []string) error {
+	args := w.NewArgs()
+	return w.look(ctx, db, args, append(w.nullCases(args, key), w.uniqueCase(args, key)...))
 }
 
 // CheckNull looks for rows that no page would find: those that have the beginning of the key with which a page ends, and NULL after
@@ -56,6 +61,27 @@ func (w *Walk) Last(ctx context.Context, db DB) ([]string, error) {
 // is nil it looks for NULL after the first column in any row; one in the first column is seen by Last.
 func (w *Walk) CheckNull(ctx context.Context, db DB, key []string) error {
 	args := w.NewArgs()
+	return w.look(ctx, db, args, w.nullCases(args, key))
+}
+
+// CheckUnique looks whether several rows have the key: it may be equal to the next one in another form, as 1.0 and 1.00 are.
+func (w *Walk) CheckUnique(ctx context.Context, db DB, key []string) error {
+	args := w.NewArgs()
+	return w.look(ctx, db, args, w.uniqueCase(args, key))
+}
+
+func (w *Walk) look(ctx context.Context, db DB, args *Args, cases []string) error {
+	if len(cases) == 0 {
+		return nil
+	}
+	var wrong int
+	if err := db.QueryRow(ctx, "SELECT CASE"+strings.Join(cases, "")+" ELSE 0 END", args.All()...).Scan(&wrong); err != nil {
+		return fmt.Errorf("look for rows that the end of a page hides: %w", err)
+	}
+	return w.Wrong(wrong)
+}
+
+func (w *Walk) nullCases(args *Args, key []string) []string {
 	names := w.Names("q")
 	var cases, same []string
 	for i, c := range w.Columns {
@@ -68,33 +94,18 @@ func (w *Walk) CheckNull(ctx context.Context, db DB, key []string) error {
 		null := strings.Join(slices.Concat(same, []string{IsNull(names[i])}), " AND ")
 		cases = append(cases, fmt.Sprintf(" WHEN EXISTS (SELECT FROM %s WHERE %s) THEN %d", w.From(), null, i+1))
 	}
-	if len(cases) == 0 {
-		return nil
-	}
-	var wrong int
-	if err := db.QueryRow(ctx, "SELECT CASE"+strings.Join(cases, "")+" ELSE 0 END", args.All()...).Scan(&wrong); err != nil {
-		return fmt.Errorf("look for NULL in the key: %w", err)
-	}
-	return w.Wrong(wrong)
+	return cases
 }
 
-// CheckUnique looks whether several rows have the key. A walk that does not read by Page needs it where a page ends: a key may be equal to
-// the next one in another form, as 1.0 and 1.00 are.
-func (w *Walk) CheckUnique(ctx context.Context, db DB, key []string) error {
+func (w *Walk) uniqueCase(args *Args, key []string) []string {
 	if w.Unique || w.oneForm() {
 		return nil
 	}
-	args := w.NewArgs()
 	same := w.Names("q")
 	for i, value := range w.bind(args.Bind, key) {
 		same[i] += " = " + value
 	}
-	var wrong int
-	query := fmt.Sprintf("SELECT CASE WHEN count(*) > 1 THEN %d ELSE 0 END FROM (SELECT FROM %s WHERE %s LIMIT 2) two", w.repeats(), w.From(), strings.Join(same, " AND "))
-	if err := db.QueryRow(ctx, query, args.All()...).Scan(&wrong); err != nil {
-		return fmt.Errorf("look for rows with the same key: %w", err)
-	}
-	return w.Wrong(wrong)
+	return []string{fmt.Sprintf(" WHEN (SELECT count(*) > 1 FROM (SELECT FROM %s WHERE %s LIMIT 2) two) THEN %d", w.From(), strings.Join(same, " AND "), w.repeats())}
 }
 
 // oneForm reports whether equal keys have equal texts.
@@ -109,6 +120,9 @@ func (w *Walk) changes() int { return len(w.Columns) + 2 }
 
 // NotUnique is the error for a key that repeats.
 func (w *Walk) NotUnique() error { return w.Wrong(w.repeats()) }
+
+// NotKept is the error for a page that begins with the key after which it is to begin, going by their texts.
+func (w *Walk) NotKept() error { return w.Wrong(w.changes()) }
 
 // Wrong is the error for what Page says of a row; 0 is nothing, and 1 is NULL in the first column.
 func (w *Walk) Wrong(code int) error {

@@ -140,26 +140,40 @@ func (w *Walk) compare(key []string, from int, upTo bool) string {
 
 func list(items []string) string { return "(" + strings.Join(items, ", ") + ")" }
 
-// Page is the statement that reads the span's first rows in order: size of them, and one more that tells whether there are more and
-// whether the last key repeats. what is selected of the row r, in the window w; two columns follow: tidemill_key is the key as an array
-// of texts, and tidemill_wrong is for Wrong.
+// Rows is the statement that reads the span's first rows in order, n at most: the query's columns, and then the key's as texts. Who reads
+// by it compares the texts, from that of the span's After on, and calls CheckEnd for the last key if there are more rows.
+func (w *Walk) Rows(args *Args, s Span, n int) string {
+	return "SELECT q.*, " + strings.Join(w.Names("q"), "::text, ") + "::text " + w.tail(args, s, n)
+}
+
+func (w *Walk) tail(args *Args, s Span, n int) string {
+	return "FROM " + w.From() + " WHERE " + w.Where(args.Bind, s) + " ORDER BY " + w.Order("q") + " LIMIT " + strconv.Itoa(n)
+}
+
+// Page is Rows for what goes on within the statement: size rows, and one more that tells whether there are more and whether the last key
+// repeats. what is selected of the row r, in the window w; two columns follow: tidemill_key is the key of row number
+// size, as an array of texts, and NULL in the other rows; tidemill_wrong is for Wrong. CheckNull is still to be called for that key.
 func (w *Walk) Page(what string, args *Args, s Span, size int) string {
 	names := w.Names("r")
-	var wrong strings.Builder
+	var null strings.Builder
 	repeats := make([]string, len(names))
 	for i, name := range names {
-		fmt.Fprintf(&wrong, " WHEN %s THEN %d", IsNull(name), i+1)
+		fmt.Fprintf(&null, " WHEN %s THEN %d", IsNull(name), i+1)
 		repeats[i] = name + " = lag(" + name + ") OVER w"
 	}
+	ends := "row_number() OVER w = " + strconv.Itoa(size)
 	return `
-SELECT ` + what + `, ARRAY[` + strings.Join(names, "::text, ") + `::text] AS tidemill_key,
-       CASE` + wrong.String() + `
-            WHEN ` + strings.Join(repeats, " AND ") + ` THEN ` + strconv.Itoa(w.repeats()) + `
-            WHEN row_number() OVER w = ` + strconv.Itoa(size) + ` AND NOT (` + w.kept("r") + `) THEN ` + strconv.Itoa(w.changes()) + `
-            ELSE 0 END AS tidemill_wrong
-  FROM (SELECT * FROM ` + w.From() + ` WHERE ` + w.Where(args.Bind, s) + ` ORDER BY ` + w.Order("q") + ` LIMIT ` + strconv.Itoa(size+1) + `) r
+SELECT ` + what + `, CASE WHEN ` + ends + ` THEN ` + w.texts("r") + ` END AS tidemill_key,
+       CASE` + null.String() + ` WHEN ` + strings.Join(repeats, " AND ") + ` THEN ` + strconv.Itoa(w.repeats()) + `
+            WHEN ` + ends + ` AND NOT (` + w.kept("r") + `) THEN ` + strconv.Itoa(w.changes()) + ` ELSE 0 END AS tidemill_wrong
+  FROM (SELECT * ` + w.tail(args, s, size+1) + `) r
 WINDOW w AS (ORDER BY ` + w.Order("r") + `)
  ORDER BY ` + w.Order("r")
+}
+
+// texts is the key as an array.
+func (w *Walk) texts(row string) string {
+	return "ARRAY[" + strings.Join(w.Names(row), "::text, ") + "::text]"
 }
 
 // IsNull is true for NULL alone. IS NULL would be true for a row of NULLs too, which has its place in the order.

@@ -87,19 +87,22 @@ func TestWalks(t *testing.T) {
 			if tt.name == "no row" {
 				exec(t, pool, "CREATE TYPE pair AS (x int, y int); CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
 			}
-			for _, mode := range []pgx.QueryExecMode{0, pgx.QueryExecModeDescribeExec} {
+			var rows int
+			if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM ("+strings.TrimRight(tt.query, "; ")+"\n) q").Scan(&rows); err != nil {
+				t.Fatal(err)
+			}
+			for name, read := range readers() {
 				for size := 1; size < 9; size++ {
-					w := &keyset.Walk{Query: tt.query, Mode: mode}
+					w := &keyset.Walk{Query: tt.query, Mode: []pgx.QueryExecMode{0, pgx.QueryExecModeDescribeExec}[size%2]}
 					for _, c := range tt.order {
 						w.Columns = append(w.Columns, keyset.Column{Name: c.Name, Desc: c.Desc})
 					}
-					ids, err := walk(t.Context(), pool, w, size)
-					var rows int
-					if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM "+w.From()).Scan(&rows); err != nil {
-						t.Fatal(err)
+					ids, err := walk(t.Context(), pool, w, read, size)
+					if name == "Rows" && size >= rows && strings.HasPrefix(tt.name, "the same") {
+						continue // rows that stay together are not compared with each other
 					}
 					if message(err) != tt.want || tt.want == "" && len(ids) != rows || err != nil && !retry.IsPermanent(err) {
-						t.Errorf("pages of %d: %d of %d rows: %v, want %q", size, len(ids), rows, err, tt.want)
+						t.Errorf("by %s, pages of %d: %d of %d rows: %v, want %q", name, size, len(ids), rows, err, tt.want)
 					}
 				}
 			}
@@ -117,9 +120,11 @@ func TestTextThatIsAnotherKey(t *testing.T) {
 		"SELECT a, 1 AS id FROM (VALUES (0.1::float8 + 0.2), (1)) v (a)", // at the end of a page
 		"SELECT a, 1 AS id FROM (VALUES (0.1), (0.1::float8 + 0.2)) v (a)",
 	} {
-		_, err := walk(t.Context(), pool, &keyset.Walk{Query: query, Columns: []keyset.Column{{Name: "a"}}}, 1)
-		if message(err) != want {
-			t.Errorf("%v, want %s", err, want)
+		for name, read := range readers() {
+			_, err := walk(t.Context(), pool, &keyset.Walk{Query: query, Columns: []keyset.Column{{Name: "a"}}}, read, 1)
+			if message(err) != want {
+				t.Errorf("by %s: %v, want %s", name, err, want)
+			}
 		}
 	}
 }
