@@ -2,11 +2,13 @@ package batch
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/retry"
 )
 
@@ -16,7 +18,7 @@ type EachOpts[A river.JobArgs, R any] struct {
 	// Query selects the rows, with named parameters (@since) from Params. It is read chunk by chunk, so it should be
 	// cheap to enter at any key: an index on OrderBy.
 	Query string
-	// Params gives the query's parameters; nil for none. Names beginning with tidemill_ are taken.
+	// Params gives the query's parameters; nil for none.
 	Params func(args A) pgx.NamedArgs
 	// OrderBy names the result's columns that order the walk. Together they must be unique, and none may be NULL: a key that
 	// repeats, or has a NULL, fails the run before a row is passed over. The upper end is fixed when the run starts, so
@@ -66,9 +68,8 @@ type eachWorker[A river.JobArgs, R any] struct {
 
 // eachCursor is the key of the last row done and the key at which to end, as text in the columns' own input form.
 type eachCursor struct {
-	No    int64    `json:"no"`
-	After []string `json:"after,omitempty"`
-	Until []string `json:"until,omitempty"`
+	No int64 `json:"no"`
+	keyset.Span
 }
 
 func (w *eachWorker[A, R]) NextRetry(job *river.Job[A]) time.Time { return w.RetryAt(job.JobRow) }
@@ -78,23 +79,24 @@ func (w *eachWorker[A, R]) Timeout(*river.Job[A]) time.Duration { return -1 }
 
 func (w *eachWorker[A, R]) Work(ctx context.Context, job *river.Job[A]) error {
 	return w.Attempt(ctx, job.JobRow, w.opts.Attempt, func(ctx context.Context, run *Run) error {
-		walk := &walk[R]{orderBy: w.opts.OrderBy, query: w.opts.Query, size: w.opts.Size, params: pgx.NamedArgs{}}
-		if w.opts.Params != nil {
-			for name, value := range w.opts.Params(job.Args) {
-				walk.params[name] = value
-			}
+		walk, err := w.newWalk(ctx, job.Args)
+		if err != nil {
+			return err
 		}
 		found, err := run.Cursor(&walk.cursor)
 		if err != nil {
 			return retry.Permanent(err)
 		}
-		if err := walk.describe(ctx, run); err != nil {
-			return err
+		if err := walk.keys.Prepare(ctx, run.engine.opts.Pool, walk.size); err != nil {
+			return fmt.Errorf("run %d: %w", run.ID(), err)
 		}
 		if !found {
 			empty, err := walk.start(ctx, run, w.opts.Count, w.opts.Attempt.Unit)
-			if err != nil || empty {
-				return err
+			if err != nil {
+				return fmt.Errorf("run %d: %w", run.ID(), err)
+			}
+			if empty {
+				return nil
 			}
 		}
 		return w.walk(ctx, run, walk)
@@ -105,20 +107,22 @@ func (w *eachWorker[A, R]) walk(ctx context.Context, run *Run, walk *walk[R]) er
 	for !run.final {
 		var next eachCursor
 		err := run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (Step, error) {
-			rows, after, err := walk.next(ctx, tx)
+			page, err := walk.next(ctx, tx)
 			if err != nil {
 				return Step{}, err
 			}
 			next = walk.cursor
 			step := Step{}
-			if len(rows) > 0 {
-				if err := w.opts.Do(ctx, tx, &Chunk[R]{Run: run.ID(), No: next.No, Rows: rows}); err != nil {
+			if n := int64(len(page.rows)); n > 0 {
+				if err := w.opts.Do(ctx, tx, &Chunk[R]{Run: run.ID(), No: next.No, Rows: page.rows}); err != nil {
 					return Step{}, err
 				}
-				next.No, next.After = next.No+1, after
-				step = Step{Done: int64(len(rows)), Counters: Counters{Read: int64(len(rows)), Processed: int64(len(rows))}}
+				next.No++
+				step = Step{Done: n, Counters: Counters{Read: n, Processed: n}}
 			}
-			if len(rows) < walk.size {
+			if page.more {
+				next.After = page.last
+			} else {
 				step.Finish = &Finish{}
 			}
 			step.Cursor = next

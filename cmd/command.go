@@ -7,8 +7,6 @@ import (
 	"context"
 	"os"
 
-	_ "time/tzdata" // time zones where the machine has none
-
 	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/cli"

@@ -16,7 +16,8 @@ import (
 // The order is cmd, internal/cli and internal/server; then root and internal/operate; then workers, its kinds, periodic and metrics;
 // then batch and rescue; then migrations and retry. batch, rescue, metrics, retry and migrations take plain Go options, so
 // that each can be added alone to an existing River client: they know neither config nor workers. The internal packages at
-// the end are leaves: they know neither us nor River, but for retention, which knows where the tables are.
+// the end are leaves: they know neither us nor River, but for retention, which knows where the tables are, and keyset, whose
+// errors say that trying again is no use.
 func layers() map[string][]string {
 	return map[string][]string{
 		"cmd/tidemill": {"cmd"},
@@ -36,9 +37,9 @@ func layers() map[string][]string {
 		"workers":            append(kindFolders(), "config", "workers/kind"),
 		"workers/cleanupjob": ofKind("internal/bulk", "internal/rowout"),
 		"workers/commandjob": ofKind("internal/childproc"),
-		"workers/eachjob":    ofKind(),
+		"workers/eachjob":    ofKind("internal/keyset"),
 		"workers/emailjob":   ofKind("internal/mail"),
-		"workers/exportjob":  ofKind("internal/rowout", "internal/bulk"),
+		"workers/exportjob":  ofKind("internal/bulk", "internal/keyset", "internal/rowout"),
 		"workers/httpjob":    ofKind("internal/webhook"),
 		"workers/importjob":  ofKind("internal/bulk", "internal/rowio", "internal/s3url", "internal/textin", "internal/valuefmt"),
 		"workers/sqljob":     ofKind(),
@@ -47,7 +48,7 @@ func layers() map[string][]string {
 		"periodic":           {"internal/cron", "migrations"},
 		"metrics":            {"batch", "internal/session", "migrations"},
 
-		"batch":  {"internal/dbtext", "migrations", "retry"},
+		"batch":  {"internal/dbtext", "internal/keyset", "migrations", "retry"},
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":       {"config/field", "internal/cron", "internal/s3url", "internal/sqlparams"},
@@ -61,6 +62,7 @@ func layers() map[string][]string {
 		"internal/dbclock":       {},
 		"internal/dbtext":        {},
 		"internal/devdb":         {},
+		"internal/keyset":        {"retry"},
 		"internal/mail":          {},
 		"internal/observability": {},
 		"internal/retention":     {"internal/session", "migrations"},
@@ -85,6 +87,7 @@ func layers() map[string][]string {
 		"internal/testbouncer":  {},
 		"internal/testdb":       {"internal/devdb"},
 		"internal/testengine":   {"batch", "internal/testdb", "migrations", "rescue"},
+		"internal/testkeys":     {},
 		"internal/testkind":     {"internal/storage", "internal/tests3"},
 		"internal/tests3":       {},
 
@@ -103,12 +106,12 @@ func ofKind(more ...string) []string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.
 func testSupport() []string {
-	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/testkind", "internal/tests3"}
+	return []string{"internal/testbouncer", "internal/testdb", "internal/testengine", "internal/testkeys", "internal/testkind", "internal/tests3"}
 }
 
 func TestLayers(t *testing.T) {
@@ -207,7 +210,7 @@ func TestLayersAreSeen(t *testing.T) {
 	})
 	want := []string{
 		"odd is in no layer",
-		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, migrations, retry)",
+		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, internal/keyset, migrations, retry)",
 		"config/a.go:3: config must not import . (it may import only config/field, internal/cron, internal/s3url, internal/sqlparams)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
 	"github.com/tidemill/tidemill/internal/testkind"
@@ -43,14 +44,14 @@ func TestWalksFollowIndexesWithAnyOrderOfNulls(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Release()
-			walk := &eachWalk{def: cfg.Jobs["walk"].Spec.(*Config), child: kind.Child{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
+			walk := &eachWalk{rows: eachRows, def: cfg.Jobs["walk"].Spec.(*Config), child: kind.Child{Job: "child", Kind: "child", Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}}
 			walk.schema = migrations.Schema{}.Defaults()
 			jobs := func(name string) (*config.Job, bool) { job, ok := cfg.Jobs[name]; return job, ok }
 			if err := walk.prepare(ctx, pool, nil, jobs); err != nil {
 				t.Fatal(err)
 			}
 			err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-				part, err := walk.enqueue(ctx, tx, eachCursor{After: []string{"3", "3"}, Until: []string{"299", "99"}})
+				part, err := walk.enqueue(ctx, tx, eachCursor{Span: keyset.Span{After: []string{"3", "3"}, Until: []string{"299", "99"}}})
 				if err != nil {
 					return err
 				}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
@@ -54,6 +55,7 @@ type Worker struct {
 	kind.Chunked[Args]
 
 	opts Opts
+	rows int // about that many in a transaction
 }
 
 // NewWorker returns the worker.
@@ -61,14 +63,13 @@ func NewWorker(opts Opts) *Worker {
 	opts.Location = cmp.Or(opts.Location, time.UTC)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	opts.Schema = opts.Schema.Defaults()
-	return &Worker{opts: opts}
+	return &Worker{opts: opts, rows: eachRows}
 }
 
 // eachCursor is the key of the last row that has its child, and that of the last row of all, as text.
 type eachCursor struct {
-	After []string `json:"after,omitempty"`
-	Until []string `json:"until"`
-	Rows  int64    `json:"rows,omitempty"` // up to After
+	keyset.Span
+	Rows int64 `json:"rows,omitempty"` // up to After
 	// Definition is the hash of the job's definition when the run began: with another order the keys would mean nothing.
 	Definition string `json:"definition"`
 }
@@ -88,7 +89,8 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		if child.Args, err = datedArgs(child, job.Args.Args); err != nil {
 			return retry.Permanent(err)
 		}
-		walk := &eachWalk{def: def.Spec.(*Config), child: child, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
+		spec := def.Spec.(*Config)
+		walk := &eachWalk{def: spec, child: child, rows: max(1, w.rows/spec.Batch) * spec.Batch, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
 		return w.walk(ctx, run, def, walk, params)
 	})
 }
@@ -120,7 +122,7 @@ func (w *Worker) walk(ctx context.Context, run *batch.Run, def *config.Job, walk
 	}
 	if !found {
 		cursor.Definition = def.Hash()
-		if cursor.Until, err = walk.last(ctx, w.opts.Pool); err != nil || cursor.Until == nil {
+		if cursor.Until, err = walk.keys.Last(ctx, w.opts.Pool); err != nil || cursor.Until == nil {
 			return err
 		}
 	}
@@ -132,8 +134,8 @@ func (w *Worker) walk(ctx context.Context, run *batch.Run, def *config.Job, walk
 			if part, err = walk.enqueue(ctx, tx, cursor); err != nil {
 				return batch.Step{}, err
 			}
-			if part.Rows > 0 {
-				next.After, next.Rows = part.Last, cursor.Rows+part.Rows
+			if next.Rows = cursor.Rows + part.Rows; part.More {
+				next.After = part.Last
 			}
 			if err := w.putAside(ctx, run, tx, part); err != nil {
 				return batch.Step{}, err

@@ -67,33 +67,19 @@ func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, j
 	if job.Spec.(*Config).Consistency != Keyset {
 		return nil, nil
 	}
-	table, err := bulk.Describe(ctx, conn, job.Spec.(*Config).Table.Schema, job.Spec.(*Config).Table.Name)
-	if err != nil {
-		return nil, err
-	}
-	return plan.checkUnique(cfg, table, append(at, "order_by")), nil
+	return plan.checkUnique(cfg, append(at, "order_by")), nil
 }
 
 // checkUnique looks for what makes the order one that no row hides in. A view cannot say, so nothing is asked of it.
-func (p *exportPlan) checkUnique(cfg *config.Config, table *bulk.Table, at []string) []*field.Error {
-	if table.Kind != 'r' && table.Kind != 'p' {
+func (p *exportPlan) checkUnique(cfg *config.Config, at []string) []*field.Error {
+	if p.table.Kind != 'r' && p.table.Kind != 'p' {
 		return nil
 	}
-	if !p.certain {
+	if !p.certain() {
 		return []*field.Error{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
 	}
-	names := map[string]bool{}
-	for _, k := range p.key {
-		names[p.columns[k].Name] = true
-	}
-	for _, index := range table.UniqueIndexes {
-		covered := !index.Partial && !index.Expression
-		for _, column := range index.Columns {
-			covered = covered && names[column]
-		}
-		if covered {
-			return nil
-		}
+	if p.walk.Unique {
+		return nil
 	}
 	return []*field.Error{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
 }

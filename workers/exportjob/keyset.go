@@ -3,9 +3,6 @@ package exportjob
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -15,110 +12,38 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-func sameKey(a, b []string) bool { return slices.Equal(a, b) }
-
-func (p *exportPlan) notUnique() error {
-	names := make([]string, len(p.key))
-	for i, k := range p.key {
-		names[i] = p.columns[k].Name
-	}
-	return retry.Permanent(fmt.Errorf("order_by %s is not unique: rows with the same key could be lost between two parts; add a column that makes it so",
-		strings.Join(names, ", ")))
-}
-
-// oneRow fails if several rows have the key with which a part ends. Keys may be equal in different forms, as 1.0 and 1.00 are. Of
-// a table an index says so.
-func (p *exportPlan) oneRow(ctx context.Context, conn *pgx.Conn, key []string) error {
-	if p.ex.Query == "" {
-		return nil
-	}
-	var several bool
-	err := conn.QueryRow(ctx, "SELECT count(*) > 1 FROM (SELECT FROM "+p.from()+" WHERE "+p.bound("=", key)+" LIMIT 2) two").Scan(&several)
-	switch {
-	case err != nil:
-		return fmt.Errorf("look for rows with the same key: %w", err)
-	case several:
-		return p.notUnique()
-	}
-	return nil
+// keysetRead is an export by key under way.
+type keysetRead struct {
+	*exportRun
+	reader *exportReader
+	shape  string // of the columns, which stay the same to the end; empty: not known yet
 }
 
 // keyset reads part by part in key order, up to the key that was the last one at the beginning. The next part is read while
 // the one before it is made durable and committed.
 func (e *exportRun) keyset(ctx context.Context, found bool) error {
-	var reader *exportReader
+	k := &keysetRead{exportRun: e, shape: e.cursor.Shape}
 	defer func() {
-		if reader != nil {
-			statement.CloseSession(ctx, reader.conn)
+		if k.reader != nil {
+			statement.CloseSession(ctx, k.reader.conn)
 		}
 	}()
-	connect := func() error {
-		conn, err := e.session(ctx)
-		if err != nil {
-			return err
-		}
-		plan, err := planExport(ctx, conn, e.ex, e.params)
-		if err == nil {
-			reader, err = e.reader(conn, plan)
-		}
-		if err != nil {
-			statement.CloseSession(ctx, conn)
-		}
-		return err
-	}
-	if err := e.transient(ctx, connect); err != nil {
-		return err
-	}
-	shape := reader.plan.shape()
 	rows := int64(-1)
-	if !found {
-		var err error
-		if rows, err = e.beginKeyset(ctx, reader); err != nil {
-			return err
+	err := k.try(ctx, func() (err error) {
+		if !found {
+			rows, err = k.begin(ctx)
 		}
-	} else if e.cursor.Shape != shape {
-		return retry.Permanent(errors.New("the columns have changed since this run began; start the export again"))
+		return err
+	})
+	if err != nil {
+		return err
 	}
-
 	group, ctx := errgroup.WithContext(ctx)
 	parts := make(chan *keysetPart)
+	next := e.cursor // the committing goroutine has its own
 	group.Go(func() error {
 		defer close(parts)
-		next := e.cursor // the committing goroutine has its own
-		for {
-			var part *keysetPart
-			err := e.transient(ctx, func() error {
-				if reader.conn.IsClosed() {
-					if err := connect(); err != nil {
-						return err
-					}
-					if reader.plan.shape() != shape {
-						return retry.Permanent(errors.New("the columns have changed since this run began; start the export again"))
-					}
-				}
-				// From its state, for a try that failed has digested some rows.
-				whole, err := kind.DigestFrom(next.Whole)
-				if err != nil {
-					return err
-				}
-				part, err = reader.readKeyset(ctx, next.Parts+1, next.After, next.Until, whole)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			last := part.after == nil
-			next.Parts, next.After, next.Whole = next.Parts+1, part.after, part.whole
-			select {
-			case parts <- part:
-			case <-ctx.Done():
-				part.object.Abort()
-				return context.Cause(ctx)
-			}
-			if last {
-				return nil
-			}
-		}
+		return k.read(ctx, next, parts)
 	})
 	group.Go(func() error {
 		if rows >= 0 {
@@ -126,77 +51,107 @@ func (e *exportRun) keyset(ctx context.Context, found bool) error {
 				return err
 			}
 		}
-		for part := range parts {
-			if err := part.store(); err != nil {
-				return err
-			}
-			next := e.cursor
-			next.Parts, next.After, next.Whole = next.Parts+1, part.after, part.whole
-			next.Bytes += part.Bytes
-			next.Defused += part.defused
-			next.Complete = part.after == nil
-			if err := e.commit(ctx, part.exportPart, next); err != nil {
-				return err
-			}
-		}
-		return nil
+		return k.store(ctx, parts)
 	})
 	return group.Wait()
 }
 
-// beginKeyset fixes the upper end, so that the walk ends however fast rows are added, and guesses how many rows there are.
-func (e *exportRun) beginKeyset(ctx context.Context, r *exportReader) (rows int64, err error) {
-	e.cursor.Shape = r.plan.shape()
-	err = e.transient(ctx, func() error {
-		if e.cursor.Until, err = r.plan.lastKey(ctx, r.conn); err != nil {
-			return err
+// try repeats fn while the database is away or asks for it, each time with an open session.
+func (k *keysetRead) try(ctx context.Context, fn func() error) error {
+	return k.transient(ctx, func() error {
+		if k.reader == nil || k.reader.conn.IsClosed() {
+			if err := k.connect(ctx); err != nil {
+				return err
+			}
 		}
-		rows, err = r.plan.expected(ctx, r.conn)
-		return err
+		return fn()
 	})
-	return rows, err
 }
 
-// lastKey is the greatest key, nil if there are no rows. It fails if a key column is NULL anywhere.
-func (p *exportPlan) lastKey(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	names := p.keyNames()
-	texts, order, null := make([]string, len(names)), make([]string, len(names)), make([]string, 0, len(names))
-	for i, name := range names {
-		texts[i], order[i] = name+"::text", name+" DESC" // NULL comes first
-		if i > 0 {
-			null = append(null, p.isNull(i))
+func (k *keysetRead) connect(ctx context.Context) error {
+	conn, err := k.session(ctx)
+	if err != nil {
+		return err
+	}
+	reader, err := k.open(ctx, conn)
+	if err != nil {
+		statement.CloseSession(ctx, conn)
+		return err
+	}
+	k.reader = reader
+	return nil
+}
+
+func (k *keysetRead) open(ctx context.Context, conn *pgx.Conn) (*exportReader, error) {
+	plan, err := planExport(ctx, conn, k.ex, k.params)
+	if err != nil {
+		return nil, err
+	}
+	shape := plan.shape()
+	if k.shape != "" && k.shape != shape {
+		return nil, retry.Permanent(errors.New("the columns have changed since this run began; start the export again"))
+	}
+	k.shape = shape
+	return k.exportRun.reader(conn, plan)
+}
+
+// begin fixes the upper end, so that the walk ends however fast rows are added, and guesses how many rows there are.
+func (k *keysetRead) begin(ctx context.Context) (rows int64, err error) {
+	plan, conn := k.reader.plan, k.reader.conn
+	k.cursor.Shape = k.shape
+	if k.cursor.Until, err = plan.walk.Last(ctx, conn); err != nil {
+		return 0, err
+	}
+	if k.cursor.Until != nil {
+		if err := plan.walk.CheckNull(ctx, conn, nil); err != nil {
+			return 0, err
 		}
 	}
-	key := make([]*string, len(names))
-	targets := make([]any, len(names))
-	for i := range key {
-		targets[i] = &key[i]
-	}
-	err := conn.QueryRow(ctx, "SELECT "+strings.Join(texts, ", ")+" FROM "+p.from()+" ORDER BY "+strings.Join(order, ", ")+" LIMIT 1").Scan(targets...)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find the last key: %w", err)
-	}
-	last := make([]string, len(key))
-	for i, text := range key {
-		if text == nil {
-			return nil, p.nullKey(i)
+	return plan.expected(ctx, conn)
+}
+
+// read hands over the parts from next on.
+func (k *keysetRead) read(ctx context.Context, next exportCursor, parts chan<- *keysetPart) error {
+	for last := false; !last; {
+		var part *keysetPart
+		err := k.try(ctx, func() error {
+			// From its state, for a try that failed has digested some rows.
+			whole, err := kind.DigestFrom(next.Whole)
+			if err != nil {
+				return err
+			}
+			part, err = k.reader.readKeyset(ctx, next.Parts+1, next.Span, whole)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		last[i] = *text
+		last = part.after == nil
+		next.Parts, next.After, next.Whole = next.Parts+1, part.after, part.whole
+		select {
+		case parts <- part:
+		case <-ctx.Done():
+			part.object.Abort()
+			return context.Cause(ctx)
+		}
 	}
-	if p.certain || len(null) == 0 {
-		return last, nil
+	return nil
+}
+
+// store makes parts durable and commits them.
+func (k *keysetRead) store(ctx context.Context, parts <-chan *keysetPart) error {
+	for part := range parts {
+		if err := part.exportPart.store(); err != nil {
+			return err
+		}
+		next := k.cursor
+		next.Parts, next.After, next.Whole = next.Parts+1, part.after, part.whole
+		next.Bytes += part.Bytes
+		next.Defused += part.defused
+		next.Complete = part.after == nil
+		if err := k.commit(ctx, part.exportPart, next); err != nil {
+			return err
+		}
 	}
-	// A NULL behind the first column hides among other rows, and no comparison ever finds it.
-	var hides bool
-	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+p.from()+" WHERE "+strings.Join(null, " OR ")+")").Scan(&hides)
-	if err != nil {
-		return nil, fmt.Errorf("look for NULL in the key: %w", err)
-	}
-	if hides {
-		return nil, p.nullKey(1)
-	}
-	return last, nil
+	return nil
 }

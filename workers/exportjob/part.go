@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/rowout"
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/internal/storage"
@@ -172,8 +174,8 @@ type keysetPart struct {
 	whole []byte   // state of the digest behind it
 }
 
-// readKeyset reads the rows behind a key into part number no. whole has digested the parts before.
-func (r *exportReader) readKeyset(ctx context.Context, no int, after, until []string, whole hash.Hash) (*keysetPart, error) {
+// readKeyset reads the first rows of a span into part number no. whole has digested the parts before.
+func (r *exportReader) readKeyset(ctx context.Context, no int, span keyset.Span, whole hash.Hash) (*keysetPart, error) {
 	e := r.run
 	part, err := e.newPart(ctx, 0, no)
 	if err != nil {
@@ -184,8 +186,8 @@ func (r *exportReader) readKeyset(ctx context.Context, no int, after, until []st
 		r.content.Raw(r.plan.head())
 	}
 	result := &keysetPart{exportPart: part}
-	if until != nil {
-		if err := r.copyKeyset(ctx, result, after, until); err != nil {
+	if span.Until != nil {
+		if err := r.copyKeyset(ctx, result, span); err != nil {
 			part.object.Abort()
 			return nil, err
 		}
@@ -202,21 +204,17 @@ func (r *exportReader) readKeyset(ctx context.Context, no int, after, until []st
 
 // copyKeyset reads one row more than the part takes: that tells whether there is another part, and whether the key is
 // unique where one ends.
-func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, after, until []string) error {
-	conditions := []string{r.plan.bound("<=", until)}
-	if after != nil {
-		conditions = append(conditions, r.plan.bound(">", after))
-	}
+func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, span keyset.Span) error {
 	limit := int64(r.run.ex.Chunk)
 	var last []string
-	err := r.copyOut(ctx, r.plan.copySQL(r.run.ex.Chunk+1, conditions...), func(message []byte) error {
+	err := r.copyOut(ctx, r.plan.copySQL(r.run.ex.Chunk+1, r.plan.walk.Where(keyLiteral, span)), func(message []byte) error {
 		if part.Rows == limit {
 			next, err := r.plan.values(r.rows, message)
 			if err != nil || next == nil {
 				return err
 			}
-			if sameKey(last, next) {
-				return r.plan.notUnique()
+			if slices.Equal(last, next) {
+				return r.plan.walk.NotUnique()
 			}
 			part.after = last
 			return nil
@@ -235,5 +233,5 @@ func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, after, 
 	if err != nil || part.after == nil {
 		return err
 	}
-	return r.plan.oneRow(ctx, r.conn, part.after)
+	return r.plan.walk.CheckUnique(ctx, r.conn, part.after)
 }

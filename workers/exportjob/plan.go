@@ -17,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/bulk"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/rowout"
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/retry"
@@ -25,13 +26,11 @@ import (
 // exportPlan is an export as the database has it.
 type exportPlan struct {
 	ex      *Config
-	source  string         // what stands in FROM, as q
-	columns []exportColumn // of source; the first of them may be hidden
+	table   *bulk.Table    // nil: a query
+	walk    keyset.Walk    // over the table's columns, or the query
+	columns []exportColumn // of walk.Query; the first of them may be hidden
 	hidden  int            // are not in the file, but in its key
-	key     []int          // places in columns
-	// certain says that no key column is ever NULL, by the table's own word.
-	certain bool
-	nulls   string // behind each key column of an ORDER BY
+	key     []int          // places of walk.Columns in columns
 }
 
 // exportColumn is a column of what is read.
@@ -63,10 +62,7 @@ func planExport(ctx context.Context, conn *pgx.Conn, ex *Config, params map[stri
 		err = p.setKey(orderBy)
 	}
 	if err == nil && ex.Consistency == Keyset {
-		p.nulls, err = statement.NullsFirst(ctx, conn, nil, func(nulls string) string {
-			p.nulls = nulls
-			return "SELECT * FROM " + p.from() + p.tail(ex.Chunk, nil)
-		})
+		err = p.walk.Prepare(ctx, conn, ex.Chunk)
 	}
 	switch {
 	case err == nil:
@@ -83,6 +79,7 @@ func (p *exportPlan) ofTable(ctx context.Context, conn *pgx.Conn) ([]string, err
 	if err != nil {
 		return nil, err
 	}
+	p.table = table
 	names := p.ex.Columns
 	if len(names) == 0 {
 		for _, column := range table.Columns {
@@ -95,14 +92,11 @@ func (p *exportPlan) ofTable(ctx context.Context, conn *pgx.Conn) ([]string, err
 			return nil, err
 		}
 	}
-	p.certain = true
 	var hidden []string
 	for _, name := range orderBy {
-		column := table.Column(name)
-		if column == nil {
+		if table.Column(name) == nil {
 			return nil, fmt.Errorf("order_by: table %s has no column %q", p.ex.Table, name)
 		}
-		p.certain = p.certain && column.NotNull
 		if !slices.Contains(names, name) {
 			hidden = append(hidden, name)
 		}
@@ -117,7 +111,7 @@ func (p *exportPlan) ofTable(ctx context.Context, conn *pgx.Conn) ([]string, err
 	for _, name := range slices.Concat(hidden, names) {
 		quoted = append(quoted, quoteName(name))
 	}
-	p.source = "SELECT " + strings.Join(quoted, ", ") + " FROM " + table.Ident()
+	p.walk.Query = "SELECT " + strings.Join(quoted, ", ") + " FROM " + table.Ident()
 	return orderBy, nil
 }
 
@@ -167,7 +161,7 @@ func (p *exportPlan) ofQuery(ctx context.Context, conn *pgx.Conn, params map[str
 		}
 		literals[i] = literal(value, typ)
 	}
-	p.source, err = stmt.With(func(n int) string { return literals[n-1] })
+	p.walk.Query, err = stmt.With(func(n int) string { return literals[n-1] })
 	return err
 }
 
@@ -197,7 +191,7 @@ func typeName(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error) {
 
 // describe reads the columns of the source.
 func (p *exportPlan) describe(ctx context.Context, conn *pgx.Conn) error {
-	prepared, err := conn.PgConn().Prepare(ctx, "", "SELECT * FROM "+p.from(), nil)
+	prepared, err := conn.PgConn().Prepare(ctx, "", "SELECT * FROM "+p.walk.From(), nil)
 	if err != nil {
 		return fmt.Errorf("query: %w", err)
 	}
@@ -238,8 +232,20 @@ func (p *exportPlan) setKey(orderBy []string) error {
 			return fmt.Errorf("order_by: the query has no column %q", name)
 		}
 		p.key = append(p.key, i)
+		p.walk.Columns = append(p.walk.Columns, keyset.Column{
+			Name: name, Type: p.columns[i].Type, NotNull: p.table != nil && p.table.Column(name).NotNull,
+		})
 	}
+	p.walk.Unique = p.table != nil && slices.ContainsFunc(p.table.UniqueIndexes, func(index bulk.UniqueIndex) bool {
+		other := func(column string) bool { return !slices.Contains(orderBy, column) }
+		return !index.Partial && !index.Expression && !slices.ContainsFunc(index.Columns, other)
+	})
 	return nil
+}
+
+// certain reports whether no key column is ever NULL, by the table's own word.
+func (p *exportPlan) certain() bool {
+	return p.table != nil && !slices.ContainsFunc(p.walk.Columns, func(c keyset.Column) bool { return !c.NotNull })
 }
 
 // rows encodes what copySQL sends.
@@ -287,15 +293,11 @@ func (p *exportPlan) values(rows rowout.Rows, message []byte) ([]string, error) 
 			k = i
 		}
 		if all[k].Null {
-			return nil, p.nullKey(i)
+			return nil, p.walk.Wrong(i + 1)
 		}
 		key[i] = all[k].Text
 	}
 	return key, nil
-}
-
-func (p *exportPlan) nullKey(i int) error {
-	return retry.Permanent(fmt.Errorf("order_by: column %s is NULL in some row; it must never be, or rows would be passed over", p.columns[p.key[i]].Name))
 }
 
 // head is what the file begins with.
@@ -329,7 +331,7 @@ func (p *exportPlan) shape() string {
 // expected is the planner's estimate of the number of rows.
 func (p *exportPlan) expected(ctx context.Context, conn *pgx.Conn) (int64, error) {
 	var plan string
-	if err := conn.QueryRow(ctx, "EXPLAIN (FORMAT JSON) SELECT * FROM "+p.from()).Scan(&plan); err != nil {
+	if err := conn.QueryRow(ctx, "EXPLAIN (FORMAT JSON) SELECT * FROM "+p.walk.From()).Scan(&plan); err != nil {
 		return 0, fmt.Errorf("estimate the number of rows: %w", err)
 	}
 	return gjson.Get(plan, `0.Plan.Plan Rows`).Int(), nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
@@ -38,12 +39,11 @@ type exportCursor struct {
 	Artifact   int64  `json:"artifact"`
 	Definition string `json:"definition"`      // hash of the job's
 	Shape      string `json:"shape,omitempty"` // of the columns; a file has the same ones from its beginning to its end
-	// After and Until are the keys of the last row that was read and of the last one that was there at the beginning.
-	After   []string `json:"after,omitempty"`
-	Until   []string `json:"until,omitempty"`
-	Parts   int      `json:"parts"`
-	Bytes   int64    `json:"bytes"`
-	Defused int64    `json:"defused,omitempty"`
+	// After is the key of the last row that was read, and Until that of the last one that was there at the beginning.
+	keyset.Span
+	Parts   int   `json:"parts"`
+	Bytes   int64 `json:"bytes"`
+	Defused int64 `json:"defused,omitempty"`
 	// Whole is the state of the SHA-256 over all parts; with several ranges nil until all is read.
 	Whole    []byte `json:"whole,omitempty"`
 	Complete bool   `json:"complete,omitempty"` // all is read; what is missing is the manifest

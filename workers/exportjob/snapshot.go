@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tidemill/tidemill/batch"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
@@ -80,11 +81,6 @@ func (e *exportRun) snapshot(ctx context.Context, _ bool) error {
 
 // readSpans reads all spans and commits their parts as they come.
 func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pgx.Conn, spans []string) error {
-	// A single reader digests the file as it writes it; of several, what they wrote is read once more, in order.
-	var inline hash.Hash
-	if len(conns) == 1 {
-		inline = sha256.New()
-	}
 	readers := make([]*exportReader, len(conns))
 	for i, conn := range conns {
 		var err error
@@ -94,18 +90,23 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	parts := make(chan *exportPart)
-	var reading sync.WaitGroup
+	// A single reader digests the file as it writes it; of several, what they wrote is read once more, in order.
+	whole := sha256.New()
+	var inline hash.Hash
+	var stored chan *exportPart
+	if len(readers) == 1 {
+		inline = whole
+	} else {
+		stored = make(chan *exportPart, 64)
+		group.Go(func() error { return e.digestSpans(ctx, whole, stored) })
+	}
 	var next atomic.Int64
+	var reading sync.WaitGroup
+	reading.Add(len(readers))
 	for _, reader := range readers {
-		reading.Add(1)
 		group.Go(func() error {
 			defer reading.Done()
-			for span := int(next.Add(1)) - 1; span < len(spans); span = int(next.Add(1)) - 1 {
-				if err := reader.readSpan(ctx, span, spans[span], inline, parts); err != nil {
-					return err
-				}
-			}
-			return nil
+			return reader.readSpans(ctx, spans, &next, inline, parts)
 		})
 	}
 	group.Go(func() error {
@@ -113,36 +114,7 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 		reading.Wait()
 		return nil
 	})
-	stored := make(chan *exportPart, 64)
-	whole := inline
-	if inline == nil {
-		whole = sha256.New()
-		group.Go(func() error { return e.digestSpans(ctx, whole, stored) })
-	}
-	group.Go(func() error {
-		defer close(stored)
-		for part := range parts {
-			if err := part.store(); err != nil {
-				return err
-			}
-			n := e.cursor
-			n.Parts++
-			n.Bytes += part.Bytes
-			n.Defused += part.defused
-			if err := e.commit(ctx, part, n); err != nil {
-				return err
-			}
-			if inline != nil {
-				continue
-			}
-			select {
-			case stored <- part:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
-	})
+	group.Go(func() error { return e.storeSpans(ctx, parts, stored) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -152,12 +124,46 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 	return err
 }
 
+// readSpans reads one span after the other, of those that no other reader has taken.
+func (r *exportReader) readSpans(ctx context.Context, spans []string, next *atomic.Int64, whole hash.Hash, parts chan<- *exportPart) error {
+	for span := int(next.Add(1)) - 1; span < len(spans); span = int(next.Add(1)) - 1 {
+		if err := r.readSpan(ctx, span, spans[span], whole, parts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storeSpans makes parts durable, commits them and hands them on to whoever digests them; nil: nobody.
+func (e *exportRun) storeSpans(ctx context.Context, parts <-chan *exportPart, stored chan<- *exportPart) error {
+	if stored != nil {
+		defer close(stored)
+	}
+	for part := range parts {
+		if err := part.store(); err != nil {
+			return err
+		}
+		n := e.cursor
+		n.Parts++
+		n.Bytes += part.Bytes
+		n.Defused += part.defused
+		if err := e.commit(ctx, part, n); err != nil {
+			return err
+		}
+		if stored == nil {
+			continue
+		}
+		select {
+		case stored <- part:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // readSpan reads one span into parts of at most twice the usual number of rows, and at least one.
 func (r *exportReader) readSpan(ctx context.Context, span int, condition string, whole hash.Hash, parts chan<- *exportPart) error {
-	var conditions []string
-	if condition != "" {
-		conditions = append(conditions, condition)
-	}
 	var part *exportPart
 	begin := func(no int) (err error) {
 		if part, err = r.run.newPart(ctx, span, no); err != nil {
@@ -186,7 +192,7 @@ func (r *exportReader) readSpan(ctx context.Context, span int, condition string,
 		return err
 	}
 	most := 2 * int64(r.run.ex.Chunk)
-	err := r.copyOut(ctx, r.plan.copySQL(0, conditions...), func(message []byte) error {
+	err := r.copyOut(ctx, r.plan.copySQL(0, condition), func(message []byte) error {
 		if part.Rows == most {
 			no := part.no + 1
 			if err := hand(false); err != nil {
@@ -251,13 +257,17 @@ func (p *exportPlan) spans(ctx context.Context, tx pgx.Tx, rows int64) ([]string
 	if len(cuts) == 0 {
 		return []string{""}, nil
 	}
-	conditions := []string{p.bound("<=", cuts[:1])}
-	for i := 1; i < len(cuts); i++ {
-		conditions = append(conditions, p.bound(">", cuts[i-1:i])+" AND "+p.bound("<=", cuts[i:i+1]))
+	first := keyset.Walk{Columns: p.walk.Columns[:1]}
+	conditions := make([]string, 0, len(cuts)+2)
+	var span keyset.Span
+	for _, cut := range cuts {
+		span.Until = []string{cut}
+		conditions = append(conditions, first.Where(keyLiteral, span))
+		span.After = span.Until
 	}
-	conditions = append(conditions, p.bound(">", cuts[len(cuts)-1:]))
-	if !p.certain {
-		conditions = append(conditions, p.isNull(0)) // where ORDER BY has them, too
+	conditions = append(conditions, first.Where(keyLiteral, keyset.Span{After: span.After}))
+	if !p.certain() {
+		conditions = append(conditions, keyset.IsNull(p.walk.Names("q")[0])) // where ORDER BY has them, too
 	}
 	return conditions, nil
 }
@@ -283,12 +293,12 @@ func (p *exportPlan) cuts(ctx context.Context, tx pgx.Tx, count int) ([]string, 
 	if !slices.Contains([]uint32{pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID}, column.oid) {
 		return nil, nil
 	}
-	name := p.keyNames()[0]
+	name := p.walk.Names("q")[0]
 	rows, err := tx.Query(ctx, fmt.Sprintf(`
 		SELECT DISTINCT ON (c.cut) c.cut::%[1]s::text FROM (
 			SELECT least + floor((most - least) * i / %[2]d) AS cut
 			  FROM (SELECT min(%[3]s)::numeric AS least, max(%[3]s)::numeric AS most FROM %[4]s) b, generate_series(1, %[2]d - 1) i) c
-		 WHERE c.cut IS NOT NULL ORDER BY c.cut`, column.Type, count, name, p.from()))
+		 WHERE c.cut IS NOT NULL ORDER BY c.cut`, column.Type, count, name, p.walk.From()))
 	if err == nil {
 		cuts, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}

@@ -7,47 +7,17 @@ import (
 	"github.com/tidemill/tidemill/config"
 )
 
-// from is the source as an item of FROM. The line end is for a query that ends in a comment.
-func (p *exportPlan) from() string { return "(" + strings.TrimRight(p.source, "; \t\r\n") + "\n) q" }
-
-// keyNames are the key columns as SQL has them.
-func (p *exportPlan) keyNames() []string {
-	names := make([]string, len(p.key))
-	for i, k := range p.key {
-		names[i] = "q." + quoteName(p.columns[k].Name)
-	}
-	return names
-}
-
-// isNull is true for key column i where it is NULL; IS NULL is also true for a row of NULLs, which has its place in the order.
-func (p *exportPlan) isNull(i int) string {
-	if p.columns[p.key[i]].category == "C" {
-		return p.keyNames()[i] + " IS NOT DISTINCT FROM NULL"
-	}
-	return p.keyNames()[i] + " IS NULL"
-}
-
-// bound is a comparison of whole keys, which an index on the columns can serve.
-func (p *exportPlan) bound(operator string, values []string) string {
-	literals := make([]string, len(values))
-	for i, value := range values {
-		literals[i] = literal([]byte(value), p.columns[p.key[i]].Type)
-	}
-	names := p.keyNames()[:len(values)]
-	if len(values) == 1 {
-		return names[0] + " " + operator + " " + literals[0]
-	}
-	return "(" + strings.Join(names, ", ") + ") " + operator + " (" + strings.Join(literals, ", ") + ")"
-}
+// keyLiteral writes a value of a key into a statement, for COPY takes no values beside it.
+func keyLiteral(text, typ string) string { return literal([]byte(text), typ) }
 
 // tail is what follows FROM.
-func (p *exportPlan) tail(limit int, conditions []string) string {
+func (p *exportPlan) tail(limit int, condition string) string {
 	var tail strings.Builder
-	if len(conditions) > 0 {
-		tail.WriteString(" WHERE " + strings.Join(conditions, " AND "))
+	if condition != "" {
+		tail.WriteString(" WHERE " + condition)
 	}
 	if len(p.key) > 0 {
-		tail.WriteString(" ORDER BY " + strings.Join(p.keyNames(), p.nulls+", ") + p.nulls)
+		tail.WriteString(" ORDER BY " + p.walk.Order("q"))
 	}
 	if limit > 0 {
 		fmt.Fprintf(&tail, " LIMIT %d", limit)
@@ -55,9 +25,9 @@ func (p *exportPlan) tail(limit int, conditions []string) string {
 	return tail.String()
 }
 
-// copySQL is the COPY of the rows for which all conditions hold, in order; limit 0 is none.
-func (p *exportPlan) copySQL(limit int, conditions ...string) string {
-	tail := p.tail(limit, conditions)
+// copySQL is the COPY of the rows for which the condition holds, in order; limit 0 is none, and so is an empty condition.
+func (p *exportPlan) copySQL(limit int, condition string) string {
+	tail := p.tail(limit, condition)
 	names := make([]string, len(p.columns))
 	for i, c := range p.columns {
 		names[i] = "q." + quoteName(c.Name)
@@ -68,10 +38,10 @@ func (p *exportPlan) copySQL(limit int, conditions ...string) string {
 			object = "(SELECT row_to_json(r.*) FROM (SELECT " + strings.Join(names[p.hidden:], ", ") + ") r)"
 		}
 		var list strings.Builder
-		for _, name := range p.keyNames() {
+		for _, name := range p.walk.Names("q") {
 			list.WriteString(name + "::text, ")
 		}
-		return "COPY (SELECT " + list.String() + object + " FROM " + p.from() + tail + ") TO STDOUT (FORMAT binary)"
+		return "COPY (SELECT " + list.String() + object + " FROM " + p.walk.From() + tail + ") TO STDOUT (FORMAT binary)"
 	}
-	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.from() + tail + ") TO STDOUT"
+	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.walk.From() + tail + ") TO STDOUT"
 }
