@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
 )
 
 // TestImportOfWhatWasImportedBefore gives files to jobs one after the other: the table is at all times that of the last one.

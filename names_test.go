@@ -34,7 +34,7 @@ func sqlWords(t *testing.T) []string {
 	word := regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 	everyTable := []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "id", "at"}
 	found := map[string]bool{}
-	for _, folder := range []string{"workers/*job", "internal/statement", "internal/bulk", "batch"} {
+	for _, folder := range []string{"internal/kinds/*job", "internal/statement", "internal/bulk", "batch"} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", folder, len(files), err)

@@ -14,7 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
 )
 
 // look starts the job and returns what its end says.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/kinds/sqljob"
 	"github.com/tidemill/tidemill/workers"
 	"github.com/tidemill/tidemill/workers/kind"
-	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 // beside returns another program on the database of app, with a configuration of its own.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
+	"github.com/tidemill/tidemill/internal/kinds/cleanupjob"
 )
 
 func TestParseCleanup(t *testing.T) {

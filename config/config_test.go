@@ -14,7 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
 )
 
 // lookup gives Parse the names of vars and no others.

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/eachjob"
+	"github.com/tidemill/tidemill/internal/kinds/eachjob"
 )
 
 func TestParseEach(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
 )
 
 func TestReplacedValues(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
-	"github.com/tidemill/tidemill/workers/exportjob"
+	"github.com/tidemill/tidemill/internal/kinds/exportjob"
 )
 
 func TestExportDefaults(t *testing.T) {

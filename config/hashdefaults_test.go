@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
 )
 
 // The hash holds what a field comes to, not how it is written. If a default changes, a definition that leaves the field out

@@ -11,10 +11,10 @@ import (
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
-	"github.com/tidemill/tidemill/workers/commandjob"
-	"github.com/tidemill/tidemill/workers/emailjob"
-	"github.com/tidemill/tidemill/workers/httpjob"
-	"github.com/tidemill/tidemill/workers/sqljob"
+	"github.com/tidemill/tidemill/internal/kinds/commandjob"
+	"github.com/tidemill/tidemill/internal/kinds/emailjob"
+	"github.com/tidemill/tidemill/internal/kinds/httpjob"
+	"github.com/tidemill/tidemill/internal/kinds/sqljob"
 )
 
 const withMail = "mail: {url: 'smtp://h', from: a@b.c, templates: ./mail}\n"

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/commandjob"
-	"github.com/tidemill/tidemill/workers/emailjob"
-	"github.com/tidemill/tidemill/workers/httpjob"
+	"github.com/tidemill/tidemill/internal/kinds/commandjob"
+	"github.com/tidemill/tidemill/internal/kinds/emailjob"
+	"github.com/tidemill/tidemill/internal/kinds/httpjob"
 )
 
 // What is shown, read as a file, is the same configuration.

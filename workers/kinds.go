@@ -2,15 +2,15 @@ package workers
 
 import (
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/workers/cleanupjob"
-	"github.com/tidemill/tidemill/workers/commandjob"
-	"github.com/tidemill/tidemill/workers/eachjob"
-	"github.com/tidemill/tidemill/workers/emailjob"
-	"github.com/tidemill/tidemill/workers/exportjob"
-	"github.com/tidemill/tidemill/workers/httpjob"
-	"github.com/tidemill/tidemill/workers/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/cleanupjob"
+	"github.com/tidemill/tidemill/internal/kinds/commandjob"
+	"github.com/tidemill/tidemill/internal/kinds/eachjob"
+	"github.com/tidemill/tidemill/internal/kinds/emailjob"
+	"github.com/tidemill/tidemill/internal/kinds/exportjob"
+	"github.com/tidemill/tidemill/internal/kinds/httpjob"
+	"github.com/tidemill/tidemill/internal/kinds/importjob"
+	"github.com/tidemill/tidemill/internal/kinds/sqljob"
 	"github.com/tidemill/tidemill/workers/kind"
-	"github.com/tidemill/tidemill/workers/sqljob"
 )
 
 // All are the kinds that Tidemill brings, in the order of the documentation.

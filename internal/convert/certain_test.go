@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/internal/cron"
-	"github.com/tidemill/tidemill/workers/httpjob"
+	"github.com/tidemill/tidemill/internal/kinds/httpjob"
 )
 
 // fugitDays is which days fugit 1.14 takes of the two day fields; nil stands for its own nil, any. It was asked itself.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidemill/tidemill/workers/commandjob"
+	"github.com/tidemill/tidemill/internal/kinds/commandjob"
 )
 
 func TestThreadsAreSplit(t *testing.T) {

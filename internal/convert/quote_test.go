@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemill/tidemill/config"
+	"github.com/tidemill/tidemill/internal/kinds/commandjob"
 	"github.com/tidemill/tidemill/workers"
-	"github.com/tidemill/tidemill/workers/commandjob"
 )
 
 func texts() []string {

@@ -44,13 +44,13 @@ func localClocks() map[string]string {
 		"internal/server/cron.go":     "the deadline of an answer",
 		"internal/storage/storage.go": "the date in an object's name, for people; it is random, and nothing reads it",
 
-		"workers/commandjob/worker.go":  "how fast a command writes, for the log",
-		"workers/commandjob/log.go":     "how fast a command writes, for the log",
-		"workers/emailjob/preview.go":   "a mail that tries the server; it needs no database",
-		"workers/importjob/atomic.go":   "how often progress is shown",
-		"workers/importjob/scan.go":     "how often a look says that it goes on",
-		"workers/importjob/scan_run.go": "how often a look says that it goes on",
-		"workers/kind/args.go":          "default of a worker's Clock",
+		"internal/kinds/commandjob/worker.go":  "how fast a command writes, for the log",
+		"internal/kinds/commandjob/log.go":     "how fast a command writes, for the log",
+		"internal/kinds/emailjob/preview.go":   "a mail that tries the server; it needs no database",
+		"internal/kinds/importjob/atomic.go":   "how often progress is shown",
+		"internal/kinds/importjob/scan.go":     "how often a look says that it goes on",
+		"internal/kinds/importjob/scan_run.go": "how often a look says that it goes on",
+		"workers/kind/args.go":                 "default of a worker's Clock",
 
 		"bench/...": "measures",
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // kindFolders are those of the kinds of job that Tidemill brings.
 func kindFolders() []string {
 	return []string{
-		"workers/cleanupjob", "workers/commandjob", "workers/eachjob", "workers/emailjob", "workers/exportjob", "workers/httpjob", "workers/importjob", "workers/sqljob",
+		"internal/kinds/cleanupjob", "internal/kinds/commandjob", "internal/kinds/eachjob", "internal/kinds/emailjob", "internal/kinds/exportjob", "internal/kinds/httpjob", "internal/kinds/importjob", "internal/kinds/sqljob",
 	}
 }
 
@@ -46,7 +47,7 @@ func checkKinds(r *repository) []string {
 					problems = append(problems, fmt.Sprintf("%s: imports the kind %s; let the kind say what you need in workers/kind", r.at(spec), folder))
 				}
 			}
-			name := strings.TrimSuffix(strings.TrimPrefix(folder, "workers/"), "job")
+			name := strings.TrimSuffix(path.Base(folder), "job")
 			for _, lit := range namings(f.ast, name) {
 				problems = append(problems, fmt.Sprintf("%s: names the kind %s; let the kind say what you need in workers/kind", r.at(lit), name))
 			}
@@ -119,19 +120,19 @@ func called(e ast.Expr) bool {
 func TestNamesOfKindsAreSeen(t *testing.T) {
 	t.Parallel()
 	r := sketch(t, map[string]string{
-		"a.go": "package tidemill\n\nimport _ \"github.com/tidemill/tidemill/workers/sqljob\"\n\n" +
+		"a.go": "package tidemill\n\nimport _ \"github.com/tidemill/tidemill/internal/kinds/sqljob\"\n\n" +
 			"var a = job.Kind == \"import\"\n" +
 			"var b = \"tidemill.import_scan\" + \"import\"\n" +
 			"var c = config.Job{Kind: \"each\"}\n" +
 			"func d() { switch job.Kind { case \"x\", \"http\": } }\n" +
 			"var e = url.Scheme == \"http\"\n",
-		"a_test.go":              "package tidemill\n\nvar a = job.Kind == \"import\"\n",
-		"workers/kinds.go":       "package workers\n\nimport _ \"github.com/tidemill/tidemill/workers/sqljob\"\n",
-		"workers/importjob/a.go": "package importjob\n\nvar a = job.Kind == \"import\" || job.Kind != \"export\"\n",
+		"a_test.go":                     "package tidemill\n\nvar a = job.Kind == \"import\"\n",
+		"workers/kinds.go":              "package workers\n\nimport _ \"github.com/tidemill/tidemill/internal/kinds/sqljob\"\n",
+		"internal/kinds/importjob/a.go": "package importjob\n\nvar a = job.Kind == \"import\" || job.Kind != \"export\"\n",
 	})
 	want := []string{
 		"a.go:7: names the kind each", "a.go:8: names the kind http", "a.go:5: names the kind import", "a.go:6: names the kind import",
-		"a.go:3: imports the kind workers/sqljob", "workers/importjob/a.go:3: names the kind export",
+		"a.go:3: imports the kind internal/kinds/sqljob", "internal/kinds/importjob/a.go:3: names the kind export",
 	}
 	if diff := cmp.Diff(want, rules(checkKinds(r))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
