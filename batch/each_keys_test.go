@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -60,6 +61,46 @@ func TestEachOfRandomKeys(t *testing.T) {
 		}
 		table.Check(t, e.Pool, ids, failed)
 	})
+}
+
+// The name of a type is not always all of it, nor is a value of the driver all of the server's.
+func TestEachOfKeysThatAreMoreThanTheySeem(t *testing.T) {
+	t.Parallel()
+
+	type args struct{ scoreArgs }
+	type row struct{ V any }
+	for _, values := range []string{
+		"('ab'::char(2)), ('abc'::char(3)), ('b')", "(B'001'), (B'011'), (B'101')",
+		"('12345678901234567890'::jsonb), ('12345678901234567891'), ('12345678901234567892')",
+		"(ROW(1, NULL)::public.pair), (ROW(NULL, NULL)::public.pair), (ROW(2, 'a')::public.pair)",
+	} {
+		t.Run(values, func(t *testing.T) {
+			t.Parallel()
+			rows := 0
+			url := testengine.URL(t)
+			if _, err := testdb.Pool(t, url).Exec(t.Context(), testkeys.Types); err != nil {
+				t.Fatal(err)
+			}
+			e := testengine.Start(t, url, func(workers *river.Workers) {
+				river.AddWorker(workers, batch.Each(batch.EachOpts[args, row]{
+					Query: "SELECT v FROM (VALUES " + values + ") t (v)", OrderBy: []string{"v"}, Size: 1,
+					Do: func(_ context.Context, _ pgx.Tx, c *batch.Chunk[row]) error {
+						if rows += len(c.Rows); rows > 10 {
+							return retry.Permanent(errors.New("it has no end"))
+						}
+						return nil
+					},
+				}))
+			})
+			started, err := e.Ledger.Start(context.Background(), args{}, batch.StartOpts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info := e.WaitStatus(t, started.ID, batch.Succeeded, batch.Failed); info.Status != batch.Succeeded || rows != 3 {
+				t.Errorf("%s after %d rows: %s", info.Status, rows, pointed(info.Error))
+			}
+		})
+	}
 }
 
 // A role may have floats lose digits as texts. From such a key the walk would read the same row for ever, or leave out the next one.

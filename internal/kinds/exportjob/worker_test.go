@@ -238,6 +238,7 @@ func TestExportThatCannotBegin(t *testing.T) {
 	t.Parallel()
 
 	const schema = `CREATE TABLE public.t (id int PRIMARY KEY, name text, n int); CREATE TABLE public.heap (id int);
+		CREATE TABLE public.forms (v numeric NOT NULL); INSERT INTO forms VALUES (1.0), (1.00), (2);
 		INSERT INTO t VALUES (1, 'a', 1), (2, 'a', NULL), (3, 'b', 1);
 		CREATE FUNCTION public.writes() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (9) RETURNING id'`
 	tests := []struct{ name, fields, want string }{
@@ -256,6 +257,7 @@ func TestExportThatCannotBegin(t *testing.T) {
 		{"not unique", "query: SELECT name FROM t\norder_by: [name]\nchunk: 1", "is not unique"},
 		{"not unique in ndjson", "query: SELECT name FROM t\norder_by: [name]\nchunk: 1\nformat: ndjson", "is not unique"},
 		{"not unique in other forms", "query: SELECT v FROM (VALUES (1.0), (1.00), (2)) q (v)\norder_by: [v]\nchunk: 1", "is not unique"},
+		{"not unique in other forms, of a table", "table: forms\norder_by: [v]\nchunk: 1", "is not unique"},
 		{"NULL in the key", "table: t\norder_by: [n, id]", "is NULL"},
 		{"NULL behind", "query: SELECT 1 AS a, n FROM t\norder_by: [a, n]", "is NULL"},
 		{"division by zero", "query: SELECT 1 / (id - id) AS id FROM t\norder_by: [id]", "division by zero"},
