@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -88,15 +87,12 @@ func (w *eachWorker[A, R]) Work(ctx context.Context, job *river.Job[A]) error {
 			return retry.Permanent(err)
 		}
 		if err := walk.keys.Prepare(ctx, run.engine.opts.Pool, walk.size); err != nil {
-			return fmt.Errorf("run %d: %w", run.ID(), err)
+			return err
 		}
 		if !found {
 			empty, err := walk.start(ctx, run, w.opts.Count, w.opts.Attempt.Unit)
-			if err != nil {
-				return fmt.Errorf("run %d: %w", run.ID(), err)
-			}
-			if empty {
-				return nil
+			if err != nil || empty {
+				return err
 			}
 		}
 		return w.walk(ctx, run, walk)
@@ -107,23 +103,23 @@ func (w *eachWorker[A, R]) walk(ctx context.Context, run *Run, walk *walk[R]) er
 	for !run.final {
 		var next eachCursor
 		err := run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (Step, error) {
-			page, err := walk.next(ctx, tx)
+			rows, after, err := walk.next(ctx, tx)
 			if err != nil {
 				return Step{}, err
 			}
 			next = walk.cursor
 			step := Step{}
-			if n := int64(len(page.rows)); n > 0 {
-				if err := w.opts.Do(ctx, tx, &Chunk[R]{Run: run.ID(), No: next.No, Rows: page.rows}); err != nil {
+			if n := int64(len(rows)); n > 0 {
+				if err := w.opts.Do(ctx, tx, &Chunk[R]{Run: run.ID(), No: next.No, Rows: rows}); err != nil {
 					return Step{}, err
 				}
 				next.No++
 				step = Step{Done: n, Counters: Counters{Read: n, Processed: n}}
 			}
-			if page.more {
-				next.After = page.last
-			} else {
+			if after == nil {
 				step.Finish = &Finish{}
+			} else {
+				next.After = after
 			}
 			step.Cursor = next
 			return step, nil

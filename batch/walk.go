@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"reflect"
@@ -51,69 +50,58 @@ func (w *walk[R]) start(ctx context.Context, run *Run, count bool, unit string) 
 	return false, run.SetTotal(ctx, total, unit)
 }
 
-// page is what a chunk is about.
-type page[R any] struct {
-	rows []R
-	more bool     // there are further rows
-	last []string // key of the last one, if there are
-}
-
-// next reads one chunk, and one row more.
-func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) (*page[R], error) {
+// next reads one chunk, and the key of its last row if there are further ones.
+func (w *walk[R]) next(ctx context.Context, tx pgx.Tx) (out []R, after []string, err error) {
 	args := w.keys.NewArgs()
 	rows, err := tx.Query(ctx, w.keys.Rows(args, w.cursor.Span, w.size+1), args.All()...)
 	if err != nil {
-		return nil, fmt.Errorf("read a chunk: %w", err)
+		return nil, nil, fmt.Errorf("read a chunk: %w", err)
 	}
 	defer rows.Close()
 
 	scan := rowScanner[R]()
-	p := &page[R]{}
-	var last [][]byte
-	for _, text := range w.cursor.After {
-		last = append(last, []byte(text))
-	}
+	last := slices.Clone(w.cursor.After)
 	for rows.Next() {
 		row := selected{rows, len(w.keys.Columns)}
 		key := row.key()
-		if err := w.follows(len(p.rows) == 0, last, key); err != nil {
-			return nil, err
+		if err := w.follows(len(out) == 0, last, key); err != nil {
+			return nil, nil, err
 		}
-		if p.more = len(p.rows) == w.size; p.more {
+		if len(out) == w.size {
+			after = last
 			break
 		}
 		last = last[:0]
 		for _, text := range key {
-			last = append(last, bytes.Clone(text))
+			last = append(last, string(text))
 		}
 		value, err := scan(row)
 		if err != nil {
-			return nil, retry.Permanent(fmt.Errorf("read a row: %w", err))
+			return nil, nil, retry.Permanent(fmt.Errorf("read a row: %w", err))
 		}
-		p.rows = append(p.rows, value)
+		out = append(out, value)
 	}
 	rows.Close()
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read a chunk: %w", err)
+		return nil, nil, fmt.Errorf("read a chunk: %w", err)
 	}
-	if !p.more {
-		return p, nil
+	if after != nil {
+		err = w.keys.CheckEnd(ctx, tx, after)
 	}
-	for _, text := range last {
-		p.last = append(p.last, string(text))
-	}
-	return p, w.keys.CheckEnd(ctx, tx, p.last)
+	return out, after, err
 }
 
 // follows fails if a key cannot follow the last one, which for the first row is the one after which the chunk begins.
-func (w *walk[R]) follows(first bool, last, key [][]byte) error {
+func (w *walk[R]) follows(first bool, last []string, key [][]byte) error {
+	same := len(last) > 0
 	for i, text := range key {
 		if text == nil {
 			return w.keys.Wrong(i + 1)
 		}
+		same = same && last[i] == string(text)
 	}
 	switch {
-	case !slices.EqualFunc(last, key, bytes.Equal):
+	case !same:
 		return nil
 	case first:
 		return w.keys.NotKept()
@@ -121,14 +109,14 @@ func (w *walk[R]) follows(first bool, last, key [][]byte) error {
 	return w.keys.NotUnique()
 }
 
-// selected is a row without the texts of its key, which are its last columns.
+// selected is a row to scan without the texts of its key, which are its last columns.
 type selected struct {
 	pgx.Rows
 	keys int
 }
 
 func (s selected) key() [][]byte {
-	all := s.Rows.RawValues()
+	all := s.RawValues()
 	return all[len(all)-s.keys:]
 }
 
@@ -137,22 +125,7 @@ func (s selected) FieldDescriptions() []pgconn.FieldDescription {
 	return all[:len(all)-s.keys]
 }
 
-func (s selected) RawValues() [][]byte {
-	all := s.Rows.RawValues()
-	return all[:len(all)-s.keys]
-}
-
-func (s selected) Values() ([]any, error) {
-	all, err := s.Rows.Values()
-	return all[:max(0, len(all)-s.keys)], err
-}
-
 func (s selected) Scan(dest ...any) error {
-	if len(dest) == 1 {
-		if own, ok := dest[0].(pgx.RowScanner); ok {
-			return own.ScanRow(s)
-		}
-	}
 	return s.Rows.Scan(append(dest, make([]any, s.keys)...)...)
 }
 

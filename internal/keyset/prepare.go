@@ -12,18 +12,20 @@ import (
 // Prepare has the server plan the walk, without reading any row: it learns the types of the columns, unless they are given, and chooses
 // the place of NULLs. size is that of a page.
 func (w *Walk) Prepare(ctx context.Context, db DB, size int) error {
-	if w.Columns[0].Type == "" {
-		if err := w.learnTypes(ctx, db); err != nil {
-			return fmt.Errorf("plan the walk: %w", err)
-		}
+	err := w.learnTypes(ctx, db)
+	if err == nil {
+		err = w.chooseNulls(ctx, db, size)
 	}
-	if err := w.chooseNulls(ctx, db, size); err != nil {
+	if err != nil {
 		return fmt.Errorf("plan the walk: %w", err)
 	}
 	return nil
 }
 
 func (w *Walk) learnTypes(ctx context.Context, db DB) error {
+	if w.Columns[0].Type != "" {
+		return nil
+	}
 	types := w.Names("q")
 	for i, name := range types {
 		types[i] = "format_type(pg_typeof(" + name + "), -1)"

@@ -140,8 +140,8 @@ func (w *Walk) compare(key []string, from int, upTo bool) string {
 
 func list(items []string) string { return "(" + strings.Join(items, ", ") + ")" }
 
-// Rows is the statement that reads the span's first rows in order, n at most: the query's columns, and then the key's as texts. Who reads
-// by it compares the texts, from that of the span's After on, and calls CheckEnd for the last key if there are more rows.
+// Rows is the statement that reads the span's first rows in order, n at most: the query's columns, and then the key's as texts. Whoever
+// reads by it compares each key with the one before, beginning with the span's After, and calls CheckEnd if there are more rows.
 func (w *Walk) Rows(args *Args, s Span, n int) string {
 	return "SELECT q.*, " + strings.Join(w.Names("q"), "::text, ") + "::text " + w.tail(args, s, n)
 }
@@ -150,9 +150,9 @@ func (w *Walk) tail(args *Args, s Span, n int) string {
 	return "FROM " + w.From() + " WHERE " + w.Where(args.Bind, s) + " ORDER BY " + w.Order("q") + " LIMIT " + strconv.Itoa(n)
 }
 
-// Page is Rows for what goes on within the statement: size rows, and one more that tells whether there are more and whether the last key
-// repeats. what is selected of the row r, in the window w; two columns follow: tidemill_key is the key of row number
-// size, as an array of texts, and NULL in the other rows; tidemill_wrong is for Wrong. CheckNull is still to be called for that key.
+// Page is Rows for who goes on within the statement: it reads size rows, and one more that shows whether there are more and whether the
+// last key repeats. what is selected of the row r, in the window w. Two columns follow: tidemill_key is the key of row number size, as an
+// array of texts, and NULL in the other rows; tidemill_wrong is for Wrong. If there are more rows, CheckNull is still to be called.
 func (w *Walk) Page(what string, args *Args, s Span, size int) string {
 	names := w.Names("r")
 	var null strings.Builder

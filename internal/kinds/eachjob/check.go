@@ -15,6 +15,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/statement"
 )
 
@@ -37,7 +38,7 @@ func (m *eachMisfit) Error() string {
 func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
 	path := []string{"jobs", job.Name}
 	at := append(slices.Clip(path), "query")
-	stmt, err := bindQuery(job.Spec.(*Config).Query)
+	stmt, err := statement.Bind(job.Spec.(*Config).Query)
 	if err != nil {
 		return []*field.Error{cfg.Errorf(at, "", "%s", err)}, nil
 	}
@@ -59,7 +60,7 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 		return nil, err
 	}
 	// Only what is a query can be read in parts: within brackets, as it is when the job runs.
-	if _, err := pg.Prepare(ctx, "", "SELECT FROM ("+stmt.Text+"\n) q", nil); err != nil {
+	if _, err := pg.Prepare(ctx, "", "SELECT FROM "+(&keyset.Walk{Query: stmt.Text}).From(), nil); err != nil {
 		if statement.Code(err) == "" || batch.Classify(err) == batch.Transient {
 			return nil, err
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,14 +42,9 @@ type eachPart struct {
 	Rejected       int64 // rows of Rejects
 }
 
-// bindQuery takes semicolons from the end, which would end the query within the statements that it becomes part of.
-func bindQuery(source string) (*statement.Statement, error) {
-	return statement.Bind(strings.TrimRight(source, "; \t\r\n"))
-}
-
 // prepare looks at the query, and whether its columns are what the child takes.
 func (w *eachWalk) prepare(ctx context.Context, pool *pgxpool.Pool, params map[string]any, jobs kind.Jobs) error {
-	stmt, err := bindQuery(w.def.Query)
+	stmt, err := statement.Bind(w.def.Query)
 	if err != nil {
 		return retry.Permanent(fmt.Errorf("query: %w", err))
 	}

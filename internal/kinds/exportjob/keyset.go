@@ -28,7 +28,7 @@ func (e *exportRun) keyset(ctx context.Context, found bool) error {
 			statement.CloseSession(ctx, k.reader.conn)
 		}
 	}()
-	rows := int64(-1)
+	var rows int64
 	err := k.try(ctx, func() (err error) {
 		if !found {
 			rows, err = k.begin(ctx)
@@ -46,7 +46,7 @@ func (e *exportRun) keyset(ctx context.Context, found bool) error {
 		return k.read(ctx, next, parts)
 	})
 	group.Go(func() error {
-		if rows >= 0 {
+		if !found {
 			if err := e.estimate(ctx, rows); err != nil {
 				return err
 			}

@@ -106,7 +106,12 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 	for _, reader := range readers {
 		group.Go(func() error {
 			defer reading.Done()
-			return reader.readSpans(ctx, spans, &next, inline, parts)
+			for span := int(next.Add(1)) - 1; span < len(spans); span = int(next.Add(1)) - 1 {
+				if err := reader.readSpan(ctx, span, spans[span], inline, parts); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	group.Go(func() error {
@@ -122,16 +127,6 @@ func (e *exportRun) readSpans(ctx context.Context, plan *exportPlan, conns []*pg
 	var err error
 	e.cursor.Whole, err = kind.DigestState(whole)
 	return err
-}
-
-// readSpans reads one span after the other, of those that no other reader has taken.
-func (r *exportReader) readSpans(ctx context.Context, spans []string, next *atomic.Int64, whole hash.Hash, parts chan<- *exportPart) error {
-	for span := int(next.Add(1)) - 1; span < len(spans); span = int(next.Add(1)) - 1 {
-		if err := r.readSpan(ctx, span, spans[span], whole, parts); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // storeSpans makes parts durable, commits them and hands them on to whoever digests them; nil: nobody.

@@ -1,7 +1,7 @@
 package exportjob
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tidemill/tidemill/config"
@@ -10,24 +10,18 @@ import (
 // keyLiteral writes a value of a key into a statement, for COPY takes no values beside it.
 func keyLiteral(text, typ string) string { return literal([]byte(text), typ) }
 
-// tail is what follows FROM.
-func (p *exportPlan) tail(limit int, condition string) string {
-	var tail strings.Builder
-	if condition != "" {
-		tail.WriteString(" WHERE " + condition)
-	}
-	if len(p.key) > 0 {
-		tail.WriteString(" ORDER BY " + p.walk.Order("q"))
-	}
-	if limit > 0 {
-		fmt.Fprintf(&tail, " LIMIT %d", limit)
-	}
-	return tail.String()
-}
-
 // copySQL is the COPY of the rows for which the condition holds, in order; limit 0 is none, and so is an empty condition.
 func (p *exportPlan) copySQL(limit int, condition string) string {
-	tail := p.tail(limit, condition)
+	tail := " FROM " + p.walk.From()
+	if condition != "" {
+		tail += " WHERE " + condition
+	}
+	if len(p.key) > 0 {
+		tail += " ORDER BY " + p.walk.Order("q")
+	}
+	if limit > 0 {
+		tail += " LIMIT " + strconv.Itoa(limit)
+	}
 	names := make([]string, len(p.columns))
 	for i, c := range p.columns {
 		names[i] = "q." + quoteName(c.Name)
@@ -41,7 +35,7 @@ func (p *exportPlan) copySQL(limit int, condition string) string {
 		for _, name := range p.walk.Names("q") {
 			list.WriteString(name + "::text, ")
 		}
-		return "COPY (SELECT " + list.String() + object + " FROM " + p.walk.From() + tail + ") TO STDOUT (FORMAT binary)"
+		return "COPY (SELECT " + list.String() + object + tail + ") TO STDOUT (FORMAT binary)"
 	}
-	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + p.walk.From() + tail + ") TO STDOUT"
+	return "COPY (SELECT " + strings.Join(names, ", ") + tail + ") TO STDOUT"
 }
