@@ -163,6 +163,7 @@ func Parse(name string, data []byte, opts *Opts) (*Config, error) {
 	fields := c.fields()
 	c.reset(fields)
 	d := field.New(name, field.Opts{Lookup: opts.Lookup, Offline: opts.Offline})
+	checkKindNames(d, opts.Kinds)
 	if root := d.Parse(data); root.Node != nil {
 		c.root = root.Node
 		field.Section[Config]{Fields: fields}.Read(d, root, c)

@@ -55,6 +55,22 @@ func listWords(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
+// checkKindNames refuses kinds of a program that nobody could tell from others.
+func checkKindNames(d *field.Checker, kinds []Kind) {
+	seen := map[string]bool{}
+	for _, k := range kinds {
+		switch {
+		case seen[k.Name]:
+			d.Problem(nil, "give yours another name", "the program brings kind %q, which is there already", k.Name)
+		case slices.Contains(plannedKinds(), k.Name):
+			d.Problem(nil, "give yours another name", "the program brings kind %q, which a later version will have", k.Name)
+		case !kindRE.MatchString(k.Name):
+			d.Problem(nil, "letters, digits and _ - [ ] < > / . : +", "the program brings kind %q, which is not a name that River takes", k.Name)
+		}
+		seen[k.Name] = true
+	}
+}
+
 // kind is a built-in kind or the River kind of a user's own worker.
 type kind struct{ builtIn []string }
 

@@ -136,6 +136,20 @@ func many(format string) string {
 	return b.String()
 }
 
+// A kind of a program has a name of its own.
+func TestKindNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"wait": "", "import": `kind "import", which is there already`, "sync": `kind "sync", which a later version will have`, "": `kind "", which is not a name`,
+	} {
+		kinds := append(allKinds(), config.Kind{Name: name})
+		_, err := config.Parse("t.yaml", []byte("jobs: {}\n"), &config.Opts{Kinds: kinds})
+		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // Rules of one job of a built-in kind, in flow style.
 func TestKindRules(t *testing.T) {
 	t.Parallel()

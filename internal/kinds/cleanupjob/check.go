@@ -124,7 +124,7 @@ type Count struct {
 	Effects []Effect `json:"effects"`
 }
 
-// CountRows is how many rows CountCleanup counts one by one.
+// CountRows is how many rows CountDue counts one by one.
 const CountRows = 1_000_000
 
 // countTimeout bounds the count of one rule.
