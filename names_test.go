@@ -34,7 +34,7 @@ func sqlWords(t *testing.T) []string {
 	word := regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 	everyTable := []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "id", "at"}
 	found := map[string]bool{}
-	for _, folder := range []string{"internal/kinds/*job", "internal/statement", "internal/bulk", "batch"} {
+	for _, folder := range []string{"internal/kinds/*job", "internal/keyset", "internal/statement", "internal/bulk", "batch"} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", folder, len(files), err)
@@ -80,7 +80,7 @@ func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 func TestColumnsOfEveryName(t *testing.T) {
 	t.Parallel()
 	words := sqlWords(t)
-	for _, must := range []string{"r", "q", "s", "t", "w", "n", "doc", "key", "excluded", "tidemill_row", "tidemill_ord", "select", "user", "count"} {
+	for _, must := range []string{"r", "q", "s", "t", "w", "n", "doc", "key", "excluded", "tidemill_ord", "select", "user", "count"} {
 		if !slices.Contains(words, must) {
 			t.Fatalf("%s is not among the words of the code's SQL: %q", must, words)
 		}
