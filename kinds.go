@@ -9,6 +9,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/metrics"
 	"github.com/tidemill/tidemill/workers"
@@ -23,22 +24,12 @@ func (a *App) Kinds() []kind.Kind { return slices.Clone(a.kindList) }
 
 // kind returns the built-in kind of that name.
 func (a *App) kind(name string) (kind.Kind, bool) {
-	for _, k := range a.kindList {
-		if k.Name == name {
-			return k, true
-		}
-	}
-	return kind.Kind{}, false
+	return kind.Find(a.kindList, name)
 }
 
 // kindOfRun returns the built-in kind of a run, by the name that River has for it.
 func (a *App) kindOfRun(river string) (kind.Kind, bool) {
-	for _, k := range a.kindList {
-		if slices.Contains(k.River(), river) {
-			return k, true
-		}
-	}
-	return kind.Kind{}, false
+	return kind.FindRiver(a.kindList, river)
 }
 
 // usedKinds are those of the jobs in the configuration.
@@ -55,6 +46,7 @@ func (a *App) deps(m *metrics.Metrics) *kind.Deps {
 	deps := &kind.Deps{
 		Config: a.Config, Jobs: a.Config.Job, Clock: a.Now, Location: a.Config.Location(), Ledger: a.Ledger, Logger: a.logger,
 		Pool: a.Pool, Schema: a.schema, Version: Version(), Storage: a.Storage, Child: a.child,
+		OnChunk: func(string, batch.Counters) {},
 	}
 	if m != nil {
 		deps.OnChunk = m.ObserveChunk

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -109,20 +108,12 @@ func cellOf(value any) string {
 
 // kindOf is the kind of a job; one without anything for a kind of the user's own.
 func kindOf(app *tidemill.App, job *config.Job) kind.Kind {
-	for _, k := range app.Kinds() {
-		if k.Name == job.Kind {
-			return k
-		}
-	}
-	return kind.Kind{}
+	k, _ := kind.Find(app.Kinds(), job.Kind)
+	return k
 }
 
 // kindOfRun is the kind of a run.
 func kindOfRun(app *tidemill.App, info *batch.Info) kind.Kind {
-	for _, k := range app.Kinds() {
-		if slices.Contains(k.River(), info.Kind) {
-			return k
-		}
-	}
-	return kind.Kind{}
+	k, _ := kind.FindRiver(app.Kinds(), info.Kind)
+	return k
 }

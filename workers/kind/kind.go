@@ -2,6 +2,7 @@ package kind
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -54,6 +55,23 @@ func (k Kind) River() []string {
 		return []string{RiverPrefix + k.Name}
 	}
 	return k.RiverKinds
+}
+
+// Find returns the kind of that name, as the configuration has it.
+func Find(kinds []Kind, name string) (Kind, bool) {
+	return find(kinds, func(k Kind) bool { return k.Name == name })
+}
+
+// FindRiver returns the kind that River knows by that name, as a run has it.
+func FindRiver(kinds []Kind, name string) (Kind, bool) {
+	return find(kinds, func(k Kind) bool { return slices.Contains(k.River(), name) })
+}
+
+func find(kinds []Kind, is func(Kind) bool) (Kind, bool) {
+	if i := slices.IndexFunc(kinds, is); i >= 0 {
+		return kinds[i], true
+	}
+	return Kind{}, false
 }
 
 // Configs are the kinds as the configuration has them, for [config.Opts].
