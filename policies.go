@@ -26,8 +26,8 @@ func (a *App) retries() *retry.Plugin {
 	})
 }
 
-// sweeper deletes what the configuration keeps no longer, through a session of conn.
-func (a *App) sweeper(conn *pgx.ConnConfig, onSwept func(retention.Deleted)) *retention.Sweeper {
+// sweeper deletes what the configuration keeps no longer, through sessions of conn.
+func (a *App) sweeper(conn *pgx.ConnConfig, watch *watch) *retention.Sweeper {
 	common := retention.Limits(a.Config.Retention)
 	jobs := map[string]retention.Limits{}
 	for name, job := range a.Config.Jobs {
@@ -35,5 +35,7 @@ func (a *App) sweeper(conn *pgx.ConnConfig, onSwept func(retention.Deleted)) *re
 			jobs[name] = own
 		}
 	}
-	return retention.New(retention.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, Limits: common, Jobs: jobs, OnSwept: onSwept})
+	return retention.New(retention.Opts{
+		Conn: conn, Session: watch.session, Schema: a.schema, Logger: a.logger, Limits: common, Jobs: jobs, OnSwept: watch.swept,
+	})
 }

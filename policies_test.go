@@ -172,7 +172,7 @@ jobs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	sweeper := app.sweeper(poolConfig.ConnConfig, nil)
+	sweeper := app.sweeper(poolConfig.ConnConfig, &watch{})
 	defer sweeper.Close()
 	if _, err := sweeper.Sweep(t.Context()); err != nil {
 		t.Fatal(err)

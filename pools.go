@@ -15,8 +15,8 @@ const (
 	spareConns = 8
 	// controlConns are those of River's client beside one for each queue: the ends of jobs, leadership, its maintenance.
 	controlConns = 6
-	// ownSessions are those that beat, sweep, schedule, report and delete what is old.
-	ownSessions = 5
+	// ownSessions are the one that beats, the one that all other loops share, and the one that deletes what is old.
+	ownSessions = 3
 )
 
 // limited reports whether database.url says how many connections a pool may have.

@@ -139,7 +139,8 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch, be
 	defer end()
 	pools := lifePools{sessions: newSessions()}
 	process, err := rescue.Register(ctx, rescue.Opts{
-		Conn: poolConfig.ConnConfig.Copy(), Schema: a.schema, Logger: a.logger, Version: Version(), Config: a.Config.Hash(), Queues: queues, Knows: known, Began: began,
+		Conn: poolConfig.ConnConfig.Copy(), Session: watch.session, Schema: a.schema, Logger: a.logger, Version: Version(),
+		Config: a.Config.Hash(), Queues: queues, Knows: known, Began: began,
 		Replaces: a.processID(), OnClock: a.learnClock(ctx, watch), OnMoved: watch.moved, OnFenced: watch.fenced,
 		OnReconnect: func() { go a.reconnect(alive, &pools) },
 	})
@@ -197,11 +198,14 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch, be
 func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[string]int, watch *watch, unknown *unknownJobs) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
-	wait.Go(func() { a.sweeper(conn, watch.swept).Run(ctx) })
+	wait.Go(func() { a.sweeper(conn, watch).Run(ctx) })
 	wait.Go(func() { a.loops(ctx) })
 	wait.Go(func() { a.redateAhead(ctx, queues) })
 	wait.Go(func() { unknown.watch(ctx) })
-	wait.Go(func() { a.scheduler(conn, watch).Run(ctx) })
+	wait.Go(func() { a.scheduler(watch).Run(ctx) })
+	wait.Go(func() {
+		batch.NewUpkeep(batch.UpkeepOpts{Session: watch.session, Schema: a.schema, Logger: a.logger}).Run(ctx)
+	})
 	return func() { cancel(); wait.Wait() }
 }
 

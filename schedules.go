@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/riverpg"
 	"github.com/tidemill/tidemill/periodic"
@@ -66,7 +64,7 @@ func (a *App) definition(s *config.Schedule) (periodic.Definition, error) {
 // Board shows and steers the schedules of the database.
 func (a *App) Board() *periodic.Board { return periodic.NewBoard(a.Pool, a.schema) }
 
-// scheduler fires what is due, through a session of conn.
-func (a *App) scheduler(conn *pgx.ConnConfig, watch *watch) *periodic.Scheduler {
-	return periodic.New(periodic.Opts{Conn: conn, Schema: a.schema, Logger: a.logger, OnTick: watch.tick, OnFailure: watch.tickFailed})
+// scheduler fires what is due.
+func (a *App) scheduler(watch *watch) *periodic.Scheduler {
+	return periodic.New(periodic.Opts{Session: watch.session, Schema: a.schema, Logger: a.logger, OnTick: watch.tick, OnFailure: watch.tickFailed})
 }

@@ -27,6 +27,9 @@ type watch struct {
 	metrics *metrics.Metrics
 	skew    skewWatch
 
+	// session is the one that the loops of all lives share.
+	session *session.Keeper
+
 	probes    *pgxpool.Pool
 	report    func() // on the whole cluster, until close
 	startOnce sync.Once
@@ -46,7 +49,7 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	}
 	m, err := metrics.New(metrics.Opts{
 		Registerer: registry, Schema: a.schema, Logger: a.logger, Version: Version(), Queues: queues,
-		Schedules: scheduleNames(schedules), SessionName: a.sessionName,
+		Schedules: scheduleNames(schedules),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -61,7 +64,10 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{health: &metrics.Health{Logger: a.logger}, metrics: m, skew: skewWatch{logger: a.logger, metrics: m}, probes: probes, startedCh: make(chan struct{})}
+	w := &watch{
+		health: &metrics.Health{Logger: a.logger}, metrics: m, skew: skewWatch{logger: a.logger, metrics: m},
+		session: session.NewKeeper(poolConfig.ConnConfig, a.sessionSettings), probes: probes, startedCh: make(chan struct{}),
+	}
 	w.health.Add("migrations", metrics.CheckMigrations(probes, a.schema))
 	w.health.Add("client", metrics.CheckStarted(w.startedCh))
 	w.health.Add("database", metrics.CheckDatabase(probes))
@@ -80,11 +86,7 @@ func (a *App) observe(ctx context.Context, queues map[string]int) (*watch, error
 		})
 		a.logger.InfoContext(ctx, "metrics and probes", "address", listener.Addr().String())
 	}
-	w.report = func() {
-		if err := m.Report(ctx, poolConfig.ConnConfig); err != nil {
-			a.logger.ErrorContext(ctx, "metrics report", "error", err)
-		}
-	}
+	w.report = func() { m.ReportOn(ctx, w.session) }
 	return w, nil
 }
 
@@ -164,17 +166,18 @@ func scheduleNames(defs []periodic.Definition) []string {
 	return names
 }
 
-// sessionName is what the sessions of the present process id are called, "" before it has one.
-func (a *App) sessionName() string {
+// sessionSettings make sessions those of the present process id, once it has one.
+func (a *App) sessionSettings() map[string]string {
 	if id := a.processID(); id != "" {
-		return rescue.SessionName(id)
+		return rescue.SessionSettings(id)
 	}
-	return ""
+	return nil
 }
 
 func (w *watch) close() {
 	w.cancel()
 	w.wait.Wait()
+	w.session.Close()
 	w.probes.Close()
 }
 

@@ -80,8 +80,7 @@ func (l *Ledger) giveUpChildren(ctx context.Context, tx pgx.Tx, id int64) (bool,
 }
 
 // CountChildren brings the counts of parents up to date and returns how many runs have ended by that which something
-// follows. The scheduler of package periodic does it; a program without one calls this, twice a second, in any number of
-// processes.
+// follows. An Upkeep does it; a program without one calls this, twice a second, in any number of processes.
 func (l *Ledger) CountChildren(ctx context.Context) (int, error) {
 	var ended int
 	if err := l.pool.QueryRow(ctx, l.schema.SQL(`SELECT ended FROM {tidemill}.fold_children()`)).Scan(&ended); err != nil {

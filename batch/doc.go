@@ -8,6 +8,8 @@
 //	river.AddWorker(workers, batch.Each(batch.EachOpts[RescoreArgs, User]{…}))
 //	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Plugins: []rivertype.Plugin{engine}, …})
 //
+//	go batch.NewUpkeep(batch.UpkeepOpts{Conn: pool.Config().ConnConfig}).Run(ctx) // for runs with children, and what follows runs
+//
 // # How a run stays true
 //
 // River completes a job by its id, whoever runs it by then. So a run's River row leaves the state running only by River's

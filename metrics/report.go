@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,8 +18,7 @@ const (
 	// reports when the one that did is gone.
 	candidacy = 5 * time.Second
 	// turnTimeout bounds what one turn may take in all, a dead network included.
-	turnTimeout  = 30 * time.Second
-	closeTimeout = 2 * time.Second
+	turnTimeout = 30 * time.Second
 )
 
 // Report reads the state of the cluster again and again, if this process is the one that holds the lock for it, and
@@ -38,66 +36,58 @@ func (m *Metrics) Report(ctx context.Context, conn *pgx.ConnConfig) error {
 	if conn == nil {
 		return errors.New("metrics: Report needs a connection configuration")
 	}
-	r := &reporter{metrics: m, config: conn.Copy(), interval: m.opts.Interval}
-	defer r.close(ctx)
-	for {
+	keeper := session.NewKeeper(conn, m.sessionSettings)
+	defer keeper.Close()
+	m.ReportOn(ctx, keeper)
+	return nil
+}
+
+func (m *Metrics) sessionSettings() map[string]string {
+	if m.opts.SessionName == nil {
+		return nil
+	}
+	if name := m.opts.SessionName(); name != "" {
+		return map[string]string{"application_name": name}
+	}
+	return nil
+}
+
+// ReportOn is Report on a session that other loops use, too, and that is named already.
+func (m *Metrics) ReportOn(ctx context.Context, keeper *session.Keeper) {
+	r := m.newReporter(keeper)
+	defer r.leave(ctx)
+	session.Loop(ctx, func(ctx context.Context) time.Duration {
 		if err := r.turn(ctx); err != nil {
 			r.failed(ctx, err)
 		}
-		if err := r.wait(ctx); err != nil {
+		if err := r.role.Wait(ctx, r.next()); err != nil {
 			r.failed(ctx, err)
-			r.close(ctx)
-			// Another process may fare better, and should have had its try by then.
-			_ = sleep(ctx, 2*r.next())
+			r.leave(ctx)
+			return 2 * r.next() // another process may fare better, and should have had its try by then
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-	}
+		return 0
+	})
 }
 
 // reporter belongs to the goroutine of Report.
 type reporter struct {
 	metrics  *Metrics
-	config   *pgx.ConnConfig
+	role     *session.Role // the lock, which ends with the session and in no other way
 	interval time.Duration
-
-	// conn holds the lock while elected. The lock ends with the session, and in no other way.
-	conn    *pgx.Conn
-	elected bool
-	named   string // the session's name, if it was given one
 
 	successes map[string]time.Time // by configured job, as far as this reporter knows
 }
 
-// next is how long to wait for the next turn.
-func (r *reporter) next() time.Duration {
-	if r.elected {
-		return jitter(r.interval)
-	}
-	return jitter(min(r.interval, candidacy))
+func (m *Metrics) newReporter(keeper *session.Keeper) *reporter {
+	return &reporter{metrics: m, role: keeper.Role(m.elect), interval: m.opts.Interval}
 }
 
-// wait waits for the next turn. One that reports listens on its session meanwhile: another process has the lock as soon as
-// that has ended, and two must not both tell.
-func (r *reporter) wait(ctx context.Context) error {
-	if !r.elected {
-		return sleep(ctx, r.next())
+// next is how long to wait for the next turn.
+func (r *reporter) next() time.Duration {
+	if r.role.Leads() {
+		return session.Jitter(r.interval)
 	}
-	waiting, cancel := context.WithTimeout(ctx, r.next())
-	defer cancel()
-	for {
-		// Nothing is listened to, so all that can come is the end.
-		_, err := r.conn.WaitForNotification(waiting)
-		switch {
-		case r.conn.IsClosed():
-			return fmt.Errorf("the session has ended: %w", err)
-		case waiting.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
+	return session.Jitter(min(r.interval, candidacy))
 }
 
 func (r *reporter) failed(ctx context.Context, err error) {
@@ -111,28 +101,26 @@ func (r *reporter) failed(ctx context.Context, err error) {
 func (r *reporter) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	err := r.refresh(ctx)
+	err := r.role.Lead(ctx, r.refresh)
 	switch {
 	case err == nil:
 		r.interval = max(r.metrics.opts.Interval, r.interval/2)
-	case r.elected && timedOut(err) && !r.conn.IsClosed():
+	case errors.Is(err, session.ErrElsewhere):
+		r.interval = max(r.metrics.opts.Interval, r.interval/2)
+		r.leave(ctx) // a session that ended a moment ago may have led
+		return nil
+	case timedOut(err) && r.role.Leads():
 		// What was read last is shown until it is too old.
 		r.interval = min(2*r.interval, max(maxInterval, r.metrics.opts.Interval))
 	default:
 		// Another process may fare better, or report already.
-		r.close(ctx)
+		r.leave(ctx)
 	}
 	return err
 }
 
-func (r *reporter) refresh(ctx context.Context) error {
-	if err := r.connect(ctx); err != nil {
-		return err
-	}
-	if err := r.elect(ctx); err != nil || !r.elected {
-		return err
-	}
-	s, err := r.metrics.read(ctx, r.conn)
+func (r *reporter) refresh(ctx context.Context, conn *pgx.Conn) error {
+	s, err := r.metrics.read(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -142,93 +130,39 @@ func (r *reporter) refresh(ctx context.Context) error {
 	return nil
 }
 
-// vigilance lets the server notice within 10 s that the other end of the session is gone, and free the lock.
-const vigilance = `SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3`
-
-func (r *reporter) connect(ctx context.Context) error {
-	if r.conn == nil {
-		conn, err := pgx.ConnectConfig(ctx, r.config)
-		if err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		r.conn, r.named = conn, ""
-		if _, err := conn.Exec(ctx, vigilance); err != nil {
-			return fmt.Errorf("set up the session: %w", err)
-		}
-	}
-	if r.metrics.opts.SessionName == nil {
-		return nil
-	}
-	name := r.metrics.opts.SessionName()
-	if name == "" || name == r.named {
-		return nil
-	}
-	if err := session.Apply(ctx, r.conn.PgConn(), map[string]string{"application_name": name}); err != nil {
-		return fmt.Errorf("name the session: %w", err)
-	}
-	r.named = name
-	return nil
-}
-
-func (r *reporter) elect(ctx context.Context) error {
-	if r.elected {
-		return nil
-	}
-	schema := r.metrics.opts.Schema
-	err := r.conn.QueryRow(ctx, schema.SQL(`SELECT {tidemill}.lead('metrics')`)).Scan(&r.elected)
+// elect tries to make the session the one that reports.
+func (m *Metrics) elect(ctx context.Context, conn *pgx.Conn) (elected bool, err error) {
+	schema := m.opts.Schema
+	err = conn.QueryRow(ctx, schema.SQL(`SELECT {tidemill}.lead('metrics')`)).Scan(&elected)
 	if withoutTables(err) {
 		const try = `SELECT pg_try_advisory_lock(hashtextextended('tidemill metrics ' || $1, 0))`
-		err = r.conn.QueryRow(ctx, try, schema.Name+" "+schema.River).Scan(&r.elected)
+		err = conn.QueryRow(ctx, try, schema.Name+" "+schema.River).Scan(&elected)
 	}
 	if err != nil {
-		return fmt.Errorf("try to become the reporter: %w", err)
+		return false, fmt.Errorf("try to become the reporter: %w", err)
 	}
-	if r.elected {
-		r.metrics.reporter.Set(1)
-		r.metrics.opts.Logger.InfoContext(ctx, "this process reports the metrics of the cluster")
+	if elected {
+		m.reporter.Set(1)
+		m.opts.Logger.InfoContext(ctx, "this process reports the metrics of the cluster")
 	}
-	return nil
+	return elected, nil
 }
 
-// withoutTables tells whether Tidemill has no tables here, and River is watched alone.
+// withoutTables reports whether Tidemill has no tables here, and River is watched alone.
 func withoutTables(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (pgErr.Code == "3F000" || pgErr.Code == "42883")
 }
 
-// close gives the lock up and forgets what was read under it, so that two processes do not both tell.
-func (r *reporter) close(ctx context.Context) {
-	if r.elected {
-		r.metrics.cluster.latest.Store(nil)
-		r.metrics.reporter.Set(0)
-	}
-	if r.conn != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		_ = r.conn.Close(ctx)
-	}
-	r.conn, r.elected = nil, false
+// leave gives the lock up and forgets what was read under it, so that two processes do not both tell.
+func (r *reporter) leave(ctx context.Context) {
+	r.metrics.cluster.latest.Store(nil)
+	r.metrics.reporter.Set(0)
+	r.role.Leave(ctx)
 }
 
 // timedOut reports whether the server ended a statement at its time limit.
 func timedOut(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && pgErr.Code == "57014"
-}
-
-// sleep returns when d is over or ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// jitter spreads processes that were started together.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }

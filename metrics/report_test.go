@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 func kill(t *testing.T, b *bundle, name string) {
@@ -192,8 +194,9 @@ func TestTimeout(t *testing.T) {
 func TestTimeoutSlowsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Opts{Interval: 2 * time.Minute})
-	r := &reporter{metrics: b.metrics, config: connConfig(t, b.url, "reporter"), interval: b.metrics.opts.Interval}
-	defer r.close(t.Context())
+	keeper := session.NewKeeper(connConfig(t, b.url, "reporter"), nil)
+	defer keeper.Close()
+	r := b.metrics.newReporter(keeper)
 	turn := func(want time.Duration, wantErr bool) {
 		t.Helper()
 		if err := r.turn(t.Context()); (err != nil) != wantErr {
@@ -254,24 +257,8 @@ func TestUnreachableDatabase(t *testing.T) {
 	stop := report(t, m, config)
 	eventually(t, "several tries", func() bool { return refreshErrors(t, b) >= 3 })
 	stop()
-	r := &reporter{metrics: m, config: config}
+	r := m.newReporter(session.NewKeeper(config, nil))
 	if err := r.turn(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error is %v; it must be there and hide the password", err)
-	}
-}
-
-func TestJitter(t *testing.T) {
-	t.Parallel()
-
-	different := map[time.Duration]bool{}
-	for range 1000 {
-		got := jitter(time.Second)
-		if got < 900*time.Millisecond || got > 1100*time.Millisecond {
-			t.Fatalf("jitter(1s) = %s", got)
-		}
-		different[got] = true
-	}
-	if len(different) < 100 {
-		t.Errorf("only %d different waits", len(different))
 	}
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 // addRuns adds n runs of a job, newer than those there are, that ended some time ago.
@@ -23,8 +25,9 @@ func (b *bundle) addJob(t *testing.T, name string) {
 func TestLastSuccess(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Opts{})
-	r := &reporter{metrics: b.metrics, config: connConfig(t, b.url, "reporter"), interval: time.Hour}
-	defer r.close(t.Context())
+	keeper := session.NewKeeper(connConfig(t, b.url, "reporter"), nil)
+	defer keeper.Close()
+	r := b.metrics.newReporter(keeper)
 	ages := func() map[string]time.Duration {
 		t.Helper()
 		if err := r.turn(t.Context()); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -19,6 +20,8 @@ import (
 type Opts struct {
 	// Conn says how to reach the database. The scheduler has a connection of its own, so that a busy pool delays no tick.
 	Conn *pgx.ConnConfig
+	// Session is shared with other loops; default: one of its own, made from Conn.
+	Session *session.Keeper
 	// Schema says where the tables are; default tidemill.
 	Schema migrations.Schema
 	// Logger; default slog.Default().
@@ -54,16 +57,14 @@ const (
 	Missed   = "missed"    // left out: it was too late
 )
 
-// Scheduler fires what is due, counts the children of runs, and starts what follows runs that have ended. Any number of processes may run one on the same database, and none of them leads: each
+// Scheduler fires what is due. Any number of processes may run one on the same database, and none of them leads: each
 // looks for what is due, and the database lets one of them deal with a tick.
 type Scheduler struct {
 	opts Opts
-	conn *pgx.Conn
 	// parsed keeps schedules by their spec in the database.
 	parsed map[string]*Schedule
 	// failing are the schedules that could not be fired, and when to try them again. They hold up no other.
 	failing map[string]*failure
-	counted time.Time // when this process last counted children
 	since   time.Time // of the first look, by the database's clock
 }
 
@@ -83,56 +84,20 @@ func New(opts Opts) *Scheduler {
 // Run fires what is due until ctx ends. What goes wrong is logged and tried again: a schedule's tick stays due until it is
 // dealt with.
 func (s *Scheduler) Run(ctx context.Context) {
-	defer s.close()
-	var failures int
-	for {
-		wait, err := s.step(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			failures++
-			wait = min(time.Duration(failures)*200*time.Millisecond, 5*time.Second)
-			s.opts.Logger.WarnContext(ctx, "look for due schedules; to be tried again", "error", err)
-			s.close()
-		} else {
-			failures = 0
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
+	keeper, done := session.Share(s.opts.Session, s.opts.Conn)
+	defer done()
+	failed := func(err error) {
+		s.opts.Logger.WarnContext(ctx, "look for due schedules; to be tried again", "error", err)
 	}
-}
-
-func (s *Scheduler) close() {
-	if s.conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.conn.Close(ctx)
-	s.conn = nil
+	keeper.Loop(ctx, failed, s.step)
 }
 
 // firedAtOnce bounds how long one transaction holds schedules.
 const firedAtOnce = 50
 
 // step deals with what is due now and returns how long nothing will be.
-func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if s.conn == nil || s.conn.IsClosed() {
-		conn, err := pgx.ConnectConfig(ctx, s.opts.Conn)
-		if err != nil {
-			return 0, fmt.Errorf("connect: %w", err)
-		}
-		s.conn = conn
-	}
-	due, err := s.due(ctx)
+func (s *Scheduler) step(ctx context.Context, conn *pgx.Conn) (time.Duration, error) {
+	due, err := s.due(ctx, conn)
 	if err != nil {
 		return 0, err
 	}
@@ -140,13 +105,8 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 		s.since = due.Now
 	}
 	if due.Waiting {
-		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.release_ticks()`); err != nil {
+		if err := s.report(ctx, conn, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.release_ticks()`); err != nil {
 			return 0, fmt.Errorf("start what waited: %w", err)
-		}
-	}
-	if due.Ended {
-		if err := s.follow(ctx); err != nil {
-			return 0, fmt.Errorf("start what follows runs: %w", err)
 		}
 	}
 	// Several processes see the same; in an order of its own each finds something to do.
@@ -161,20 +121,17 @@ func (s *Scheduler) step(ctx context.Context) (time.Duration, error) {
 			}
 			items = append(items, decide(due.Now, due.since(s.since), row, schedule))
 		}
-		if err := s.report(ctx, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.fire($1)`, items); err != nil {
+		if err := s.report(ctx, conn, `SELECT schedule, due_at, outcome, problem, clock_timestamp() FROM {tidemill}.fire($1)`, items); err != nil {
 			return 0, fmt.Errorf("fire: %w", err)
 		}
 	}
-	wait, err := s.children(ctx, due)
 	switch {
-	case err != nil:
-		return 0, err
 	case len(due.Rows) > 0:
 		return 0, nil // there may be more, and what others held has to be looked at again
 	case due.Next != nil:
-		return max(time.Millisecond, min(wait, due.Next.Sub(due.Now))), nil
+		return max(time.Millisecond, min(s.opts.Poll, due.Next.Sub(due.Now))), nil
 	default:
-		return wait, nil
+		return s.opts.Poll, nil
 	}
 }
 
@@ -183,9 +140,6 @@ type dueNow struct {
 	Now     time.Time
 	Next    *time.Time // the first that is not due yet
 	Waiting bool       // whether ticks wait for runs to end
-	Ended   bool       // whether runs have ended that something follows
-	Counts  bool       // whether children have ended that are not counted yet
-	Cancels bool       // whether children are to be cancelled
 	Alive   *time.Time // when the oldest process began that lives
 	Rows    []dueRow
 }
@@ -207,26 +161,23 @@ type dueRow struct {
 	NextAt  time.Time       `json:"next_tick_at"`
 }
 
-func (s *Scheduler) due(ctx context.Context) (*dueNow, error) {
+func (s *Scheduler) due(ctx context.Context, conn *pgx.Conn) (*dueNow, error) {
 	var clock *time.Time
 	if s.opts.Clock != nil {
 		now := s.opts.Clock()
 		clock = &now
 	}
 	d := &dueNow{}
-	err := s.conn.QueryRow(ctx, s.opts.Schema.SQL(`
+	err := conn.QueryRow(ctx, s.opts.Schema.SQL(`
 		WITH clock AS MATERIALIZED (SELECT coalesce($1, clock_timestamp()) AS now)
 		SELECT now, (SELECT min(next_tick_at) FROM {tidemill}.schedule WHERE next_tick_at > now),
 		       EXISTS (SELECT FROM {tidemill}.tick WHERE outcome = 'waiting'),
-		       EXISTS (SELECT FROM {tidemill}.event WHERE next_at <= clock_timestamp()),
-		       EXISTS (SELECT FROM {tidemill}.child_delta),
-		       EXISTS (SELECT FROM {tidemill}.child_cancel WHERE next_at <= clock_timestamp()),
 		       (SELECT min(started_at) FROM {tidemill}.process
 		         WHERE fenced_at IS NULL AND NOT draining AND beat_at > clock_timestamp() - interval '4500 milliseconds'),
 		       (SELECT coalesce(jsonb_agg(d), '[]') FROM (
 				SELECT name, spec, catch_up, extract(epoch FROM catch_up_for) AS window, next_tick_at FROM {tidemill}.schedule
 				 WHERE next_tick_at <= now AND name <> ALL ($2) ORDER BY next_tick_at LIMIT 1000) d)
-		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Ended, &d.Counts, &d.Cancels, &d.Alive, &d.Rows)
+		  FROM clock`), clock, s.notNow()).Scan(&d.Now, &d.Next, &d.Waiting, &d.Alive, &d.Rows)
 	if err != nil {
 		return nil, fmt.Errorf("look for what is due: %w", err)
 	}
@@ -274,24 +225,9 @@ func (s *Scheduler) schedule(spec json.RawMessage) (*Schedule, error) {
 	return parsed, nil
 }
 
-// follow starts what follows the runs that have ended.
-func (s *Scheduler) follow(ctx context.Context) error {
-	rows, err := s.conn.Query(ctx, s.opts.Schema.SQL(`SELECT run, problem FROM {tidemill}.follow_events()`))
-	if err != nil {
-		return err
-	}
-	var run int64
-	var problem string
-	_, err = pgx.ForEachRow(rows, []any{&run, &problem}, func() error {
-		s.opts.Logger.WarnContext(ctx, "start what follows a run; to be tried again", "run", run, "error", problem)
-		return nil
-	})
-	return err
-}
-
 // report runs one of the functions that deal with ticks, and tells what they did.
-func (s *Scheduler) report(ctx context.Context, query string, args ...any) error {
-	rows, err := s.conn.Query(ctx, s.opts.Schema.SQL(query), args...)
+func (s *Scheduler) report(ctx context.Context, conn *pgx.Conn, query string, args ...any) error {
+	rows, err := conn.Query(ctx, s.opts.Schema.SQL(query), args...)
 	if err != nil {
 		return err
 	}

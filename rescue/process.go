@@ -27,8 +27,10 @@ import (
 // Opts configures Register. Only Conn is required.
 type Opts struct {
 	// Conn says how to reach the database, directly or through a session pooler. Two connections of the process's own are
-	// made from it, so that a busy pool cannot make it look dead.
+	// made from it, so that a busy pool cannot make it look dead: one beats, one watches the others.
 	Conn *pgx.ConnConfig
+	// Session is shared with other loops by the one that watches the others; default: one of its own, made from Conn.
+	Session *session.Keeper
 	// Schema says where the tables are; default tidemill.
 	Schema migrations.Schema
 	// Logger; default slog.Default().
@@ -208,7 +210,12 @@ func (p *Process) Clock() rivertype.TimeGenerator { return &p.clock }
 // of river_job through them are refused once it is fenced. Use it for the pool of the River client. A session is named
 // after it was connected, and refused if it does not keep its name.
 func (p *Process) Tag(config *pgx.ConnConfig) {
-	session.Set(config, map[string]string{"application_name": SessionName(p.id), "tidemill.client": p.id})
+	session.Set(config, SessionSettings(p.id))
+}
+
+// SessionSettings are what Tag gives sessions.
+func SessionSettings(id string) map[string]string {
+	return map[string]string{"application_name": SessionName(id), "tidemill.client": id}
 }
 
 // TagSessions names the sessions of other pools of the process, so that they are ended too when it is dead.

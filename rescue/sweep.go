@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
 // maxGap is how far apart two sweeps may be and still count as one stretch of watching. A longer gap means that this
@@ -34,55 +36,40 @@ type peer struct {
 }
 
 func (p *Process) sweepLoop(ctx context.Context) {
-	var conn *pgx.Conn
-	defer func() {
-		if conn != nil {
-			_ = conn.Close(context.WithoutCancel(ctx))
-		}
-	}()
+	config := p.opts.Conn.Copy()
+	TagSessions(config, p.id)
+	keeper, done := session.Share(p.opts.Session, config)
+	defer done()
 	w, o := &watcher{seen: map[string]*sighting{}}, &orphans{}
-	tick := time.NewTicker(p.opts.Sweep)
-	defer tick.Stop()
-	for {
-		if err := p.sweep(ctx, &conn, w, o); err != nil && ctx.Err() == nil {
+	session.Loop(ctx, func(ctx context.Context) time.Duration {
+		began := time.Now()
+		sweeping, cancel := context.WithTimeout(ctx, sweepTimeout)
+		defer cancel()
+		err := keeper.Use(sweeping, func(ctx context.Context, conn *pgx.Conn) error { return p.sweep(ctx, conn, w, o) })
+		if err != nil && ctx.Err() == nil {
 			p.opts.Logger.WarnContext(ctx, "sweep", "process", p.id, "error", err)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+		return p.opts.Sweep - time.Since(began)
+	})
 }
 
 // sweepTimeout bounds a sweep: on a connection that does not answer any more no death would be found.
 const sweepTimeout = 10 * time.Second
 
-func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orphans) error {
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-	defer cancel()
-	if *conn == nil || (*conn).IsClosed() {
-		config := p.opts.Conn.Copy()
-		TagSessions(config, p.id)
-		c, err := pgx.ConnectConfig(ctx, config)
-		if err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		*conn = c
-	}
-	seen, err := p.look(ctx, *conn)
+func (p *Process) sweep(ctx context.Context, conn *pgx.Conn, w *watcher, o *orphans) error {
+	seen, err := p.look(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if seen.cancels {
-		if err := p.followCancels(ctx, *conn); err != nil {
+		if err := p.followCancels(ctx, conn); err != nil {
 			return err
 		}
 	}
 	dead := w.judge(seen.peers, time.Now(), *p.sessionSince.Load(), p.opts)
 	fenced := false
 	for _, peer := range dead {
-		ok, err := p.fence(ctx, *conn, peer)
+		ok, err := p.fence(ctx, conn, peer)
 		if err != nil {
 			return err
 		}
@@ -92,20 +79,20 @@ func (p *Process) sweep(ctx context.Context, conn **pgx.Conn, w *watcher, o *orp
 		fenced = fenced || peer.fenced
 	}
 	if fenced {
-		if err := p.clean(ctx, *conn); err != nil {
+		if err := p.clean(ctx, conn); err != nil {
 			return err
 		}
 	} else if seen.ends {
-		if err := p.settle(ctx, *conn); err != nil {
+		if err := p.settle(ctx, conn); err != nil {
 			return err
 		}
 	}
 	if fenced || seen.suspects {
-		if err := p.passTurns(ctx, *conn); err != nil {
+		if err := p.passTurns(ctx, conn); err != nil {
 			return err
 		}
 	}
-	return p.adoptOrphans(ctx, *conn, o, time.Now())
+	return p.adoptOrphans(ctx, conn, o, time.Now())
 }
 
 // view is what a sweep finds.

@@ -88,11 +88,7 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 	defer app.Close()
 	for _, name := range slices.Sorted(maps.Keys(app.Config.Jobs)) {
 		job := app.Config.Jobs[name]
-		check := kindOf(app, job).CheckLive
-		if check == nil {
-			continue
-		}
-		found, lines, err := check(ctx, app.Pool, app.Config, job)
+		found, lines, err := checkLive(ctx, app, job)
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("check job %s: %w", job.Name, err)
 		}
@@ -102,6 +98,17 @@ func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return app.Config, problems, notes, nil
+}
+
+func checkLive(ctx context.Context, app *tidemill.App, job *config.Job) (problems field.Errors, notes []string, err error) {
+	k := kindOf(app, job)
+	if k.CheckLive != nil {
+		problems, err = k.CheckLive(ctx, app.Pool, app.Config, job)
+	}
+	if err == nil && len(problems) == 0 && k.NotesLive != nil {
+		notes, err = k.NotesLive(ctx, app.Pool, job)
+	}
+	return problems, notes, err
 }
 
 type problemJSON struct {

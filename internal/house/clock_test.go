@@ -17,11 +17,11 @@ func localClocks() map[string]string {
 	return map[string]string{
 		"batch/chunk.go":         "the rate of a run since its last commit here",
 		"batch/engine.go":        "default of Opts.Clock",
+		"batch/upkeep.go":        "how often this process counts children",
 		"batch/run.go":           "the rate of a run since its last commit here",
 		"migrations/patience.go": "how long locks are waited for",
 		"metrics/cluster.go":     "until when this process shows what it has read",
 		"metrics/refresh.go":     "since when this process shows what it has read",
-		"periodic/children.go":   "how often this process counts children",
 		"periodic/scheduler.go":  "when this process tries a failed schedule again",
 		"run.go":                 "how long the process has been starting; since when that is, the database's clock says",
 		"rescue/process.go":      "its own beats, and what came between them: the others count from those",

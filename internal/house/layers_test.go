@@ -45,10 +45,10 @@ func layers() map[string][]string {
 		"internal/kinds/sqljob":     ofKind(),
 		"workers/kind":              {"batch", "config", "config/field", "internal/storage", "migrations", "retry"},
 		"internal/statement":        {"batch", "config", "config/field", "internal/session", "internal/sqlparams", "retry"},
-		"periodic":                  {"internal/cron", "migrations"},
+		"periodic":                  {"internal/cron", "internal/session", "migrations"},
 		"metrics":                   {"batch", "internal/session", "migrations"},
 
-		"batch":  {"internal/dbtext", "internal/keyset", "migrations", "retry"},
+		"batch":  {"internal/dbtext", "internal/keyset", "internal/session", "migrations", "retry"},
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":       {"config/field", "internal/cron", "internal/s3url", "internal/sqlparams"},
@@ -210,7 +210,7 @@ func TestLayersAreSeen(t *testing.T) {
 	})
 	want := []string{
 		"odd is in no layer",
-		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, internal/keyset, migrations, retry)",
+		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, internal/keyset, internal/session, migrations, retry)",
 		"config/a.go:3: config must not import . (it may import only config/field, internal/cron, internal/s3url, internal/sqlparams)",
 		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",

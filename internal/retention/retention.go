@@ -6,7 +6,7 @@
 // the last run that names it is deleted.
 //
 // Any number of processes may run a Sweeper: the one whose session stands in the table leader sweeps, another takes over when
-// that ends. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
+// that ends. It deletes through a further session, which stands in the same table and ends with the sweep. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
 // ended by the server if it takes too long, so that neither vacuum nor a worker is held up by a large backlog.
 package retention
 
@@ -16,7 +16,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,8 +38,10 @@ type Limits struct {
 
 // Opts configures a Sweeper. Conn and Limits are required.
 type Opts struct {
-	// Conn says how to connect. The Sweeper keeps one session for as long as it is the one that sweeps.
+	// Conn says how to connect. The Sweeper opens a session for each sweep, so that nobody waits for what is deleted.
 	Conn *pgx.ConnConfig
+	// Session is by what the Sweeper is the one that sweeps; default: one of its own, made from Conn.
+	Session *session.Keeper
 	// Schema says where the tables are; default tidemill.
 	Schema migrations.Schema
 	// Logger receives what was deleted and what went wrong; default slog.Default().
@@ -68,13 +69,12 @@ type Deleted struct {
 	Lost     int64
 }
 
-// ErrElsewhere is returned by Sweep while another session sweeps.
-var ErrElsewhere = errors.New("another process sweeps")
-
 // Sweeper deletes what is due. It belongs to one goroutine.
 type Sweeper struct {
 	opts  Opts
-	conn  *pgx.Conn // holds the lock unless nil
+	role  *session.Role
+	done  func()
+	conn  *pgx.Conn // that deletes, during a sweep
 	swept map[string]progress
 }
 
@@ -85,6 +85,7 @@ func New(opts Opts) *Sweeper {
 	opts.Every = cmp.Or(opts.Every, 5*time.Minute)
 	opts.Batch = cmp.Or(opts.Batch, 1000)
 	opts.Pause = cmp.Or(opts.Pause, 50*time.Millisecond)
+	keeper, done := session.Share(opts.Session, opts.Conn)
 	opts.Conn = opts.Conn.Copy()
 	session.Set(opts.Conn, map[string]string{
 		"lock_timeout":      "5s",
@@ -92,20 +93,15 @@ func New(opts Opts) *Sweeper {
 		// A deletion that a crash of the server undoes is made again by the next sweep.
 		"synchronous_commit": "off",
 	})
-	return &Sweeper{opts: opts, swept: map[string]progress{}}
+	s := &Sweeper{opts: opts, done: done, swept: map[string]progress{}}
+	s.role = keeper.Role(func(ctx context.Context, conn *pgx.Conn) (bool, error) { return s.lead(ctx, conn, "retention") })
+	return s
 }
 
 // Run sweeps now and then until ctx ends. What goes wrong is logged, and tried again at the next sweep.
 func (s *Sweeper) Run(ctx context.Context) {
 	defer s.Close()
-	wait := time.NewTimer(rand.N(s.opts.Every)) // processes that were started together do not sweep together
-	defer wait.Stop()
-	for {
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			return
-		}
+	session.NowAndThen(ctx, s.opts.Every, func(ctx context.Context) {
 		began := time.Now()
 		deleted, err := s.Sweep(ctx)
 		if s.opts.OnSwept != nil {
@@ -115,20 +111,11 @@ func (s *Sweeper) Run(ctx context.Context) {
 			s.opts.Logger.InfoContext(ctx, "deleted what was kept long enough", "jobs", deleted.Jobs, "runs", deleted.Runs,
 				"rejects", deleted.Rejects, "messages", deleted.Messages, "lost", deleted.Lost, "seconds", time.Since(began).Seconds())
 		}
-		if err != nil && !errors.Is(err, ErrElsewhere) && ctx.Err() == nil {
+		if err != nil && !errors.Is(err, session.ErrElsewhere) && ctx.Err() == nil {
 			s.opts.Logger.WarnContext(ctx, "delete what was kept long enough; to be tried again", "error", err)
 		}
-		wait.Reset(s.opts.Every*9/10 + rand.N(s.opts.Every/5+1))
-	}
+	})
 }
 
-// Close ends the session, so that another process may sweep.
-func (s *Sweeper) Close() {
-	if s.conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = s.conn.Close(ctx) // the server notices by itself at the latest when it next writes
-	s.conn = nil
-}
+// Close ends the Sweeper's own session, if it has one, so that another process may sweep.
+func (s *Sweeper) Close() { s.done() }

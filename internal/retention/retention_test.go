@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/internal/retention"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/internal/testengine"
 )
@@ -89,14 +92,7 @@ func (b *bundle) sweeper(opts retention.Opts) *retention.Sweeper {
 	return s
 }
 
-func (b *bundle) sweep(s *retention.Sweeper) retention.Deleted {
-	b.t.Helper()
-	deleted, err := s.Sweep(context.Background())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return deleted
-}
+func (b *bundle) sweep(s *retention.Sweeper) retention.Deleted { return b.takeOver(s) }
 
 // takeOver sweeps as soon as the server has noticed that the session of the last sweeper is over.
 func (b *bundle) takeOver(s *retention.Sweeper) retention.Deleted {
@@ -108,7 +104,7 @@ func (b *bundle) takeOver(s *retention.Sweeper) retention.Deleted {
 		switch {
 		case err == nil:
 			return deleted
-		case !errors.Is(err, retention.ErrElsewhere):
+		case !errors.Is(err, session.ErrElsewhere):
 			b.t.Fatal(err)
 		}
 	}
@@ -298,7 +294,7 @@ func TestOneSweepsAtATime(t *testing.T) {
 	first, second := b.sweeper(retention.Opts{Limits: limits}), b.sweeper(retention.Opts{Limits: limits})
 	b.sweep(first)
 	b.job("completed", "", 2*day)
-	if _, err := second.Sweep(t.Context()); !errors.Is(err, retention.ErrElsewhere) {
+	if _, err := second.Sweep(t.Context()); !errors.Is(err, session.ErrElsewhere) {
 		t.Fatalf("the second sweeps beside the first: %v", err)
 	}
 	first.Close()
@@ -311,6 +307,95 @@ func TestOneSweepsAtATime(t *testing.T) {
 	}
 	if got := b.takeOver(second); got != (retention.Deleted{}) {
 		t.Errorf("after the session was lost, %+v is deleted", got)
+	}
+}
+
+// What deletes is gone between sweeps; while that of another process still deletes, which has lost its lead, nobody deletes beside it.
+func TestASweepHasASessionOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limits := forever()
+	limits.Succeeded = day
+	b.job("completed", "", 2*day)
+	stranger, err := pgx.ConnectConfig(t.Context(), b.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leads bool
+	if err := stranger.QueryRow(t.Context(), `SELECT tidemill.lead('retention sweep')`).Scan(&leads); err != nil || !leads {
+		t.Fatalf("leads: %t (%v)", leads, err)
+	}
+	s := b.sweeper(retention.Opts{Limits: limits})
+	if deleted, err := s.Sweep(t.Context()); !errors.Is(err, session.ErrElsewhere) || deleted != (retention.Deleted{}) {
+		t.Errorf("beside a sweep of another process %+v is deleted (%v)", deleted, err)
+	}
+	if err := stranger.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.takeOver(s); got.Jobs != 1 {
+		t.Errorf("after that %d jobs are deleted, want 1", got.Jobs)
+	}
+	const live = `SELECT l.pid::bigint FROM tidemill.leader l JOIN pg_stat_activity a ON a.pid = l.pid AND a.backend_start = l.session_began WHERE l.name = 'retention sweep'`
+	for deadline := time.Now().Add(20 * time.Second); len(b.ids(live)) > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the session that deleted stays")
+		}
+	}
+}
+
+// silent is a connection that loses what is written to it, without a word, once the network is away.
+type silent struct {
+	net.Conn
+	away *atomic.Bool
+}
+
+func (s silent) Write(p []byte) (int, error) {
+	if s.away.Load() {
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
+}
+
+// A sweep shares the session that it leads by: whatever holds up the election, others get that session back.
+func TestAnElectionThatHangsEnds(t *testing.T) {
+	t.Parallel()
+	for name, hang := range map[string]func(*bundle, *retention.Sweeper, *atomic.Bool) (end func()){
+		"somebody locks the table of leaders": func(b *bundle, _ *retention.Sweeper, _ *atomic.Bool) func() {
+			tx, err := b.pool.Begin(b.t.Context())
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if _, err := tx.Exec(b.t.Context(), `LOCK TABLE tidemill.leader`); err != nil {
+				b.t.Fatal(err)
+			}
+			return func() { _ = tx.Rollback(context.Background()) }
+		},
+		"the server does not answer": func(b *bundle, s *retention.Sweeper, away *atomic.Bool) func() {
+			b.sweep(s)
+			away.Store(true)
+			return func() { away.Store(false) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var away atomic.Bool
+			dial := b.conn.DialFunc
+			b.conn.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dial(ctx, network, address)
+				return silent{conn, &away}, err
+			}
+			s := b.sweeper(retention.Opts{Limits: forever()})
+			end := hang(b, s, &away)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			began := time.Now()
+			if _, err := s.Sweep(ctx); err == nil || time.Since(began) > 30*time.Second {
+				t.Errorf("the sweep ended after %s with %v", time.Since(began), err)
+			}
+			end()
+			b.takeOver(s)
+		})
 	}
 }
 

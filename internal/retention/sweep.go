@@ -8,20 +8,35 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/tidemill/tidemill/internal/session"
 )
 
-// Sweep deletes all that is due now, and returns what it has deleted even if it could not finish.
+// electTimeout bounds how long a sweep keeps the session that it shares: on a connection that does not answer any more nobody else
+// could lead by it either.
+const electTimeout = 10 * time.Second
+
+// Sweep deletes all that is due now, and returns what it has deleted even if it could not finish; session.ErrElsewhere while another
+// process sweeps.
 func (s *Sweeper) Sweep(ctx context.Context) (Deleted, error) {
 	var deleted Deleted
-	if err := s.elect(ctx); err != nil {
-		return deleted, err
-	}
 	// The database's clock decides: it has stamped most of what is compared with it.
 	var now time.Time
-	if err := s.conn.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
-		s.Close()
-		return deleted, fmt.Errorf("read the time: %w", err)
+	electing, cancel := context.WithTimeout(ctx, electTimeout)
+	defer cancel()
+	err := s.role.Lead(electing, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := conn.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
+			return fmt.Errorf("read the time: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return deleted, err
 	}
+	if err := s.begin(ctx); err != nil {
+		return deleted, err
+	}
+	defer s.end()
 	// In this order each finds what the one before has set free. A step that fails, by its time limit for example, does
 	// not keep the others from their work.
 	var failed []error
@@ -30,7 +45,6 @@ func (s *Sweeper) Sweep(ctx context.Context) (Deleted, error) {
 			failed = append(failed, err)
 		}
 		if s.over(ctx) {
-			s.Close()
 			break
 		}
 	}
@@ -40,26 +54,35 @@ func (s *Sweeper) Sweep(ctx context.Context) (Deleted, error) {
 // over reports whether nothing more can be done in this sweep.
 func (s *Sweeper) over(ctx context.Context) bool { return ctx.Err() != nil || s.conn.IsClosed() }
 
-// elect makes this the session that sweeps, if no other is.
-func (s *Sweeper) elect(ctx context.Context) error {
-	if s.conn != nil && !s.conn.IsClosed() {
-		return nil
-	}
+// begin opens the session that deletes. It leads in a role of its own, so that what a process still deletes that has lost the first
+// keeps others from deleting beside it.
+func (s *Sweeper) begin(ctx context.Context) error {
 	conn, err := pgx.ConnectConfig(ctx, s.opts.Conn)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	s.conn = conn
-	var elected bool
-	if err := conn.QueryRow(ctx, s.opts.Schema.SQL(`SELECT {tidemill}.lead('retention')`)).Scan(&elected); err != nil {
-		s.Close()
-		return fmt.Errorf("try to become the one that sweeps: %w", err)
+	elected, err := s.lead(ctx, conn, "retention sweep")
+	if err == nil && !elected {
+		err = session.ErrElsewhere
 	}
-	if !elected {
-		s.Close()
-		return ErrElsewhere
+	if err != nil {
+		s.end()
 	}
-	return nil
+	return err
+}
+
+func (s *Sweeper) lead(ctx context.Context, conn *pgx.Conn, role string) (elected bool, err error) {
+	if err := conn.QueryRow(ctx, s.opts.Schema.SQL(`SELECT {tidemill}.lead($1)`), role).Scan(&elected); err != nil {
+		return false, fmt.Errorf("try to become the one that sweeps: %w", err)
+	}
+	return elected, nil
+}
+
+func (s *Sweeper) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = s.conn.Close(ctx) // the server notices by itself at the latest when it next writes
 }
 
 // batches repeats a statement that deletes at most $1 rows until it finds fewer, and adds them to count. args begin at $2.
@@ -76,23 +99,12 @@ func (s *Sweeper) batches(ctx context.Context, count *int64, query string, args 
 			return nil
 		}
 		// Half of the time belongs to the others, however slow the disk is.
-		if err := pause(ctx, max(s.opts.Pause, time.Since(began))); err != nil {
+		if err := session.Sleep(ctx, max(s.opts.Pause, time.Since(began))); err != nil {
 			return err
 		}
 		if tag.RowsAffected() < int64(s.opts.Batch) {
 			return nil
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

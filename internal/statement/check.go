@@ -10,8 +10,29 @@ import (
 	"github.com/tidemill/tidemill/config/field"
 )
 
-// CheckParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
-func CheckParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *Statement, oids []uint32) ([]*field.Error, error) {
+// Check has the live database prepare the text of a job's field, without running it, and tries its params. Without a
+// statement, the problems say why there is none. The error is about the check itself.
+func Check(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, name, text string) (
+	*Statement, *pgconn.StatementDescription, field.Errors, error,
+) {
+	at := []string{"jobs", job.Name, name}
+	stmt, err := Bind(text)
+	if err != nil {
+		return nil, nil, field.Errors{cfg.Errorf(at, "", "%s", err)}, nil
+	}
+	prepared, err := pg.Prepare(ctx, "", stmt.Text, nil)
+	if err != nil && IsOurs(err) {
+		return nil, nil, field.Errors{cfg.Errorf(at, "", "%s", stmt.Describe(err))}, nil
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	problems, err := checkParams(ctx, pg, cfg, job, stmt, prepared.ParamOIDs)
+	return stmt, prepared, problems, err
+}
+
+// checkParams tries, for each param whose type leaves no doubt, whether its values fit the statement.
+func checkParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job *config.Job, stmt *Statement, oids []uint32) ([]*field.Error, error) {
 	var problems []*field.Error
 	types := map[string]string{}
 	for _, p := range job.Params {

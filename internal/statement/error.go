@@ -33,6 +33,9 @@ func IsBadValue(err error) bool {
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
 }
 
+// IsOurs reports whether the server refused a statement for what it says, and not for the server's own state or the connection's.
+func IsOurs(err error) bool { return Code(err) != "" && batch.Classify(err) != batch.Transient }
+
 // sqlError is a server's error in our words.
 type sqlError struct {
 	text string

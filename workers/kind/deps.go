@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -30,6 +31,19 @@ type Deps struct {
 	OnChunk func(job string, delta batch.Counters)
 	// Child says how a job inserts another one for a row, as a start of it would.
 	Child func(job string) (Child, error)
+}
+
+// WithDefaults returns the same with UTC, the default logger and schema, and functions that do nothing where none are set.
+func (d *Deps) WithDefaults() *Deps {
+	out := *d
+	out.Location = cmp.Or(d.Location, time.UTC)
+	out.Logger = cmp.Or(d.Logger, slog.Default())
+	out.Schema = d.Schema.Defaults()
+	out.Version = cmp.Or(d.Version, "dev")
+	if d.OnChunk == nil {
+		out.OnChunk = func(string, batch.Counters) {}
+	}
+	return &out
 }
 
 // Child is how a job is inserted by another one.

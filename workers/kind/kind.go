@@ -28,9 +28,12 @@ type Kind struct {
 	// last one.
 	RiverKinds []string
 
-	// CheckLive holds a job against the live database for "config check". It returns what is wrong, and what should be known; the error is
-	// about the check itself.
-	CheckLive func(context.Context, *pgxpool.Pool, *config.Config, *config.Job) (field.Errors, []string, error)
+	// CheckLive checks a job against the live database for "config check". It returns what is wrong with the job; the error is about the
+	// check itself.
+	CheckLive func(context.Context, *pgxpool.Pool, *config.Config, *config.Job) (field.Errors, error)
+
+	// NotesLive returns what people should know about a job that CheckLive found nothing wrong with.
+	NotesLive func(context.Context, *pgxpool.Pool, *config.Job) ([]string, error)
 
 	// Describe says what people want to know of a run beyond its counters. The run may be live.
 	Describe func(*batch.Info) Description

@@ -117,7 +117,7 @@ func (u *cleanupUploads) file(ctx context.Context, walk *cleanupWalk, f *cleanup
 	began := time.Now()
 	size := f.text.Len()
 	name := fmt.Sprintf("%06d-%s.csv", cursor.Files+1, strings.TrimPrefix(walk.rule.table.Schema+".", "public.")+f.name)
-	object, err := u.run.opts.Storage.Put(ctx, u.run.folder(), name, &f.text, nil)
+	object, err := u.run.storage.Put(ctx, u.run.folder(), name, &f.text, nil)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
@@ -128,7 +128,7 @@ func (u *cleanupUploads) file(ctx context.Context, walk *cleanupWalk, f *cleanup
 }
 
 func (u *cleanupUploads) remove(ctx context.Context) {
-	if err := u.run.opts.Storage.Delete(context.WithoutCancel(ctx), u.key); err != nil {
+	if err := u.run.storage.Delete(context.WithoutCancel(ctx), u.key); err != nil {
 		u.run.log.WarnContext(ctx, "a file of rows that were not deleted is left in the archive", "object", u.key, "error", err)
 	}
 	u.key = ""

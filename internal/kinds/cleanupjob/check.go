@@ -19,7 +19,7 @@ import (
 
 // CheckLive holds the rules of a job against the live database: tables, columns and their types, indexes, and whether
 // conditions can be read. The error is about the check itself.
-func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
+func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, error) {
 	var now time.Time
 	if err := pool.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
 		return nil, fmt.Errorf("ask for the database's time: %w", err)

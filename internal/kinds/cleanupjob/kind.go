@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/config/field"
+	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
@@ -20,21 +20,22 @@ func Kind() kind.Kind {
 	return kind.Kind{
 		Kind:      configKind(),
 		Register:  register,
-		CheckLive: checkLive,
+		CheckLive: CheckLive,
+		NotesLive: notesLive,
 		DryRun:    dryRun,
 		Describe:  func(*batch.Info) kind.Description { return kind.Description{Kept: "what was deleted stays so"} },
 	}
 }
 
 func register(ctx context.Context, workers *river.Workers, deps *kind.Deps) error {
-	opts := Opts{Jobs: deps.Jobs, Location: deps.Location, Logger: deps.Logger, Pool: deps.Pool, OnChunk: deps.OnChunk}
+	var bucket *storage.Bucket
 	if archives(deps.Config) {
 		var err error
-		if opts.Storage, err = deps.Storage(ctx); err != nil {
+		if bucket, err = deps.Storage(ctx); err != nil {
 			return err
 		}
 	}
-	return river.AddWorkerSafely(workers, NewWorker(opts))
+	return river.AddWorkerSafely(workers, NewWorker(deps, bucket))
 }
 
 // archives reports whether a job writes what it deletes to the storage.
@@ -47,11 +48,8 @@ func archives(cfg *config.Config) bool {
 	return false
 }
 
-func checkLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
-	problems, err := CheckLive(ctx, pool, cfg, job)
-	if err != nil || len(problems) > 0 {
-		return problems, nil, err
-	}
+// notesLive says what else deleting the rows of a job does.
+func notesLive(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([]string, error) {
 	effects, err := Effects(ctx, pool, job)
 	var notes []string
 	for i, rule := range effects {
@@ -59,7 +57,7 @@ func checkLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 			notes = append(notes, fmt.Sprintf("jobs.%s.rules[%d]: %s", job.Name, i, effect.Note()))
 		}
 	}
-	return nil, notes, err
+	return notes, err
 }
 
 // dryRun counts what is due.

@@ -11,16 +11,18 @@ import (
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/statement"
+	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // cleanupRun is one attempt of a clean-up.
 type cleanupRun struct {
-	job  *config.Job
-	opts Opts
-	run  *batch.Run
-	log  *slog.Logger
+	job     *config.Job
+	deps    *kind.Deps
+	storage *storage.Bucket
+	run     *batch.Run
+	log     *slog.Logger
 
 	cursor  cleanupCursor
 	rules   []*cleanupRule
@@ -93,13 +95,13 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 	}
 	if !found {
 		// Rows must not go early because a start named a time to come.
-		if err := c.opts.Pool.QueryRow(ctx, `SELECT least($1::timestamptz, now())`, due).Scan(&due); err != nil {
+		if err := c.deps.Pool.QueryRow(ctx, `SELECT least($1::timestamptz, now())`, due).Scan(&due); err != nil {
 			return err
 		}
 		c.cursor = cleanupCursor{Definition: c.job.Hash(), Due: due, Counts: make([]cleanupCount, len(def.Rules)), Size: def.Batch}
 	}
 	c.cursor.Size = min(c.cursor.Size, def.MaxBatch)
-	if c.rules, err = describeCleanupRules(ctx, c.opts.Pool, def, c.cursor.Due, c.opts.Location); err != nil {
+	if c.rules, err = describeCleanupRules(ctx, c.deps.Pool, def, c.cursor.Due, c.deps.Location); err != nil {
 		return cleanupError(err)
 	}
 	c.effects = make([][]Effect, len(c.rules))
@@ -107,7 +109,7 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 		if problems := rule.unindexed(); len(problems) > 0 && !def.AllowSeqScan {
 			return cleanupError(problems[0])
 		}
-		if c.effects[i], err = rule.effects(ctx, c.opts.Pool); err != nil {
+		if c.effects[i], err = rule.effects(ctx, c.deps.Pool); err != nil {
 			return fmt.Errorf("rule %d: look for foreign keys that cascade: %w", i+1, err)
 		}
 	}
@@ -144,7 +146,7 @@ func (c *cleanupRun) walkPart(ctx context.Context, rule *cleanupRule, part clean
 	if place := c.cursor.Place; place != nil && c.cursor.Part == part.oid && (place.At == "") == walk.byBlocks() {
 		from = *place
 	}
-	from, found, err := walk.seek(ctx, c.opts.Pool, from)
+	from, found, err := walk.seek(ctx, c.deps.Pool, from)
 	if err != nil || !found {
 		return err
 	}
@@ -177,7 +179,7 @@ func (c *cleanupRun) walkSpan(ctx context.Context, span cleanupSpan) error {
 
 // plan is planCleanup with its refusal; nil for a part that is gone.
 func (c *cleanupRun) plan(ctx context.Context, rule *cleanupRule, part cleanupPart) (*cleanupWalk, error) {
-	walk, err := planCleanup(ctx, c.opts.Pool, rule, part)
+	walk, err := planCleanup(ctx, c.deps.Pool, rule, part)
 	switch {
 	case statement.Code(err) == undefinedTable && c.gone(ctx, part):
 		return nil, nil
@@ -194,7 +196,7 @@ const undefinedTable = "42P01"
 // gone tells whether a part was dropped, as old partitions are.
 func (c *cleanupRun) gone(ctx context.Context, part cleanupPart) bool {
 	var there bool
-	err := c.opts.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)`, part.oid).Scan(&there)
+	err := c.deps.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)`, part.oid).Scan(&there)
 	return err == nil && !there
 }
 
@@ -229,7 +231,7 @@ func (c *cleanupRun) walk(ctx context.Context, s *cleanupStretch) error {
 		case statement.Code(err) == statement.QueryCanceled && ctx.Err() == nil && sought != s.from.At && !s.walk.byBlocks():
 			// Even one row takes too long to find: dead ones are in the way.
 			sought = s.from.At
-			from, found, err := s.walk.seek(ctx, c.opts.Pool, s.from)
+			from, found, err := s.walk.seek(ctx, c.deps.Pool, s.from)
 			if err != nil || !found {
 				return err
 			}
@@ -259,9 +261,7 @@ func (c *cleanupRun) committed(part *cleanupChunk) {
 		return
 	}
 	c.cursor = part.cursor
-	if c.opts.OnChunk != nil {
-		c.opts.OnChunk(c.job.Name, part.counters)
-	}
+	c.deps.OnChunk(c.job.Name, part.counters)
 }
 
 // rest leaves time to others.

@@ -1,12 +1,8 @@
 package cleanupjob
 
 import (
-	"cmp"
 	"context"
-	"log/slog"
-	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
@@ -25,18 +21,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs.
-type Opts struct {
-	Jobs     kind.Jobs
-	Location *time.Location // in which a moment becomes a date; default UTC
-	Logger   *slog.Logger   // default slog.Default()
-	Pool     *pgxpool.Pool  // reads the catalog, and looks for where to begin
-	// Storage takes archived rows; without it jobs that archive fail.
-	Storage *storage.Bucket
-	// OnChunk, if set, is told what each committed chunk did.
-	OnChunk func(job string, delta batch.Counters)
-}
-
 // Worker deletes rows that are due by the rules of its job.
 //
 // It goes through each table in the order of the rule's column, a chunk at a time: it looks at some rows, locks those that
@@ -49,28 +33,27 @@ type Opts struct {
 type Worker struct {
 	kind.Chunked[Args]
 
-	opts Opts
+	deps    *kind.Deps
+	storage *storage.Bucket
 }
 
-// NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	opts.Location = cmp.Or(opts.Location, time.UTC)
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	return &Worker{opts: opts}
+// NewWorker returns the worker. bucket takes archived rows; without it jobs that archive fail.
+func NewWorker(deps *kind.Deps, bucket *storage.Bucket) *Worker {
+	return &Worker{deps: deps.WithDefaults(), storage: bucket}
 }
 
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	opts := batch.AttemptOpts{Unit: "rows"}
-	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
-		if def.Spec.(*Config).Archive != ArchiveNone && w.opts.Storage == nil {
+	return w.Run(ctx, job, w.deps.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
+		if def.Spec.(*Config).Archive != ArchiveNone && w.storage == nil {
 			return retry.Permanent(errNoArchive)
 		}
 		c := &cleanupRun{
-			job: def, opts: w.opts, run: run,
-			log: w.opts.Logger.With("run", job.ID, "job", def.Name),
+			job: def, deps: w.deps, storage: w.storage, run: run,
+			log: w.deps.Logger.With("run", job.ID, "job", def.Name),
 		}
-		return c.work(ctx, job.Args.Due(job.JobRow, w.opts.Location))
+		return c.work(ctx, job.Args.Due(job.JobRow, w.deps.Location))
 	})
 }
 

@@ -74,15 +74,15 @@ func setupCleanupIn(t *testing.T, bucket *storage.Bucket, tables, fields string)
 		t.Fatal(err)
 	}
 	b.Engine = testengine.Start(t, url, func(w *river.Workers) {
-		river.AddWorker(w, cleanupjob.NewWorker(cleanupjob.Opts{
+		river.AddWorker(w, cleanupjob.NewWorker(&kind.Deps{
 			Jobs: func(name string) (*config.Job, bool) { return b.def.Load(), name == "tidy" },
-			Pool: catalog, Storage: bucket, Location: b.cfg.Location(), Logger: testengine.Logger(t),
+			Pool: catalog, Location: b.cfg.Location(), Logger: testengine.Logger(t),
 			OnChunk: func(_ string, delta batch.Counters) {
 				if fn := b.chunk.Load(); fn != nil {
 					(*fn)(delta)
 				}
 			},
-		}))
+		}, bucket))
 	})
 	return b
 }

@@ -21,7 +21,7 @@ const maxVariable = 100 << 10
 
 // command is the definition as a program to run, with what belongs to this attempt.
 func (w *Worker) command(job *river.Job[Args], def *config.Job) (*childproc.Command, error) {
-	due := job.Args.Due(job.JobRow, w.opts.Location)
+	due := job.Args.Due(job.JobRow, w.deps.Location)
 	params, err := def.ResolveParams(job.Args.Params, due)
 	if err != nil {
 		return nil, err

@@ -17,5 +17,5 @@ func Kind() kind.Kind {
 }
 
 func register(_ context.Context, workers *river.Workers, deps *kind.Deps) error {
-	return river.AddWorkerSafely(workers, NewWorker(Opts{Jobs: deps.Jobs, Location: deps.Location, Logger: deps.Logger}))
+	return river.AddWorkerSafely(workers, NewWorker(deps))
 }

@@ -36,13 +36,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs.
-type Opts struct {
-	Jobs     kind.Jobs
-	Location *time.Location // of due times that no start gave; nil: UTC
-	Logger   *slog.Logger   // gets the lines of output, see outputLog; nil: slog.Default()
-}
-
 // Worker runs a program on the worker's machine. There is no shell, and params never become arguments.
 //
 // The program's standard input is the JSON that a job of kind http sends: id, run, job, params, attempt, scheduled_for. Its
@@ -58,23 +51,17 @@ type Opts struct {
 type Worker struct {
 	river.WorkerDefaults[Args]
 
-	opts Opts
+	deps *kind.Deps
 }
 
 // NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	if opts.Location == nil {
-		opts.Location = time.UTC
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
-	return &Worker{opts: opts}
+func NewWorker(deps *kind.Deps) *Worker {
+	return &Worker{deps: deps.WithDefaults()}
 }
 
 // Timeout is longer than the definition's, which ends the program with more care.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
-	def, ok := w.opts.Jobs(job.Args.Job)
+	def, ok := w.deps.Jobs(job.Args.Job)
 	switch {
 	case !ok || def.Kind != kindName:
 		return 0
@@ -95,11 +82,11 @@ type Result struct {
 
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
+	def, err := w.deps.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}
-	logger := w.opts.Logger.With("job", def.Name, "run", job.ID, "attempt", job.Attempt)
+	logger := w.deps.Logger.With("job", def.Name, "run", job.ID, "attempt", job.Attempt)
 	command, err := w.command(job, def)
 	if err != nil {
 		return retry.Permanent(err)

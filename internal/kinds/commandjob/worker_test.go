@@ -91,7 +91,7 @@ func startCommand(t *testing.T, url string, command commandjob.Config) *commandB
 		t.Fatal(err)
 	}
 	b.Engine = testengine.Start(t, url, func(w *river.Workers) {
-		river.AddWorker(w, commandjob.NewWorker(commandjob.Opts{
+		river.AddWorker(w, commandjob.NewWorker(&kind.Deps{
 			Jobs:     func(name string) (*config.Job, bool) { return b.def, name == b.def.Name },
 			Location: tokyo,
 			Logger:   slog.New(slog.NewTextHandler(b.logs, nil)),
@@ -376,7 +376,7 @@ func TestCommandTimeoutIsLongerThanItsOwn(t *testing.T) {
 	t.Parallel()
 
 	def := &config.Job{Name: "task", Kind: "command", Spec: &commandjob.Config{Timeout: time.Hour}}
-	w := commandjob.NewWorker(commandjob.Opts{Jobs: func(name string) (*config.Job, bool) { return def, name == "task" }})
+	w := commandjob.NewWorker(&kind.Deps{Jobs: func(name string) (*config.Job, bool) { return def, name == "task" }})
 	task := &river.Job[commandjob.Args]{Args: commandjob.Args{Args: kind.Args{Job: "task"}}}
 	if got := w.Timeout(task); got <= time.Hour {
 		t.Errorf("River ends it after %s", got)

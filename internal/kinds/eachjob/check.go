@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/keyset"
@@ -32,39 +31,25 @@ func (m *eachMisfit) Error() string {
 	return m.message + "; " + m.hint
 }
 
-// CheckLive has the live database prepare the query of a job, without running it, and tells what it says against the query,
-// against its order, and against the columns as params of the job that is enqueued. The error is about the check itself.
-// Whether order_by is unique shows only when the job runs.
-func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
-	path := []string{"jobs", job.Name}
-	at := append(slices.Clip(path), "query")
-	stmt, err := statement.Bind(job.Spec.(*Config).Query)
-	if err != nil {
-		return []*field.Error{cfg.Errorf(at, "", "%s", err)}, nil
-	}
+// CheckLive has the live database prepare the query of a job, without running it, and checks its order, and its columns as
+// params of the job that is enqueued. Whether order_by is unique shows only when the job runs.
+func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
-	pg := conn.Conn().PgConn()
-	prepared, err := pg.Prepare(ctx, "", stmt.Text, nil)
-	if err != nil {
-		if statement.Code(err) == "" || batch.Classify(err) == batch.Transient {
-			return nil, err
-		}
-		return []*field.Error{cfg.Errorf(at, "", "%s", stmt.Describe(err))}, nil
+	pg, path := conn.Conn().PgConn(), []string{"jobs", job.Name}
+	stmt, prepared, problems, err := statement.Check(ctx, pg, cfg, job, "query", job.Spec.(*Config).Query)
+	if err != nil || stmt == nil {
+		return problems, err
 	}
-	problems, err := statement.CheckParams(ctx, pg, cfg, job, stmt, prepared.ParamOIDs)
-	if err != nil {
-		return nil, err
-	}
-	// Only what is a query can be read in parts: within brackets, as it is when the job runs.
+	// Only a query can be read in parts: in parentheses, as it is when the job runs.
 	if _, err := pg.Prepare(ctx, "", "SELECT FROM "+(&keyset.Walk{Query: stmt.Text}).From(), nil); err != nil {
-		if statement.Code(err) == "" || batch.Classify(err) == batch.Transient {
+		if !statement.IsOurs(err) {
 			return nil, err
 		}
-		return append(problems, cfg.Errorf(at, "write a SELECT", "cannot stand in brackets, as part of another query: %s", sqlMessage(err))), nil
+		return append(problems, cfg.Errorf(append(slices.Clip(path), "query"), "write a SELECT", "cannot stand in brackets, as part of another query: %s", sqlMessage(err))), nil
 	}
 	child := cfg.Jobs[job.Spec.(*Config).Enqueue.Job]
 	if child == nil {

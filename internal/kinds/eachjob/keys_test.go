@@ -29,8 +29,9 @@ func TestEachOfRandomKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cfg atomic.Pointer[config.Config]
-	worker := NewWorker(Opts{
-		Jobs: func(name string) (*config.Job, bool) { job, ok := cfg.Load().Jobs[name]; return job, ok },
+	worker := NewWorker(&kind.Deps{
+		Config: &config.Config{},
+		Jobs:   func(name string) (*config.Job, bool) { job, ok := cfg.Load().Jobs[name]; return job, ok },
 		Child: func(name string) (kind.Child, error) {
 			return kind.Child{Job: name, Kind: name, Args: json.RawMessage("{}"), Queue: "default", Priority: 1, MaxAttempts: 1}, nil
 		},

@@ -1,21 +1,16 @@
 package eachjob
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/keyset"
-	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
 )
@@ -29,22 +24,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs; Jobs, Child and Pool are required.
-type Opts struct {
-	Jobs kind.Jobs
-	// Child says how the jobs of that name are inserted.
-	Child func(name string) (kind.Child, error)
-	// Location is the zone of a due time that the start gives none for. Default: UTC.
-	Location *time.Location
-	Logger   *slog.Logger // nil: slog.Default()
-	// Notify wakes workers once per chunk; otherwise they find the children when they poll.
-	Notify bool
-	// OnChunk, if set, is told what each committed chunk did.
-	OnChunk func(job string, delta batch.Counters)
-	Pool    *pgxpool.Pool // looks at the query before the first chunk
-	Schema  migrations.Schema
-}
-
 // Worker walks over a query by key and enqueues a job for each row, or for each batch of rows.
 //
 // Children are inserted in the transaction that moves the cursor behind their rows, so that no row gets two and none is left
@@ -54,16 +33,13 @@ type Opts struct {
 type Worker struct {
 	kind.Chunked[Args]
 
-	opts Opts
+	deps *kind.Deps
 	rows int // about that many in a transaction
 }
 
 // NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	opts.Location = cmp.Or(opts.Location, time.UTC)
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	opts.Schema = opts.Schema.Defaults()
-	return &Worker{opts: opts, rows: eachRows}
+func NewWorker(deps *kind.Deps) *Worker {
+	return &Worker{deps: deps.WithDefaults(), rows: eachRows}
 }
 
 // eachCursor is the key of the last row that has its child, and that of the last row of all, as text.
@@ -77,12 +53,12 @@ type eachCursor struct {
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	opts := batch.AttemptOpts{Unit: "rows", HasChildren: true}
-	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
-		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
+	return w.Run(ctx, job, w.deps.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
+		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.deps.Location))
 		if err != nil {
 			return retry.Permanent(err)
 		}
-		child, err := w.opts.Child(def.Spec.(*Config).Enqueue.Job)
+		child, err := w.deps.Child(def.Spec.(*Config).Enqueue.Job)
 		if err != nil {
 			return retry.Permanent(err)
 		}
@@ -90,7 +66,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 			return retry.Permanent(err)
 		}
 		spec := def.Spec.(*Config)
-		walk := &eachWalk{def: spec, child: child, rows: max(1, w.rows/spec.Batch) * spec.Batch, notify: w.opts.Notify, schema: w.opts.Schema, parent: run.ID()}
+		walk := &eachWalk{def: spec, child: child, rows: max(1, w.rows/spec.Batch) * spec.Batch, notify: w.deps.Config.Database.Notify, schema: w.deps.Schema, parent: run.ID()}
 		return w.walk(ctx, run, def, walk, params)
 	})
 }
@@ -117,12 +93,12 @@ func (w *Worker) walk(ctx context.Context, run *batch.Run, def *config.Job, walk
 	if found && cursor.Definition != def.Hash() {
 		return kind.Changed(def)
 	}
-	if err := walk.prepare(ctx, w.opts.Pool, params, w.opts.Jobs); err != nil {
+	if err := walk.prepare(ctx, w.deps.Pool, params, w.deps.Jobs); err != nil {
 		return err
 	}
 	if !found {
 		cursor.Definition = def.Hash()
-		if cursor.Until, err = walk.keys.Last(ctx, w.opts.Pool); err != nil || cursor.Until == nil {
+		if cursor.Until, err = walk.keys.Last(ctx, w.deps.Pool); err != nil || cursor.Until == nil {
 			return err
 		}
 	}
@@ -149,8 +125,8 @@ func (w *Worker) walk(ctx context.Context, run *batch.Run, def *config.Job, walk
 			}
 			return step, nil
 		})
-		if (err == nil || kind.IsStop(err)) && w.opts.OnChunk != nil {
-			w.opts.OnChunk(def.Name, part.counters())
+		if err == nil || kind.IsStop(err) {
+			w.deps.OnChunk(def.Name, part.counters())
 		}
 		if err != nil {
 			return err

@@ -17,11 +17,11 @@ func Kind() kind.Kind {
 	return kind.Kind{
 		Kind:     configKind(),
 		Register: register,
-		CheckLive: func(_ context.Context, _ *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
+		CheckLive: func(_ context.Context, _ *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, error) {
 			if problem := CheckLive(cfg.Mail, []*config.Job{job}); problem != nil {
-				return field.Errors{cfg.Errorf([]string{"jobs", job.Name}, "see it with: tidemill mail preview "+job.Name, "%v", problem)}, nil, nil
+				return field.Errors{cfg.Errorf([]string{"jobs", job.Name}, "see it with: tidemill mail preview "+job.Name, "%v", problem)}, nil
 			}
-			return nil, nil, nil
+			return nil, nil
 		},
 		Mail: &kind.Mail{
 			Preview: func(job *config.Job, m config.Mail, params []byte, due time.Time) (*kind.MailPreview, error) {
@@ -33,9 +33,7 @@ func Kind() kind.Kind {
 }
 
 func register(_ context.Context, workers *river.Workers, deps *kind.Deps) error {
-	worker, err := NewWorker(Opts{
-		Jobs: deps.Jobs, Clock: deps.Clock, Location: deps.Location, Mail: deps.Config.Mail, Pool: deps.Pool, Schema: deps.Schema, Logger: deps.Logger,
-	})
+	worker, err := NewWorker(deps)
 	if err != nil {
 		return err
 	}

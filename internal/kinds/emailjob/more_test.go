@@ -199,7 +199,7 @@ func TestNewEmailWorkerRefuses(t *testing.T) {
 		"no such file or directory":               {URL: "smtp://localhost", Templates: filepath.Join(dir, "none")},
 		"mail.url: the port is not from 1 to 655": {URL: "smtp://localhost:0"},
 	} {
-		if _, err := emailjob.NewWorker(emailjob.Opts{Mail: m}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := emailjob.NewWorker(&kind.Deps{Config: &config.Config{Mail: m}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want one with %s", err, want)
 		}
 	}

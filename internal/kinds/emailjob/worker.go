@@ -1,21 +1,17 @@
 package emailjob
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/mail"
-	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
 )
@@ -28,17 +24,6 @@ type Args struct{ kind.Args }
 
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
-
-// Opts is what Worker needs; all but Schema (default tidemill) and Logger are required.
-type Opts struct {
-	Jobs     kind.Jobs
-	Clock    kind.Clock     // of due times; nil: that of this machine
-	Location *time.Location // of due times that a start did not say
-	Mail     config.Mail
-	Pool     *pgxpool.Pool // holds the claims
-	Schema   migrations.Schema
-	Logger   *slog.Logger // default slog.Default()
-}
 
 // Worker sends a mail from a template over SMTP.
 //
@@ -57,21 +42,21 @@ type Opts struct {
 type Worker struct {
 	river.WorkerDefaults[Args]
 
-	opts      Opts
+	deps      *kind.Deps
 	claims    *claims
 	server    mail.Server
 	templates *mail.Templates
 }
 
 // NewWorker reads mail.url and parses the templates; its error names what is wrong there, with file and line.
-func NewWorker(opts Opts) (*Worker, error) {
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	w := &Worker{opts: opts, claims: &claims{pool: opts.Pool, schema: opts.Schema}}
+func NewWorker(deps *kind.Deps) (*Worker, error) {
+	deps = deps.WithDefaults()
+	w := &Worker{deps: deps, claims: &claims{pool: deps.Pool, schema: deps.Schema}}
 	var err error
-	if w.server, err = mail.ParseServer(opts.Mail.URL); err != nil {
+	if w.server, err = mail.ParseServer(deps.Config.Mail.URL); err != nil {
 		return nil, fmt.Errorf("mail.url: %w", err)
 	}
-	if w.templates, err = mail.Load(opts.Mail.Templates); err != nil {
+	if w.templates, err = mail.Load(deps.Config.Mail.Templates); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -82,7 +67,7 @@ const emailMargin = mail.Grace + 2*settleTimeout + 5*time.Second
 
 // Timeout is the definition's with a margin; the worker keeps the definition's itself.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
-	def, ok := w.opts.Jobs(job.Args.Job)
+	def, ok := w.deps.Jobs(job.Args.Job)
 	if !ok || def.Kind != kindName || def.Spec.(*Config).Timeout <= 0 {
 		return 0
 	}
@@ -105,7 +90,7 @@ type emailProblem struct {
 
 // Work makes one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
+	def, err := w.deps.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}
@@ -135,7 +120,7 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args], def *config.
 	}
 	failed := d.run(ctx, def.Spec.(*Config).Timeout)
 	if err := river.RecordOutput(ctx, d.result); err != nil {
-		w.opts.Logger.WarnContext(ctx, "record the result of a mail", "job_id", job.ID, "error", err)
+		w.deps.Logger.WarnContext(ctx, "record the result of a mail", "job_id", job.ID, "error", err)
 	}
 	return d.verdict(failed)
 }
@@ -147,13 +132,13 @@ func lastAttempt(ctx context.Context, job *rivertype.JobRow, err error) bool {
 
 // compose renders the mail of a run; what it cannot render now it cannot render later.
 func (w *Worker) compose(job *river.Job[Args], def *config.Job, earlier map[string]claim) (*mail.Message, error) {
-	due := job.Args.Due(job.JobRow, w.opts.Location)
+	due := job.Args.Due(job.JobRow, w.deps.Location)
 	params, err := def.ResolveParams(job.Args.Params, due)
 	if err != nil {
 		return nil, retry.Permanent(err)
 	}
 	about := mail.About{Job: def.Name, Run: job.ID, Due: due}
-	c := composer{def: def, mail: w.opts.Mail, templates: w.templates, data: mail.Data(params), about: about}
+	c := composer{def: def, mail: w.deps.Config.Mail, templates: w.templates, data: mail.Data(params), about: about}
 	message, err := c.compose()
 	if err != nil {
 		if errors.Is(err, errAttachment) { // the file may be on its way
@@ -163,11 +148,11 @@ func (w *Worker) compose(job *river.Job[Args], def *config.Job, earlier map[stri
 	}
 	created := job.CreatedAt.UTC().Format(time.RFC3339Nano)
 	message.ID = messageID(message.From.Address, strconv.FormatInt(job.ID, 10), def.Name, created)
-	message.Date = w.opts.Clock.Now().In(w.opts.Location)
+	message.Date = w.deps.Clock.Now().In(w.deps.Location)
 	for _, c := range earlier {
 		message.ID = c.messageID
 		if c.firstAt.Before(message.Date) {
-			message.Date = c.firstAt.In(w.opts.Location)
+			message.Date = c.firstAt.In(w.deps.Location)
 		}
 	}
 	return message, nil

@@ -54,9 +54,9 @@ func setupEmail(t *testing.T, change func(*config.Job, *config.Mail)) *emailBund
 
 func (b *emailBundle) worker(t *testing.T, url string, settings config.Mail) *emailjob.Worker {
 	t.Helper()
-	w, err := emailjob.NewWorker(emailjob.Opts{
+	w, err := emailjob.NewWorker(&kind.Deps{
 		Jobs:     func(name string) (*config.Job, bool) { return b.job, name == b.job.Name },
-		Location: time.UTC, Mail: settings, Pool: emailPool(t, url), Logger: slog.New(slog.DiscardHandler),
+		Location: time.UTC, Config: &config.Config{Mail: settings}, Pool: emailPool(t, url), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

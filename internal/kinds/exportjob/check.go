@@ -19,7 +19,7 @@ import (
 // CheckLive holds an export against the live database, without reading any rows: whether the query can be prepared, and
 // whether table, columns and order are there. The error is about the check itself. Whether the order of a query is unique
 // shows only when it runs.
-func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
+func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -29,16 +29,9 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 	if job.Spec.(*Config).Query == "" {
 		return checkExportTable(ctx, conn.Conn(), cfg, job, at)
 	}
-	stmt, prepared, err := prepareQuery(ctx, conn.Conn(), job.Spec.(*Config).Query)
-	if err != nil {
-		if statement.Code(err) == "" && stmt == nil && ctx.Err() != nil {
-			return nil, err
-		}
-		return []*field.Error{cfg.Errorf(append(at, "query"), "", "%s", strings.TrimPrefix(err.Error(), "query: "))}, nil
-	}
-	problems, err := statement.CheckParams(ctx, conn.Conn().PgConn(), cfg, job, stmt, prepared.ParamOIDs)
-	if err != nil {
-		return nil, err
+	_, prepared, problems, err := statement.Check(ctx, conn.Conn().PgConn(), cfg, job, "query", job.Spec.(*Config).Query)
+	if err != nil || prepared == nil {
+		return problems, err
 	}
 	// Without values the params are NULL: the columns are the same.
 	params := map[string]any{}
@@ -54,15 +47,15 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 	return problems, nil
 }
 
-func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) ([]*field.Error, error) {
+func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, job *config.Job, at []string) (field.Errors, error) {
 	plan, err := planExport(ctx, conn, job.Spec.(*Config), nil)
 	switch {
 	case errors.Is(err, bulk.ErrNoTable):
-		return []*field.Error{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
+		return field.Errors{cfg.Errorf(append(at, "table"), "", "%s", err)}, nil
 	case err != nil && !retry.IsPermanent(err):
 		return nil, err
 	case err != nil:
-		return []*field.Error{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
+		return field.Errors{cfg.Errorf(append(at, exportField(err)), "", "%s", afterField(err))}, nil
 	}
 	if job.Spec.(*Config).Consistency != Keyset {
 		return nil, nil
@@ -71,17 +64,17 @@ func checkExportTable(ctx context.Context, conn *pgx.Conn, cfg *config.Config, j
 }
 
 // checkUnique looks for what makes the order one that no row hides in. A view cannot say, so nothing is asked of it.
-func (p *exportPlan) checkUnique(cfg *config.Config, at []string) []*field.Error {
+func (p *exportPlan) checkUnique(cfg *config.Config, at []string) field.Errors {
 	if p.table.Kind != 'r' && p.table.Kind != 'p' {
 		return nil
 	}
 	if !p.certain() {
-		return []*field.Error{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
+		return field.Errors{cfg.Errorf(at, "order by NOT NULL columns", "a column of it may be NULL, and such rows would be passed over")}
 	}
 	if p.walk.Unique {
 		return nil
 	}
-	return []*field.Error{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
+	return field.Errors{cfg.Errorf(at, "add the columns of the primary key", "no unique index is on these columns or on some of them, and rows with the same key could be lost")}
 }
 
 // exportField is the field that an error of planExport is about.

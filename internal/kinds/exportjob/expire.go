@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/migrations"
 )
@@ -39,14 +39,7 @@ func NewExpirer(opts ExpirerOpts) *Expirer {
 
 // Run looks now and then until ctx ends. What goes wrong is logged, and tried again at the next look.
 func (x *Expirer) Run(ctx context.Context) {
-	wait := time.NewTimer(rand.N(x.opts.Every))
-	defer wait.Stop()
-	for {
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			return
-		}
+	session.NowAndThen(ctx, x.opts.Every, func(ctx context.Context) {
 		n, err := x.Sweep(ctx)
 		if n > 0 {
 			x.opts.Logger.InfoContext(ctx, "deleted expired exports", "exports", n)
@@ -54,8 +47,7 @@ func (x *Expirer) Run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			x.opts.Logger.WarnContext(ctx, "delete expired exports; to be tried again", "error", err)
 		}
-		wait.Reset(x.opts.Every*9/10 + rand.N(x.opts.Every/5+1))
-	}
+	})
 }
 
 // expired says of the artifact a that its run ended long enough ago, or is gone.

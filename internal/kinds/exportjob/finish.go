@@ -46,7 +46,7 @@ func (e *exportRun) finish(ctx context.Context) error {
 	for _, part := range manifest.Parts {
 		keep[part.Object] = true
 	}
-	if _, err := e.opts.Storage.DeleteAll(ctx, e.prefix, func(key string) bool { return keep[key] }); err != nil {
+	if _, err := e.storage.DeleteAll(ctx, e.prefix, func(key string) bool { return keep[key] }); err != nil {
 		e.log.WarnContext(ctx, "what killed attempts left stays until the export expires", "error", err)
 	}
 	return nil
@@ -65,7 +65,7 @@ func (e *exportRun) manifest(ctx context.Context) (*Manifest, error) {
 	m := &Manifest{
 		Version: exportVersion, Run: e.run.ID(), Job: e.def.Name,
 		Format: e.ex.Format, Compression: e.ex.Compression, Consistency: e.ex.Consistency,
-		SHA256: hex.EncodeToString(whole.Sum(nil)), Bytes: e.cursor.Bytes, Defused: e.cursor.Defused, StartedAt: began, WrittenAt: e.opts.Clock.Now().UTC(),
+		SHA256: hex.EncodeToString(whole.Sum(nil)), Bytes: e.cursor.Bytes, Defused: e.cursor.Defused, StartedAt: began, WrittenAt: e.deps.Clock.Now().UTC(),
 	}
 	if !e.asOf.IsZero() {
 		m.AsOf = &e.asOf
@@ -75,7 +75,7 @@ func (e *exportRun) manifest(ctx context.Context) (*Manifest, error) {
 			Header: e.ex.Header, Delimiter: string(e.ex.Delimiter), LineEnd: e.ex.LineEnd, BOM: e.ex.BOM, Null: e.ex.Null, Formulas: e.ex.Formulas,
 		}
 	}
-	rows, err := e.opts.Pool.Query(ctx, e.sql(`
+	rows, err := e.deps.Pool.Query(ctx, e.sql(`
 		SELECT object, rows, bytes, crc32c FROM {tidemill}.artifact_part WHERE artifact = $1 ORDER BY span, no`), e.cursor.Artifact)
 	if err != nil {
 		return nil, fmt.Errorf("list the parts: %w", err)
@@ -100,7 +100,7 @@ func (e *exportRun) manifest(ctx context.Context) (*Manifest, error) {
 }
 
 func (e *exportRun) startedAt(ctx context.Context) (at time.Time, err error) {
-	err = e.opts.Pool.QueryRow(ctx, e.sql(`SELECT created_at FROM {tidemill}.artifact WHERE id = $1`), e.cursor.Artifact).Scan(&at)
+	err = e.deps.Pool.QueryRow(ctx, e.sql(`SELECT created_at FROM {tidemill}.artifact WHERE id = $1`), e.cursor.Artifact).Scan(&at)
 	if err != nil {
 		return at, fmt.Errorf("read the artifact: %w", err)
 	}
@@ -110,7 +110,7 @@ func (e *exportRun) startedAt(ctx context.Context) (at time.Time, err error) {
 func (e *exportRun) storeManifest(ctx context.Context, m *Manifest) (string, error) {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails, by its documentation
-	object, err := e.opts.Storage.Create(ctx, e.prefix+"manifest-"+hex.EncodeToString(random[:])+".json")
+	object, err := e.storage.Create(ctx, e.prefix+"manifest-"+hex.EncodeToString(random[:])+".json")
 	if err != nil {
 		return "", err
 	}

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/workers/kind"
 )
@@ -17,15 +14,12 @@ import (
 // Kind is the kind of jobs that write a table or a query into a file.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     configKind(),
-		Register: register,
-		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
-			problems, err := CheckLive(ctx, pool, cfg, job)
-			return problems, nil, err
-		},
-		Describe: describe,
-		Loop:     expire,
-		Output:   &kind.Output{Copy: func(bucket *storage.Bucket, to kind.Target) kind.Copy { return NewCopy(bucket, to) }},
+		Kind:      configKind(),
+		Register:  register,
+		CheckLive: CheckLive,
+		Describe:  describe,
+		Loop:      expire,
+		Output:    &kind.Output{Copy: func(bucket *storage.Bucket, to kind.Target) kind.Copy { return NewCopy(bucket, to) }},
 	}
 }
 
@@ -34,10 +28,7 @@ func register(ctx context.Context, workers *river.Workers, deps *kind.Deps) erro
 	if err != nil {
 		return err
 	}
-	return river.AddWorkerSafely(workers, NewWorker(Opts{
-		Jobs: deps.Jobs, Clock: deps.Clock, Location: deps.Location, Logger: deps.Logger, OnChunk: deps.OnChunk, Pool: deps.Pool, Schema: deps.Schema,
-		Storage: bucket,
-	}))
+	return river.AddWorkerSafely(workers, NewWorker(deps, bucket))
 }
 
 // expire deletes exports that are kept no longer, until ctx ends.

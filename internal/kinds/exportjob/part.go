@@ -53,7 +53,7 @@ func (e *exportRun) session(ctx context.Context) (*pgx.Conn, error) {
 		"statement_timeout":                   e.statementTimeout(),
 		"timezone":                            "UTC",
 	}
-	conn, err := statement.OpenSession(ctx, e.opts.Pool, settings, func(c *pgx.ConnConfig) {
+	conn, err := statement.OpenSession(ctx, e.deps.Pool, settings, func(c *pgx.ConnConfig) {
 		// The server sends row after row; to take many of them at once saves more than half of the calls to the system.
 		c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
@@ -82,7 +82,7 @@ func (e *exportRun) newPart(ctx context.Context, span, no int) (*exportPart, err
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails, by its documentation
 	key := fmt.Sprintf("%s%03d-%06d-%s%s", e.prefix, span, no, hex.EncodeToString(random[:]), exportSuffix(e.ex))
-	object, err := e.opts.Storage.Create(ctx, key)
+	object, err := e.storage.Create(ctx, key)
 	if err != nil {
 		return nil, err
 	}

@@ -16,18 +16,20 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/keyset"
 	"github.com/tidemill/tidemill/internal/statement"
+	"github.com/tidemill/tidemill/internal/storage"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // exportRun is one attempt of an export.
 type exportRun struct {
-	def    *config.Job
-	ex     *Config
-	opts   Opts
-	params map[string]any // as ResolveParams gives them
-	run    *batch.Run
-	log    *slog.Logger
+	def     *config.Job
+	ex      *Config
+	deps    *kind.Deps
+	storage *storage.Bucket
+	params  map[string]any // as ResolveParams gives them
+	run     *batch.Run
+	log     *slog.Logger
 
 	cursor exportCursor
 	prefix string    // of the artifact's objects
@@ -94,7 +96,7 @@ func readError(err error) error {
 	return err
 }
 
-func (e *exportRun) sql(query string) string { return e.opts.Schema.SQL(query) }
+func (e *exportRun) sql(query string) string { return e.deps.Schema.SQL(query) }
 
 // claim makes this the run that writes the artifact. It is made on the first attempt; a run that goes on in the place of
 // another takes the other's over.
@@ -113,7 +115,7 @@ func (e *exportRun) claim(ctx context.Context, found bool) error {
 		RETURNING (SELECT count(*) FROM {tidemill}.artifact_part p WHERE p.artifact = a.id)`
 	}
 	parts := -1
-	err := e.opts.Pool.QueryRow(ctx, e.sql(query), id, e.run.ID(), e.ex.Expire, e.prefix).Scan(&parts)
+	err := e.deps.Pool.QueryRow(ctx, e.sql(query), id, e.run.ID(), e.ex.Expire, e.prefix).Scan(&parts)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("take over the artifact: %w", err)
 	}
@@ -161,9 +163,7 @@ func (e *exportRun) commit(ctx context.Context, part *exportPart, next exportCur
 	})
 	if err == nil || kind.IsStop(err) {
 		e.cursor = next
-		if e.opts.OnChunk != nil {
-			e.opts.OnChunk(e.def.Name, delta)
-		}
+		e.deps.OnChunk(e.def.Name, delta)
 	}
 	return err
 }

@@ -223,7 +223,7 @@ func (e *exportRun) digestSpans(ctx context.Context, whole hash.Hash, stored <-c
 		for len(waiting[span]) > 0 {
 			p := waiting[span][0]
 			waiting[span] = waiting[span][1:]
-			if _, err := copyPart(ctx, e.opts.Storage, p, whole, buffer); err != nil {
+			if _, err := copyPart(ctx, e.storage, p, whole, buffer); err != nil {
 				return err
 			}
 			if p.endsSpan {

@@ -1,18 +1,13 @@
 package exportjob
 
 import (
-	"cmp"
 	"context"
-	"log/slog"
-	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/storage"
-	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/retry"
 	"github.com/tidemill/tidemill/workers/kind"
 )
@@ -26,21 +21,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs; Jobs, Pool and Storage are required.
-type Opts struct {
-	Jobs  kind.Jobs
-	Clock kind.Clock // of due times; nil: that of this machine
-	// Location is the zone of a due time that the start gives none for; default UTC.
-	Location *time.Location
-	Logger   *slog.Logger // default slog.Default()
-	// Pool says how to connect, and where the ledger is. Rows are read through sessions of the run's own.
-	Pool    *pgxpool.Pool
-	Schema  migrations.Schema // default tidemill
-	Storage *storage.Bucket
-	// OnChunk, if set, is told what each committed chunk did.
-	OnChunk func(job string, delta batch.Counters)
-}
-
 // Worker writes a table, or the rows of a query, into a file in the storage.
 //
 // The file is made of parts, which never change once they are written, and a manifest that lists them. A part is stored
@@ -52,28 +32,26 @@ type Opts struct {
 type Worker struct {
 	kind.Chunked[Args]
 
-	opts Opts
+	deps    *kind.Deps
+	storage *storage.Bucket
 }
 
-// NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	opts.Location = cmp.Or(opts.Location, time.UTC)
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	opts.Schema = opts.Schema.Defaults()
-	return &Worker{opts: opts}
+// NewWorker returns a worker that writes its files into bucket.
+func NewWorker(deps *kind.Deps, bucket *storage.Bucket) *Worker {
+	return &Worker{deps: deps.WithDefaults(), storage: bucket}
 }
 
 // Work runs one attempt.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	opts := batch.AttemptOpts{Unit: "rows"}
-	return w.Run(ctx, job, w.opts.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
-		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
+	return w.Run(ctx, job, w.deps.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {
+		params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.deps.Location))
 		if err != nil {
 			return retry.Permanent(err)
 		}
 		e := &exportRun{
-			def: def, ex: def.Spec.(*Config), opts: w.opts, params: params, run: run,
-			log: w.opts.Logger.With("run", run.ID(), "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
+			def: def, ex: def.Spec.(*Config), deps: w.deps, storage: w.storage, params: params, run: run,
+			log: w.deps.Logger.With("run", run.ID(), "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
 		}
 		return e.work(ctx)
 	})

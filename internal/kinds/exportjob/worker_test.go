@@ -71,14 +71,14 @@ func setupExport(t *testing.T, schema, fields string, configure ...func(*exportB
 		t.Fatal(err)
 	}
 	b.Engine = testengine.Start(t, url, func(w *river.Workers) {
-		river.AddWorker(w, exportjob.NewWorker(exportjob.Opts{
+		river.AddWorker(w, exportjob.NewWorker(&kind.Deps{
 			Jobs: func(name string) (*config.Job, bool) {
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				return b.job, name == b.job.Name
 			},
-			Pool: b.catalog, Storage: b.storage, Logger: testengine.Logger(t),
-		}))
+			Pool: b.catalog, Logger: testengine.Logger(t),
+		}, b.storage))
 	}, func(c *river.Config) { c.FetchOnlyKnownKinds = true }) // tests let imports work beside it
 	return b
 }

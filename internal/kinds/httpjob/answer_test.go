@@ -336,7 +336,7 @@ func TestHTTPCancel(t *testing.T) {
 func TestHTTPTimeoutOfRiverIsTheLonger(t *testing.T) {
 	t.Parallel()
 	def := &config.Job{Name: "a", Kind: "http", Spec: &httpjob.Config{Timeout: time.Hour}}
-	w := httpjob.NewWorker(httpjob.Opts{Jobs: func(name string) (*config.Job, bool) { return def, name == "a" }})
+	w := httpjob.NewWorker(&kind.Deps{Jobs: func(name string) (*config.Job, bool) { return def, name == "a" }}, nil)
 	job := &river.Job[httpjob.Args]{JobRow: &rivertype.JobRow{}, Args: httpjob.Args{Args: kind.Args{Job: "a"}}}
 	if got := w.Timeout(job); got <= time.Hour {
 		t.Errorf("got %s", got)

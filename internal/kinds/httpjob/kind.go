@@ -17,7 +17,5 @@ func Kind() kind.Kind {
 }
 
 func register(_ context.Context, workers *river.Workers, deps *kind.Deps) error {
-	return river.AddWorkerSafely(workers, NewWorker(Opts{
-		Jobs: deps.Jobs, Clock: deps.Clock, Location: deps.Location, Logger: deps.Logger, Version: deps.Version,
-	}))
+	return river.AddWorkerSafely(workers, NewWorker(deps, nil))
 }

@@ -70,12 +70,12 @@ func (w *Worker) prepare(job *river.Job[Args], def *config.Job) (*httpCall, erro
 		return nil, err
 	}
 	c := &httpCall{
-		transport: w.opts.Transport, method: d.Method, url: target, header: http.Header{}, timeout: d.Timeout, maxResponse: d.MaxResponse, clock: w.opts.Clock,
+		transport: w.transport, method: d.Method, url: target, header: http.Header{}, timeout: d.Timeout, maxResponse: d.MaxResponse, clock: w.deps.Clock,
 	}
-	c.header.Set("User-Agent", "Tidemill/"+w.opts.Version)
+	c.header.Set("User-Agent", "Tidemill/"+w.deps.Version)
 	id := kind.UniqueID(job.JobRow)
 	if c.hasBody() {
-		due := job.Args.Due(job.JobRow, w.opts.Location)
+		due := job.Args.Due(job.JobRow, w.deps.Location)
 		params, err := def.ResolveParams(job.Args.Params, due)
 		if err != nil {
 			return nil, retry.Permanent(err)
@@ -92,7 +92,7 @@ func (w *Worker) prepare(job *river.Job[Args], def *config.Job) (*httpCall, erro
 	c.header.Set(AttemptHeader, strconv.Itoa(job.Attempt))
 	c.header.Set(webhook.IDHeader, id)
 	if len(secrets) > 0 {
-		webhook.Sign(secrets, id, w.opts.Clock.Now(), c.body).Set(c.header)
+		webhook.Sign(secrets, id, w.deps.Clock.Now(), c.body).Set(c.header)
 	}
 	c.echoes = echoes(d.Headers, c.header.Get(webhook.SignatureHeader), target.Query())
 	return c, nil

@@ -1,11 +1,9 @@
 package httpjob
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -24,18 +22,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs; only Jobs is required.
-type Opts struct {
-	Jobs     kind.Jobs
-	Clock    kind.Clock     // of due times; nil: that of this machine
-	Location *time.Location // in which a run without due time was due; default UTC
-	Logger   *slog.Logger   // default slog.Default()
-	// Transport takes the place of our own, which has bounds on connections and headers, TLS 1.2 and the proxy of the
-	// environment.
-	Transport http.RoundTripper
-	Version   string // of this program, for User-Agent; default dev
-}
-
 // Worker sends a request to a program of the user's.
 //
 // An answer of 2xx is success, 410 ends the job, everything else is tried again: the same id, a new signature, and after a
@@ -44,18 +30,17 @@ type Opts struct {
 type Worker struct {
 	river.WorkerDefaults[Args]
 
-	opts Opts
+	deps      *kind.Deps
+	transport http.RoundTripper
 }
 
-// NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	opts.Location = cmp.Or(opts.Location, time.UTC)
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	opts.Version = cmp.Or(opts.Version, "dev")
-	if opts.Transport == nil {
-		opts.Transport = httpTransport()
+// NewWorker returns the worker. A nil transport is our own, which bounds connections and headers, and uses TLS 1.2 or later and the
+// proxy of the environment.
+func NewWorker(deps *kind.Deps, transport http.RoundTripper) *Worker {
+	if transport == nil {
+		transport = httpTransport()
 	}
-	return &Worker{opts: opts}
+	return &Worker{deps: deps.WithDefaults(), transport: transport}
 }
 
 // httpMargin is by how much River's timeout is the longer one: ours says what was missing.
@@ -63,7 +48,7 @@ const httpMargin = 10 * time.Second
 
 // Timeout is the definition's, and a margin.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
-	def, ok := w.opts.Jobs(job.Args.Job)
+	def, ok := w.deps.Jobs(job.Args.Job)
 	if !ok || def.Kind != kindName {
 		return 0 // River's default; Work has little to do
 	}
@@ -72,7 +57,7 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 
 // Work sends the request once, and records the answer.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
+	def, err := w.deps.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}
@@ -90,7 +75,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	result.DurationMS = time.Since(started).Milliseconds()
 	if recordErr := river.RecordOutput(ctx, result); recordErr != nil {
 		// The request is done; to do it again for the sake of its record would be worse.
-		w.opts.Logger.WarnContext(ctx, "answer was not recorded", "job", def.Name, "run", job.ID, "error", recordErr)
+		w.deps.Logger.WarnContext(ctx, "answer was not recorded", "job", def.Name, "run", job.ID, "error", recordErr)
 	}
 	return err
 }

@@ -60,9 +60,9 @@ func setupHTTPWith(t *testing.T, transport http.RoundTripper) *httpBundle {
 		t.Fatal(err)
 	}
 	b.Engine = testengine.Start(t, "", func(w *river.Workers) {
-		river.AddWorker(w, httpjob.NewWorker(httpjob.Opts{
-			Jobs: b.find, Location: tokyo, Logger: slog.New(slog.DiscardHandler), Transport: transport, Version: "1.2.3",
-		}))
+		river.AddWorker(w, httpjob.NewWorker(&kind.Deps{
+			Jobs: b.find, Location: tokyo, Logger: slog.New(slog.DiscardHandler), Version: "1.2.3",
+		}, transport))
 	}, func(c *river.Config) {
 		c.Plugins = append(c.Plugins, retries)
 		c.RetryPolicy = retries

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tidemill/tidemill/batch"
 	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
@@ -21,10 +20,7 @@ func Kind() kind.Kind {
 		Kind:       configKind(),
 		RiverKinds: []string{RiverKind, ScanRiverKind},
 		Register:   register,
-		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
-			problems, err := CheckLive(ctx, pool, cfg, job)
-			return problems, nil, err
-		},
+		CheckLive:  CheckLive,
 		Describe: func(info *batch.Info) kind.Description {
 			return kind.Description{Kept: "what was imported is kept", NoRows: info.Kind == ScanRiverKind}
 		},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/bulk"
@@ -147,7 +149,7 @@ func importSpec(def *Config) bulk.Spec {
 }
 
 // CheckLive holds a definition against the live database, for config check.
-func CheckLive(ctx context.Context, db bulk.Querier, cfg *config.Config, job *config.Job) ([]*field.Error, error) {
+func CheckLive(ctx context.Context, db *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, error) {
 	def := job.Spec.(*Config)
 	table, err := bulk.Describe(ctx, db, def.Table.Schema, def.Table.Name)
 	if errors.Is(err, bulk.ErrNoTable) {

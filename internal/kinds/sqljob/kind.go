@@ -3,26 +3,20 @@ package sqljob
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
-	"github.com/tidemill/tidemill/config"
-	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // Kind is the kind of jobs that run a statement.
 func Kind() kind.Kind {
 	return kind.Kind{
-		Kind:     configKind(),
-		Register: register,
-		CheckLive: func(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job *config.Job) (field.Errors, []string, error) {
-			problems, err := CheckLive(ctx, pool, cfg, job)
-			return problems, nil, err
-		},
+		Kind:      configKind(),
+		Register:  register,
+		CheckLive: CheckLive,
 	}
 }
 
 func register(_ context.Context, workers *river.Workers, deps *kind.Deps) error {
-	return river.AddWorkerSafely(workers, NewWorker(Opts{Jobs: deps.Jobs, Location: deps.Location, Logger: deps.Logger, Pool: deps.Pool}))
+	return river.AddWorkerSafely(workers, NewWorker(deps))
 }

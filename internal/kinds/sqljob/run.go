@@ -12,13 +12,14 @@ import (
 
 	"github.com/tidemill/tidemill/internal/statement"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 // sqlRun is one attempt at a statement.
 type sqlRun struct {
 	def    *Config
 	log    *slog.Logger
-	opts   Opts
+	deps   *kind.Deps
 	params map[string]any // as ResolveParams gives them
 }
 
@@ -62,7 +63,7 @@ func ended(ctx context.Context, err error) error {
 // connect makes the session of the attempt.
 func (r *sqlRun) connect(ctx context.Context) (*pgx.Conn, error) {
 	settings := map[string]string{"statement_timeout": statement.Milliseconds(r.def.Timeout)}
-	return statement.OpenSession(ctx, r.opts.Pool, settings, func(c *pgx.ConnConfig) { c.OnNotice = r.logNotices() })
+	return statement.OpenSession(ctx, r.deps.Pool, settings, func(c *pgx.ConnConfig) { c.OnNotice = r.logNotices() })
 }
 
 // maxNotices are written to the log for one attempt.
@@ -100,7 +101,7 @@ func (r *sqlRun) execute(ctx context.Context, conn *pgx.Conn, stmt *statement.St
 		return nil, retry.Permanent(err)
 	}
 	rows := pg.ExecPrepared(ctx, "", values, nil, sqlFormats(prepared.Fields))
-	result, err := readSQLResult(rows, conn.TypeMap(), r.opts.Location, r.def.MaxRows)
+	result, err := readSQLResult(rows, conn.TypeMap(), r.deps.Location, r.def.MaxRows)
 	if err == nil {
 		return result, nil
 	}

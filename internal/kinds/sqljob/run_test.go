@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 	"github.com/tidemill/tidemill/internal/testdb"
 	"github.com/tidemill/tidemill/retry"
+	"github.com/tidemill/tidemill/workers/kind"
 )
 
 type sqlBundle struct {
@@ -44,7 +45,7 @@ func (b *sqlBundle) run(ctx context.Context, statement string, params map[string
 	}
 	r := sqlRun{
 		def: def, params: params, log: slog.New(slog.NewTextHandler(&b.log, nil)),
-		opts: Opts{Pool: b.pool, Location: time.FixedZone("", 9*3600)},
+		deps: &kind.Deps{Pool: b.pool, Location: time.FixedZone("", 9*3600)},
 	}
 	return r.work(ctx)
 }

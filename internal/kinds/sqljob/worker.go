@@ -1,13 +1,10 @@
 package sqljob
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"github.com/tidemill/tidemill/internal/statement"
@@ -24,16 +21,6 @@ type Args struct{ kind.Args }
 // Kind is RiverKind.
 func (Args) Kind() string { return RiverKind }
 
-// Opts is what Worker needs; Jobs and Pool are required.
-type Opts struct {
-	Jobs kind.Jobs
-	// Location is the zone of a due time that the start gives none for, and of the timestamps in a result. Default: UTC.
-	Location *time.Location
-	Logger   *slog.Logger // told the notices that a statement raises; nil: slog.Default()
-	// Pool says how to connect, its BeforeConnect and AfterConnect included. Its connections are not used.
-	Pool *pgxpool.Pool
-}
-
 // Worker runs one configured statement.
 //
 // Each attempt has a database session of its own: a statement that takes an hour keeps no connection of the pool, and
@@ -48,21 +35,17 @@ type Opts struct {
 type Worker struct {
 	river.WorkerDefaults[Args]
 
-	opts Opts
+	deps *kind.Deps
 }
 
 // NewWorker returns the worker.
-func NewWorker(opts Opts) *Worker {
-	opts.Location = cmp.Or(opts.Location, time.UTC)
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
-	return &Worker{opts: opts}
+func NewWorker(deps *kind.Deps) *Worker {
+	return &Worker{deps: deps.WithDefaults()}
 }
 
 // Timeout is that of the statement and what the session around it may take, so that the statement's own comes first.
 func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
-	def, ok := w.opts.Jobs(job.Args.Job)
+	def, ok := w.deps.Jobs(job.Args.Job)
 	if !ok || def.Kind != kindName {
 		return 0
 	}
@@ -71,19 +54,19 @@ func (w *Worker) Timeout(job *river.Job[Args]) time.Duration {
 
 // Work runs the statement once and records its [Result].
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	def, err := w.opts.Jobs.Find(job.Args.Job, kindName)
+	def, err := w.deps.Jobs.Find(job.Args.Job, kindName)
 	if err != nil {
 		return err
 	}
-	params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.opts.Location))
+	params, err := def.ResolveParams(job.Args.Params, job.Args.Due(job.JobRow, w.deps.Location))
 	if err != nil {
 		return retry.Permanent(err)
 	}
 	run := sqlRun{
 		def:    def.Spec.(*Config),
-		opts:   w.opts,
+		deps:   w.deps,
 		params: params,
-		log:    w.opts.Logger.With("job_id", job.ID, "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
+		log:    w.deps.Logger.With("job_id", job.ID, "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
 	}
 	result, err := run.work(ctx)
 	if err != nil {

@@ -40,7 +40,7 @@ func setupSQL(t *testing.T, params []config.Param, statements map[string]string)
 	}
 	b := &sqlBundle{pool: testdb.Pool(t, testengine.URL(t))}
 	set := river.NewWorkers()
-	river.AddWorker(set, sqljob.NewWorker(sqljob.Opts{
+	river.AddWorker(set, sqljob.NewWorker(&kind.Deps{
 		Jobs: func(name string) (*config.Job, bool) {
 			statement, ok := statements[name]
 			return &config.Job{
@@ -225,7 +225,7 @@ func TestCheckSQL(t *testing.T) {
 
 func TestSQLWorkerTimeout(t *testing.T) {
 	t.Parallel()
-	w := sqljob.NewWorker(sqljob.Opts{Jobs: func(string) (*config.Job, bool) {
+	w := sqljob.NewWorker(&kind.Deps{Jobs: func(string) (*config.Job, bool) {
 		return &config.Job{Kind: "sql", Spec: &sqljob.Config{Timeout: time.Hour}}, true
 	}})
 	job := &river.Job[sqljob.Args]{Args: sqljob.Args{Args: kind.Args{Job: "x"}}}
