@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/tidemill/tidemill/batch"
-	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -34,16 +34,21 @@ type Person struct {
 // Each makes a worker out of a query and a function, beside any River client.
 func ExampleEach() {
 	ctx := context.Background()
-	pool, closeDB, err := exampleDatabase(ctx)
+	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer closeDB()
+	defer pool.Close()
+	if _, err := migrations.Up(ctx, pool, migrations.Schema{}, slog.New(slog.DiscardHandler)); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, batch.Each(batch.EachOpts[GreetArgs, Person]{
-		Query:   `SELECT id, name FROM people WHERE name LIKE @letter || '%'`,
+		Query: `SELECT id, name FROM (VALUES (1::bigint, 'Ada'), (2, 'Grace'), (3, 'Alan'), (4, 'Annie')) people (id, name)
+		          WHERE name LIKE @letter || '%'`,
 		Params:  func(args GreetArgs) pgx.NamedArgs { return pgx.NamedArgs{"letter": args.Letter} },
 		OrderBy: []string{"id"},
 		Size:    2,
@@ -92,21 +97,4 @@ func ExampleEach() {
 	// chunk 0: Alan
 	// chunk 1: Annie
 	// greet-people succeeded 3
-}
-
-// exampleDatabase stands for the application's own.
-func exampleDatabase(ctx context.Context) (*pgxpool.Pool, func(), error) {
-	db, err := devdb.Start(ctx, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := pgxpool.New(ctx, db.URL())
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := migrations.Up(ctx, pool, migrations.Schema{}, nil); err != nil {
-		return nil, nil, err
-	}
-	_, err = pool.Exec(ctx, `CREATE TABLE people AS SELECT row_number() OVER () AS id, name FROM unnest('{Ada,Grace,Alan,Annie}'::text[]) name`)
-	return pool, func() { pool.Close(); _ = db.Close() }, err
 }

@@ -18,8 +18,14 @@ import (
 //
 // Every subcommand that connects calls register, so that it must only add workers and the like, not start work.
 func Main(register func(*tidemill.App) error, kinds ...kind.Kind) {
+	os.Exit(Run(context.Background(), os.Args[1:], register, kinds...))
+}
+
+// Run is [Main] for a program that has commands of its own, too: it takes the arguments after the program's name, and returns the exit
+// status.
+func Run(ctx context.Context, args []string, register func(*tidemill.App) error, kinds ...kind.Kind) int {
 	m := cli.Main{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: tidemill.Version(), Kinds: kinds,
+		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: tidemill.Version(), Kinds: kinds,
 		Open: func(ctx context.Context, cfg *config.Config, opts *tidemill.Opts) (*tidemill.App, error) {
 			app, err := tidemill.New(ctx, cfg, opts)
 			if err != nil || register == nil {
@@ -32,5 +38,5 @@ func Main(register func(*tidemill.App) error, kinds ...kind.Kind) {
 			return app, nil
 		},
 	}
-	os.Exit(m.Run(context.Background()))
+	return m.Run(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
-	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/periodic"
 )
@@ -26,18 +26,12 @@ type greetArgs struct {
 
 func (greetArgs) Kind() string { return "greet" }
 
-// An existing River app, whose tables are in public, adds durable schedules alone: our tables stand in a schema of their own,
+// An existing River app, whose tables are in public, adds durable schedules alone: our tables are in a schema of their own,
 // the worker is a plain River worker.
 func ExampleScheduler() {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	db, err := devdb.Start(ctx, nil) // stands for the application's own database
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer db.Close()
-	pool, err := pgxpool.New(ctx, db.URL())
+	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,7 +13,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/tidemill/tidemill/internal/devdb"
 	"github.com/tidemill/tidemill/migrations"
 	"github.com/tidemill/tidemill/rescue"
 )
@@ -26,12 +26,11 @@ func (helloArgs) Kind() string { return "hello" }
 func ExampleRegister() {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	url, closeDB, err := exampleDatabase(ctx)
-	if err != nil {
+	url := os.Getenv("DATABASE_URL")
+	if err := migrate(ctx, url); err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer closeDB()
 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[helloArgs]) error {
@@ -40,6 +39,7 @@ func ExampleRegister() {
 		return nil
 	}))
 
+	var err error
 	former := ""
 	for ctx.Err() == nil {
 		former, err = live(ctx, url, workers, former)
@@ -95,17 +95,12 @@ func live(ctx context.Context, url string, workers *river.Workers, former string
 	return process.ID(), errors.Join(ended, process.Close(stopping))
 }
 
-// exampleDatabase stands for the application's own.
-func exampleDatabase(ctx context.Context) (string, func(), error) {
-	db, err := devdb.Start(ctx, nil)
+func migrate(ctx context.Context, url string) error {
+	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
-		return "", nil, err
-	}
-	pool, err := pgxpool.New(ctx, db.URL())
-	if err != nil {
-		return "", nil, err
+		return err
 	}
 	defer pool.Close()
-	_, err = migrations.Up(ctx, pool, migrations.Schema{}, nil)
-	return db.URL(), func() { _ = db.Close() }, err
+	_, err = migrations.Up(ctx, pool, migrations.Schema{}, slog.New(slog.DiscardHandler))
+	return err
 }

@@ -172,9 +172,7 @@ func (s *server) cloneFor(tb testing.TB, template string) string {
 		tb.Fatalf("testdb: %v", err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), queryBound)
-		defer cancel()
-		if err := s.exec(ctx, "DROP DATABASE "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)"); err != nil {
+		if err := s.drop(database); err != nil {
 			tb.Errorf("testdb: %v", err)
 		}
 	})
@@ -194,6 +192,12 @@ func (s *server) create(ctx context.Context, template string) (string, error) {
 		return "", fmt.Errorf("create database: %w", err)
 	}
 	return database, nil
+}
+
+func (s *server) drop(database string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), queryBound)
+	defer cancel()
+	return s.exec(ctx, "DROP DATABASE "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
 }
 
 // exec uses a connection of its own: tests run side by side, and a pool would leave goroutines to leak detectors.

@@ -1,0 +1,9 @@
+package periodic_test
+
+import (
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
