@@ -113,32 +113,32 @@ type jobRow struct {
 	Name        string          `json:"name"`
 	Kind        string          `json:"kind"`
 	Args        json.RawMessage `json:"args"`
-	Nests       bool            `json:"nests"`
+	ArgsNested  bool            `json:"args_nested"`
 	Queue       string          `json:"queue"`
 	Priority    int             `json:"priority"`
 	MaxAttempts int             `json:"max_attempts"`
-	Alone       bool            `json:"alone"`
-	Params      []paramRow      `json:"params"`
-	Refusal     *string         `json:"refusal"`
-	Follows     *followRow      `json:"follows"`
+	Unique      bool            `json:"is_unique"`
+	ParamTypes  []paramRow      `json:"param_types"`
+	StartError  *string         `json:"start_error"`
+	Then        *thenRow        `json:"then_jobs"`
 }
 
-// followRow is what follows the runs of a job, as the database reads it.
-type followRow struct {
-	Success []nextRow `json:"success,omitempty"`
-	Failure []nextRow `json:"failure,omitempty"`
-	Always  []nextRow `json:"always,omitempty"`
+// thenRow names the jobs to start when a run has ended.
+type thenRow struct {
+	Success []thenJob `json:"success,omitempty"`
+	Failure []thenJob `json:"failure,omitempty"`
+	Always  []thenJob `json:"always,omitempty"`
 }
 
-type nextRow struct {
+type thenJob struct {
 	Job    string          `json:"job"`
 	Params json.RawMessage `json:"params,omitempty"`
 }
 
-func nextRows(nexts []config.Next) []nextRow {
-	var rows []nextRow
+func thenJobs(nexts []config.ThenJob) []thenJob {
+	var rows []thenJob
 	for _, next := range nexts {
-		rows = append(rows, nextRow{Job: next.Job, Params: next.Params})
+		rows = append(rows, thenJob{Job: next.Job, Params: next.Params})
 	}
 	return rows
 }
@@ -160,16 +160,16 @@ func (a *App) applyJobs(ctx context.Context, tx pgx.Tx, applied *Applied) error 
 		jobs = append(jobs, row)
 	}
 	rows, err := tx.Query(ctx, a.schema.SQL(`
-		INSERT INTO {tidemill}.job AS j (name, kind, args, nests, queue, priority, max_attempts, alone, params, refusal, follows)
-		SELECT name, kind, args, nests, queue, priority, max_attempts, alone, nullif(params, 'null'), refusal, nullif(follows, 'null')
-		  FROM jsonb_to_recordset($1) r (name text, kind text, args jsonb, nests boolean, queue text, priority smallint,
-			max_attempts smallint, alone boolean, params jsonb, refusal text, follows jsonb) ORDER BY name
-		ON CONFLICT (name) DO UPDATE SET (kind, args, nests, queue, priority, max_attempts, alone, params, refusal, follows, updated_at) =
-			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
-			 excluded.alone, excluded.params, excluded.refusal, excluded.follows, now())
-		WHERE (j.kind, j.args, j.nests, j.queue, j.priority, j.max_attempts, j.alone, j.params, j.refusal, j.follows) IS DISTINCT FROM
-			(excluded.kind, excluded.args, excluded.nests, excluded.queue, excluded.priority, excluded.max_attempts,
-			 excluded.alone, excluded.params, excluded.refusal, excluded.follows)
+		INSERT INTO {tidemill}.job AS j (name, kind, args, args_nested, queue, priority, max_attempts, is_unique, param_types, start_error, then_jobs)
+		SELECT name, kind, args, args_nested, queue, priority, max_attempts, is_unique, nullif(param_types, 'null'), start_error, nullif(then_jobs, 'null')
+		  FROM jsonb_to_recordset($1) r (name text, kind text, args jsonb, args_nested boolean, queue text, priority smallint,
+			max_attempts smallint, is_unique boolean, param_types jsonb, start_error text, then_jobs jsonb) ORDER BY name
+		ON CONFLICT (name) DO UPDATE SET (kind, args, args_nested, queue, priority, max_attempts, is_unique, param_types, start_error, then_jobs, updated_at) =
+			(excluded.kind, excluded.args, excluded.args_nested, excluded.queue, excluded.priority, excluded.max_attempts,
+			 excluded.is_unique, excluded.param_types, excluded.start_error, excluded.then_jobs, now())
+		WHERE (j.kind, j.args, j.args_nested, j.queue, j.priority, j.max_attempts, j.is_unique, j.param_types, j.start_error, j.then_jobs) IS DISTINCT FROM
+			(excluded.kind, excluded.args, excluded.args_nested, excluded.queue, excluded.priority, excluded.max_attempts,
+			 excluded.is_unique, excluded.param_types, excluded.start_error, excluded.then_jobs)
 		RETURNING name`), jobs)
 	if err != nil {
 		return err
@@ -204,8 +204,8 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 		base = def.Args
 	}
 	row := jobRow{
-		Name: def.Name, Kind: a.riverKind(def), Args: base, Nests: builtIn(def), Queue: def.Queue, Priority: def.Priority,
-		MaxAttempts: a.maxAttempts(def), Alone: def.Unique,
+		Name: def.Name, Kind: a.riverKind(def), Args: base, ArgsNested: builtIn(def), Queue: def.Queue, Priority: def.Priority,
+		MaxAttempts: a.maxAttempts(def), Unique: def.Unique,
 	}
 	if err := riverpg.CheckSize("the args of job "+def.Name, len(row.Args), a.Config.MaxArgs); err != nil {
 		return jobRow{}, err
@@ -216,14 +216,14 @@ func (a *App) jobRow(def *config.Job) (jobRow, error) {
 		}
 	}
 	if def.Params != nil {
-		row.Params = paramRows(def)
+		row.ParamTypes = paramRows(def)
 	}
 	if len(def.Then.All()) > 0 {
-		row.Follows = &followRow{Success: nextRows(def.Then.Success), Failure: nextRows(def.Then.Failure), Always: nextRows(def.Then.Always)}
+		row.Then = &thenRow{Success: thenJobs(def.Then.Success), Failure: thenJobs(def.Then.Failure), Always: thenJobs(def.Then.Always)}
 	}
 	if need := def.NeedsFile(); need != nil {
-		why := need.Refusal + ": tidemill import " + def.Name + " FILE"
-		row.Refusal = &why
+		why := need.StartError + ": tidemill import " + def.Name + " FILE"
+		row.StartError = &why
 	}
 	return row, nil
 }

@@ -188,13 +188,13 @@ func TestStartInSQLIsStartInGo(t *testing.T) {
 	type stored struct {
 		State, Kind, Queue, Args, Metadata, Job, RunKind, RunArgs, Params, Status string
 		Priority, MaxAttempts                                                     int
-		Alone                                                                     bool
+		Unique                                                                    bool
 	}
 	read := func(id int64) stored {
 		t.Helper()
 		rows, err := app.Pool.Query(t.Context(), `
 			SELECT j.state::text, j.kind, j.queue, j.args::text, j.metadata::text, r.job, r.kind, r.args::text, r.params::text, r.status,
-				j.priority, j.max_attempts, r.alone
+				j.priority, j.max_attempts, r.is_unique
 			  FROM tidemill.river_job j JOIN tidemill.run r USING (id) WHERE id = $1`, id)
 		if err != nil {
 			t.Fatal(err)

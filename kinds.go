@@ -41,23 +41,21 @@ func (a *App) usedKinds() []kind.Kind {
 	return slices.DeleteFunc(slices.Clone(a.kindList), func(k kind.Kind) bool { return !used[k.Name] })
 }
 
-// deps is what kinds work with. Without metrics nobody is told of chunks.
-func (a *App) deps(m *metrics.Metrics) *kind.Deps {
-	deps := &kind.Deps{
+// deps is what kinds work with.
+func (a *App) deps() *kind.Deps {
+	deps := kind.Deps{
 		Config: a.Config, Jobs: a.Config.Job, Clock: a.Now, Location: a.Config.Location(), Ledger: a.Ledger, Logger: a.logger,
 		Pool: a.Pool, Schema: a.schema, Version: Version(), Storage: a.Storage, Child: a.child,
-		OnChunk: func(string, batch.Counters) {},
 	}
-	if m != nil {
-		deps.OnChunk = m.ObserveChunk
-	}
-	return deps
+	return deps.WithDefaults()
 }
 
 // addWorkers adds the built-in kinds that the configuration uses. A process without jobs of a kind leaves them to others.
 func (a *App) addWorkers(ctx context.Context, m *metrics.Metrics) error {
 	for _, k := range a.usedKinds() {
-		if err := k.Register(ctx, a.Workers, a.deps(m)); err != nil {
+		deps := a.deps()
+		deps.OnChunk = func(job string, delta batch.Counters) { m.ObserveChunk(k.River()[0], job, delta) }
+		if err := k.Register(ctx, a.Workers, deps); err != nil {
 			return fmt.Errorf("kind %s: %w", k.Name, err)
 		}
 	}
@@ -70,7 +68,7 @@ func (a *App) loops(ctx context.Context) {
 	var wait sync.WaitGroup
 	for _, k := range a.usedKinds() {
 		if k.Loop != nil {
-			wait.Go(func() { k.Loop(ctx, a.deps(nil)) })
+			wait.Go(func() { k.Loop(ctx, a.deps()) })
 		}
 	}
 	wait.Wait()
@@ -87,10 +85,10 @@ func (a *App) child(name string) (kind.Child, error) {
 		return kind.Child{}, err
 	}
 	child := kind.Child{
-		Job: row.Name, Kind: row.Kind, Args: row.Args, Nests: row.Nests, Queue: row.Queue, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
+		Job: row.Name, Kind: row.Kind, Args: row.Args, ArgsNested: row.ArgsNested, Queue: row.Queue, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
 	}
-	if row.Params != nil {
-		if child.Declared, err = json.Marshal(row.Params); err != nil {
+	if row.ParamTypes != nil {
+		if child.ParamTypes, err = json.Marshal(row.ParamTypes); err != nil {
 			return kind.Child{}, fmt.Errorf("params of job %s: %w", name, err)
 		}
 	}

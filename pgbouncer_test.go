@@ -142,7 +142,7 @@ func TestServerThroughPgBouncer(t *testing.T) {
 	app := through(t, direct, "", Opts{SharedSessions: true})
 	secret := strings.Repeat("secret", 5)
 	handler := server.New(server.Opts{
-		Board: periodic.NewBoard(app.Pool, app.schema), Ledger: app.Ledger, CronSecrets: []string{secret}, Logger: app.logger,
+		Schedules: periodic.NewAdmin(app.Pool, app.schema), Ledger: app.Ledger, CronSecrets: []string{secret}, Logger: app.logger,
 		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.schema) },
 	})
 	get := func(path string, want int) {

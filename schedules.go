@@ -61,8 +61,8 @@ func (a *App) definition(s *config.Schedule) (periodic.Definition, error) {
 	}, nil
 }
 
-// Board shows and steers the schedules of the database.
-func (a *App) Board() *periodic.Board { return periodic.NewBoard(a.Pool, a.schema) }
+// ScheduleAdmin shows and steers the schedules of the database.
+func (a *App) ScheduleAdmin() *periodic.Admin { return periodic.NewAdmin(a.Pool, a.schema) }
 
 // scheduler fires what is due.
 func (a *App) scheduler(watch *watch) *periodic.Scheduler {

@@ -60,7 +60,7 @@ schedules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := app.Board().Get(t.Context(), "hook")
+	status, err := app.ScheduleAdmin().Get(t.Context(), "hook")
 	if err != nil {
 		t.Fatal(err)
 	}

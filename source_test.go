@@ -342,7 +342,7 @@ func TestSourceStartedBySQLAndSchedule(t *testing.T) {
 	if _, err := b.Pool.Exec(ctx, `UPDATE tidemill.schedule SET next_tick_at = next_tick_at - interval '1 day'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := waitFor(t, b.App, 1, `SELECT count(*)::int FROM tidemill.run WHERE trigger = 'schedule' AND kind = 'tidemill.import_scan' AND status = 'succeeded'`); err != nil {
+	if err := waitFor(t, b.App, 1, `SELECT count(*)::int FROM tidemill.run WHERE trigger = 'schedule' AND kind = 'tidemill.scan' AND status = 'succeeded'`); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.imported(t, 2); got != "ann bob" {

@@ -98,7 +98,7 @@ func (a *App) StartWith(ctx context.Context, tx pgx.Tx, job string, opts StartOp
 	insert.Priority = cmp.Or(opts.Priority, insert.Priority)
 	insert.Queue = cmp.Or(opts.Queue, insert.Queue)
 	insert.ScheduledAt = opts.At
-	start := batch.StartOpts{Job: job, Alone: def.Unique, Insert: insert, Trigger: cmp.Or(opts.Trigger, "go")}
+	start := batch.StartOpts{Job: job, Unique: def.Unique, Insert: insert, Trigger: cmp.Or(opts.Trigger, "go")}
 	if opts.Params != nil { // a nil map in an any is not nil, and would be kept as null
 		start.Params = opts.Params
 	}
@@ -122,7 +122,7 @@ func (a *App) ImportFile(ctx context.Context, job, name string, r io.Reader, opt
 	if k.Input == nil {
 		return nil, fmt.Errorf("job %s is of kind %s, which takes no file", job, def.Kind)
 	}
-	return k.Input.Start(ctx, a.deps(nil), def, name, r, opts)
+	return k.Input.Start(ctx, a.deps(), def, name, r, opts)
 }
 
 func (a *App) job(name string) (*config.Job, error) {

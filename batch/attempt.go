@@ -72,7 +72,7 @@ func (c *Chunked) Attempt(ctx context.Context, job *rivertype.JobRow, opts Attem
 		c.setRetry(job.ID, engine.opts.Clock().Add(opts.Retry.After(1)))
 		return err
 	}
-	log := engine.opts.Logger.With("run", job.ID, "job", run.jobName(), "kind", job.Kind, "queue", job.Queue, "attempt", job.Attempt)
+	log := engine.opts.Logger.With("run_id", job.ID, "job", run.jobName(), "kind", job.Kind, "queue", job.Queue, "attempt", job.Attempt)
 	log.InfoContext(ctx, "run begins", "chunks", run.seq, "rows", run.counters.Read)
 	began := time.Now()
 	if err = run.stop(); err == nil {
@@ -138,7 +138,7 @@ func (c *Chunked) outcome(ctx context.Context, run *Run, err error) error {
 	case errors.Is(countErr, ErrLeaseLost):
 		return leave(ctx, run.engine, job)
 	case countErr != nil:
-		run.engine.opts.Logger.ErrorContext(ctx, "failed attempt was not counted", "run", run.ID(), "error", countErr)
+		run.engine.opts.Logger.ErrorContext(ctx, "failed attempt was not counted", "run_id", run.ID(), "error", countErr)
 		failures = 1
 	}
 	if retry.IsPermanent(err) || Classify(err) == Config || failures >= run.opts.Retry.Defaults().MaxAttempts {
@@ -153,7 +153,7 @@ func (c *Chunked) outcome(ctx context.Context, run *Run, err error) error {
 // leave ends an attempt that does not own its run. The snooze reaches River's row only if this process may still write
 // there; if it may not, whatever is returned is refused.
 func leave(ctx context.Context, engine *Engine, job *rivertype.JobRow) error {
-	engine.opts.Logger.WarnContext(ctx, "another attempt owns the run; leaving it", "run", job.ID)
+	engine.opts.Logger.WarnContext(ctx, "another attempt owns the run; leaving it", "run_id", job.ID)
 	return river.JobSnooze(0)
 }
 

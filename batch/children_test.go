@@ -27,7 +27,7 @@ func setupChildren(t *testing.T, children int) *childBundle {
 	t.Helper()
 	pool := testdb.Pool(t, testengine.URL(t))
 	b := &childBundle{pool: pool, ledger: batch.NewLedger(pool, migrations.Schema{}, nil)}
-	b.exec(t, `INSERT INTO tidemill.job (name, kind, args, nests, queue, priority, max_attempts, alone, follows)
+	b.exec(t, `INSERT INTO tidemill.job (name, kind, args, args_nested, queue, priority, max_attempts, is_unique, then_jobs)
 		VALUES ('fan', 'fan', '{}', false, 'default', 1, 1, false, '{"always": [{"job": "fan"}]}')`)
 	for parent := range 2 {
 		b.exec(t, `INSERT INTO tidemill.run (id, job, kind, trigger, status, outcome, finished_at, children) VALUES ($1, 'fan', 'fan', 'go', 'succeeded', 'succeeded', now(), $2)`, parent+1, children)

@@ -221,8 +221,8 @@ func (l *Ledger) again(ctx context.Context, tx pgx.Tx, run *Info, opts RetryOpts
 	}
 	var args json.RawMessage
 	var cursor json.RawMessage
-	err := tx.QueryRow(ctx, l.schema.SQL(`SELECT args, cursor, identity, alone FROM {tidemill}.run WHERE id = $1`), run.ID).
-		Scan(&args, &cursor, &start.Identity, &start.Alone)
+	err := tx.QueryRow(ctx, l.schema.SQL(`SELECT args, cursor, identity, is_unique FROM {tidemill}.run WHERE id = $1`), run.ID).
+		Scan(&args, &cursor, &start.Identity, &start.Unique)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (l *Ledger) again(ctx context.Context, tx pgx.Tx, run *Info, opts RetryOpts
 	}
 	started, err := l.StartTx(ctx, tx, rawArgs{kind: run.Kind, json: args}, start)
 	if err == nil && started.Existing && start.Identity == nil {
-		// The live run of a job that is alone stands in for a start, but does not go on where this one stopped.
+		// The live run of a unique job stands in for a start, but does not go on where this one stopped.
 		return nil, &LiveError{Job: run.Job, ID: started.ID}
 	}
 	return started, err

@@ -47,7 +47,7 @@ func TestRunEndsWithItsLastChunk(t *testing.T) {
 	e := testengine.Start(t, "", func(w *river.Workers) { river.AddWorker(w, worker) })
 	start := func() *batch.Started {
 		t.Helper()
-		started, err := e.Ledger.Start(ctx, endingArgs{}, batch.StartOpts{Job: "the-end", Alone: true})
+		started, err := e.Ledger.Start(ctx, endingArgs{}, batch.StartOpts{Job: "the-end", Unique: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -98,7 +98,7 @@ func (l *Ledger) startInOrder(ctx context.Context, o *inOrder, insert func(Start
 	}
 	opts := o.opts
 	opts.Identity = identity
-	if opts.Alone {
+	if opts.Unique {
 		live, err := l.findLive(ctx, o.tx, opts.Job)
 		if err != nil {
 			return nil, fmt.Errorf("start %s: look for the live run: %w", opts.Job, err)

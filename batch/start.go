@@ -28,10 +28,10 @@ type StartOpts struct {
 	InOrder bool
 	// Stands, if set, is asked with InOrder before a run that succeeded stands in for a new one: is what it did still there?
 	Stands func(ctx context.Context, tx pgx.Tx) (bool, error)
-	// Alone lets one such run of Job be live at a time, also while it is paused or waits for a retry. While one is, a
+	// Unique lets one such run of Job be live at a time, also while it is paused or waits for a retry. While one is, a
 	// start returns it; but a start whose Identity is not that of the live run is refused with a LiveError, because that
-	// run does other work. Live runs that were started without Alone do not count.
-	Alone bool
+	// run does other work. Live runs that were started without Unique do not count.
+	Unique bool
 
 	// Insert overrides River's options: queue, priority, schedule. Without ScheduledAt the job is due at once by the clock
 	// of the database. MaxAttempts is for workers that are not chunked; those that are count by AttemptOpts.Retry.
@@ -45,7 +45,7 @@ type StartOpts struct {
 // Started is the answer to a start.
 type Started struct {
 	ID       int64
-	Existing bool   // an earlier run is returned: one of the same identity, or the live one of a job that is alone
+	Existing bool   // an earlier run is returned: one of the same identity, or the live one of a unique job
 	Status   Status // of the existing run
 }
 
@@ -79,7 +79,7 @@ func (l *Ledger) Start(ctx context.Context, args river.JobArgs, opts StartOpts) 
 }
 
 // StartTx inserts a chunked job and its ledger row in the caller's transaction: both are there when it commits, neither
-// when it does not. With an Identity, or Alone, it waits for a transaction that has started the same and is still open.
+// when it does not. With an Identity, or Unique, it waits for a transaction that has started the same and is still open.
 func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts StartOpts) (*Started, error) {
 	if opts.Job == "" {
 		opts.Job = args.Kind()
@@ -87,7 +87,7 @@ func (l *Ledger) StartTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opt
 	if opts.Trigger == "" {
 		opts.Trigger = "go"
 	}
-	if opts.Identity == nil && !opts.Alone {
+	if opts.Identity == nil && !opts.Unique {
 		return l.insert(ctx, tx, args, opts)
 	}
 	if opts.InOrder && opts.Identity == nil {
@@ -132,7 +132,7 @@ func (l *Ledger) findExisting(ctx context.Context, tx pgx.Tx, opts StartOpts) (*
 			return same, nil
 		}
 	}
-	if !opts.Alone {
+	if !opts.Unique {
 		return nil, nil
 	}
 	live, err := l.findLive(ctx, tx, opts.Job)
@@ -147,7 +147,7 @@ func (l *Ledger) findExisting(ctx context.Context, tx pgx.Tx, opts StartOpts) (*
 
 // findLive returns the live run of a job that has one at a time, or nil.
 func (l *Ledger) findLive(ctx context.Context, tx pgx.Tx, job string) (*Started, error) {
-	return findRun(ctx, tx, l.schema.SQL(`SELECT id, status FROM {tidemill}.run WHERE job = $1 AND alone AND finished_at IS NULL`), job)
+	return findRun(ctx, tx, l.schema.SQL(`SELECT id, status FROM {tidemill}.run WHERE job = $1 AND is_unique AND finished_at IS NULL`), job)
 }
 
 func findRun(ctx context.Context, tx pgx.Tx, query string, args ...any) (*Started, error) {
@@ -199,10 +199,10 @@ func (l *Ledger) insert(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts
 			UPDATE {river}.river_job SET scheduled_at = clock_timestamp()
 			 WHERE id = $1 AND state = 'available' AND scheduled_at > clock_timestamp())
 		INSERT INTO {tidemill}.run
-			(id, job, kind, trigger, args, params, identity, unit, total, retry_of, cursor, counters, done, alone)
+			(id, job, kind, trigger, args, params, identity, unit, total, retry_of, cursor, counters, done, is_unique)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, $13, $14)`),
 		inserted.Job.ID, opts.Job, inserted.Job.Kind, opts.Trigger, json.RawMessage(inserted.Job.EncodedArgs), params, opts.Identity,
-		opts.Unit, opts.Total, opts.retryOf, opts.cursor, counters, done, opts.Alone)
+		opts.Unit, opts.Total, opts.retryOf, opts.cursor, counters, done, opts.Unique)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: insert the run: %w", opts.Job, err)
 	}

@@ -121,7 +121,7 @@ func (u *Upkeep) follow(ctx context.Context, conn *pgx.Conn) error {
 	var run int64
 	var problem string
 	_, err = pgx.ForEachRow(rows, []any{&run, &problem}, func() error {
-		u.opts.Logger.WarnContext(ctx, "start what follows a run; to be tried again", "run", run, "error", problem)
+		u.opts.Logger.WarnContext(ctx, "start what follows a run; to be tried again", "run_id", run, "error", problem)
 		return nil
 	})
 	if err != nil {

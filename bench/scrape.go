@@ -83,7 +83,7 @@ func benchScrape(ctx context.Context, b *bench) error {
 // fillAround fills what is read beside the jobs: 50 jobs with 200,000 runs, a tenth of them failed, and 100 schedules.
 func fillAround(ctx context.Context, conn *pgx.Conn) error {
 	for _, sql := range []string{
-		`INSERT INTO tidemill.job (name, kind, args, nests, queue, priority, max_attempts, alone)
+		`INSERT INTO tidemill.job (name, kind, args, args_nested, queue, priority, max_attempts, is_unique)
 			SELECT 'job-' || i, 'kind', '{}', false, 'default', 1, 1, false FROM generate_series(0, 49) i`,
 		`INSERT INTO tidemill.run (id, job, kind, trigger, status, finished_at)
 			SELECT i, 'job-' || i % 50, 'kind', 'schedule', CASE WHEN random() < 0.1 THEN 'failed' ELSE 'succeeded' END, now() FROM generate_series(1, 200000) i`,

@@ -43,10 +43,10 @@ type FileTaker interface {
 
 // FileNeed says so in words.
 type FileNeed struct {
-	Unless  string // the field with which it would need none
-	Problem string // what is wrong with a start that has no file, as words that follow the name of the job
-	Refusal string // the same as words that begin an error
-	Hint    string // what to do
+	Unless     string // the field with which it would need none
+	Problem    string // what is wrong with a start that has no file, as words that follow the name of the job
+	StartError string // the same as words that begin an error
+	Hint       string // what to do
 }
 
 // NeedsFile is what the job needs to be given a file for at its start, nil if it needs none.

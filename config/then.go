@@ -12,55 +12,55 @@ import (
 
 // Then is what follows a run that has ended.
 type Then struct {
-	Success []Next // after it has succeeded, with rejects or without
-	Failure []Next // after it has failed for good
-	Always  []Next // after either; not after a cancellation
+	Success []ThenJob // after it has succeeded, with rejects or without
+	Failure []ThenJob // after it has failed for good
+	Always  []ThenJob // after either; not after a cancellation
 }
 
-// Next is a job that is started when a run of another has ended.
-type Next struct {
+// ThenJob is a job that is started when a run of another has ended.
+type ThenJob struct {
 	Job    string
 	Params json.RawMessage // a JSON object that the job takes, or nil
 }
 
 // All returns what follows in any case, in the order of the file.
-func (t Then) All() []Next { return slices.Concat(t.Success, t.Failure, t.Always) }
+func (t Then) All() []ThenJob { return slices.Concat(t.Success, t.Failure, t.Always) }
 
 func thenFields() field.Table[Then] {
-	next := nexts{field.Section[Next]{Fields: nextFields()}}
+	next := thenJobs{field.Section[ThenJob]{Fields: thenJobFields()}}
 	return field.Table[Then]{
 		field.Row("success", next, "", "Jobs to start when a run has succeeded, with rejects or without.",
-			func(t *Then) *[]Next { return &t.Success }),
+			func(t *Then) *[]ThenJob { return &t.Success }),
 		field.Row("failure", next, "", "Jobs to start when a run has failed for good. They are given `run`, `job` and `error` of it as params: those that they declare, or all if they are of a built-in kind and declare none; in a template `{{.error}}`. `params` of the same name come first.",
-			func(t *Then) *[]Next { return &t.Failure }),
+			func(t *Then) *[]ThenJob { return &t.Failure }),
 		field.Row("always", next, "", "Jobs to start in both cases. A run that is cancelled starts nothing.",
-			func(t *Then) *[]Next { return &t.Always }),
+			func(t *Then) *[]ThenJob { return &t.Always }),
 	}
 }
 
-func nextFields() field.Table[Next] {
-	return field.Table[Next]{
+func thenJobFields() field.Table[ThenJob] {
+	return field.Table[ThenJob]{
 		field.Row("job", field.Text{Words: "one of `jobs`", Check: CheckJobName}, "", "The job; an import needs a `source`.",
-			func(n *Next) *string { return &n.Job }).Require(),
+			func(n *ThenJob) *string { return &n.Job }).Require(),
 		field.Row("params", field.Mapping{}, "", "What it is given; the job says what it takes.",
-			func(n *Next) *json.RawMessage { return &n.Params }),
+			func(n *ThenJob) *json.RawMessage { return &n.Params }),
 	}
 }
 
-// nexts is a list of jobs: their names, or mappings with params.
-type nexts struct{ long field.Section[Next] }
+// thenJobs is a list of jobs: their names, or mappings with params.
+type thenJobs struct{ long field.Section[ThenJob] }
 
-func (t nexts) Read(d *field.Checker, v field.Value, into *[]Next) {
+func (t thenJobs) Read(d *field.Checker, v field.Value, into *[]ThenJob) {
 	if v.Node.Scalar() && v.Node.Kind != field.NullNode {
-		var next Next
+		var next ThenJob
 		field.Text{Check: CheckJobName}.Read(d, v, &next.Job)
-		*into = []Next{next}
+		*into = []ThenJob{next}
 		return
 	}
 	if !d.Is(v, field.ListNode, "a list of jobs") {
 		return
 	}
-	out := make([]Next, len(v.Node.Items))
+	out := make([]ThenJob, len(v.Node.Items))
 	for i := range v.Node.Items {
 		item := v.Item(i)
 		if item.Node.Kind == field.MapNode {
@@ -72,7 +72,7 @@ func (t nexts) Read(d *field.Checker, v field.Value, into *[]Next) {
 	*into = out
 }
 
-func (t nexts) Meta() field.Meta {
+func (t thenJobs) Meta() field.Meta {
 	long := t.long.Meta()
 	name := map[string]any{"type": "string"}
 	return field.Meta{
@@ -92,7 +92,7 @@ func (d *Checker) checkThen() {
 		then := d.Config.Jobs[name].Then
 		for _, group := range []struct {
 			name  string
-			nexts []Next
+			nexts []ThenJob
 		}{{"success", then.Success}, {"failure", then.Failure}, {"always", then.Always}} {
 			at := field.Path{"jobs", name, "then", group.name}
 			for i, next := range group.nexts {
@@ -109,7 +109,7 @@ func (d *Checker) checkThen() {
 	}
 }
 
-func (d *Checker) checkNext(next Next, list, at field.Path) {
+func (d *Checker) checkNext(next ThenJob, list, at field.Path) {
 	if next.Job == "" || !d.Checkable(list) {
 		return
 	}
@@ -129,7 +129,7 @@ func (d *Checker) checkNext(next Next, list, at field.Path) {
 }
 
 // withFailure adds to the params of next what the database gives to a job that follows a failure, where it declares them.
-func (d *Checker) withFailure(next Next) json.RawMessage {
+func (d *Checker) withFailure(next ThenJob) json.RawMessage {
 	job := d.Config.Jobs[next.Job]
 	params, problem := field.DecodeObject[json.RawMessage](next.Params)
 	if job == nil || problem != "" {

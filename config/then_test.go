@@ -16,12 +16,12 @@ func TestParseThen(t *testing.T) {
   b: {kind: own}
   c: {kind: own}
 `).Jobs
-	b := config.Next{Job: "b"}
-	want := config.Then{Success: []config.Next{{"c", []byte(`{"n":7,"m":{"z":1,"a":["x"]}}`)}, b}, Failure: []config.Next{b}, Always: []config.Next{{Job: "c"}}}
+	b := config.ThenJob{Job: "b"}
+	want := config.Then{Success: []config.ThenJob{{"c", []byte(`{"n":7,"m":{"z":1,"a":["x"]}}`)}, b}, Failure: []config.ThenJob{b}, Always: []config.ThenJob{{Job: "c"}}}
 	if diff := cmp.Diff(want, jobs["a"].Then); diff != "" {
 		t.Errorf("then (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]config.Next{want.Success[0], b, b, {Job: "c"}}, jobs["a"].Then.All()); diff != "" {
+	if diff := cmp.Diff([]config.ThenJob{want.Success[0], b, b, {Job: "c"}}, jobs["a"].Then.All()); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
 	if jobs["b"].Then.All() != nil {

@@ -76,7 +76,7 @@ func TestWaitKind(t *testing.T) {
 			t.Errorf("%v, without %q:\n%s\n%s", err, want, out, logged(t, log))
 		}
 	}
-	if got := scrape(t, log, `tidemill_import_rows_total{job="nap",result="processed"} 3`); got != "" {
+	if got := scrape(t, log, `tidemill_run_rows_total{job="nap",kind="tidemill.wait",result="processed"} 3`); got != "" {
 		t.Errorf("metrics: %s", got)
 	}
 	if out, err := run("demo", "--once", "--rows", "100"); err != nil || !strings.Contains(out, "job demo-wait") || !strings.Contains(out, `"whom": "you"`) {

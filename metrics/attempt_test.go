@@ -387,22 +387,22 @@ func TestObserveChunk(t *testing.T) {
 	t.Parallel()
 	reg, m := newMetrics(t, Opts{})
 
-	m.ObserveChunk("import-users", batch.Counters{Read: 21, Inserted: 1, Updated: 2, Unchanged: 3, Duplicate: 4, Rejected: 5, Filtered: 6})
-	m.ObserveChunk("import-users", batch.Counters{Read: 1, Inserted: 1})
-	m.ObserveChunk("rescore", batch.Counters{Read: 7, Processed: 7})
+	m.ObserveChunk("tidemill.import", "import-users", batch.Counters{Read: 21, Inserted: 1, Updated: 2, Unchanged: 3, Duplicate: 4, Rejected: 5, Filtered: 6})
+	m.ObserveChunk("tidemill.import", "import-users", batch.Counters{Read: 1, Inserted: 1})
+	m.ObserveChunk("rescore", "rescore", batch.Counters{Read: 7, Processed: 7})
 
 	want := samples{
-		`import_rows_total{job="import-users",result="read"}`:      22,
-		`import_rows_total{job="import-users",result="inserted"}`:  2,
-		`import_rows_total{job="import-users",result="updated"}`:   2,
-		`import_rows_total{job="import-users",result="unchanged"}`: 3,
-		`import_rows_total{job="import-users",result="duplicate"}`: 4,
-		`import_rows_total{job="import-users",result="rejected"}`:  5,
-		`import_rows_total{job="import-users",result="filtered"}`:  6,
-		`import_rows_total{job="rescore",result="read"}`:           7,
-		`import_rows_total{job="rescore",result="processed"}`:      7,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="read"}`:      22,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="inserted"}`:  2,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="updated"}`:   2,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="unchanged"}`: 3,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="duplicate"}`: 4,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="rejected"}`:  5,
+		`run_rows_total{job="import-users",kind="tidemill.import",result="filtered"}`:  6,
+		`run_rows_total{job="rescore",kind="rescore",result="read"}`:                   7,
+		`run_rows_total{job="rescore",kind="rescore",result="processed"}`:              7,
 	}
-	all := gather(t, reg, "import_rows_total")
+	all := gather(t, reg, "run_rows_total")
 	if diff := cmp.Diff(want, all.positive()); diff != "" {
 		t.Error(diff)
 	}

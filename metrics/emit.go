@@ -44,16 +44,16 @@ func counts(c batch.Counters) [len(results)]int64 {
 	return [...]int64{c.Read, c.Inserted, c.Updated, c.Unchanged, c.Duplicate, c.Rejected, c.Filtered, c.Processed, c.Deleted}
 }
 
-// ObserveChunk counts the rows of one chunk of a job. Call it once the chunk is committed, with what the chunk alone did.
-func (m *Metrics) ObserveChunk(job string, delta batch.Counters) {
-	job = m.jobs.admit(job)
-	s, ok := m.chunks.Load(job)
+// ObserveChunk counts the rows of one chunk of a job, whose kind is as River has it. Call it once the chunk is committed, with what the chunk alone did.
+func (m *Metrics) ObserveChunk(kind, job string, delta batch.Counters) {
+	key := [2]string{m.kinds.admit(kind), m.jobs.admit(job)}
+	s, ok := m.chunks.Load(key)
 	if !ok {
 		series := &rowSeries{}
 		for i, result := range results {
-			series[i] = m.rows.WithLabelValues(job, result)
+			series[i] = m.rows.WithLabelValues(key[0], key[1], result)
 		}
-		s, _ = m.chunks.LoadOrStore(job, series)
+		s, _ = m.chunks.LoadOrStore(key, series)
 	}
 	for i, n := range counts(delta) {
 		if n > 0 {

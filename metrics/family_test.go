@@ -25,7 +25,7 @@ func populated(t *testing.T) *bundle {
 	b.addJob(t, "import-users")
 	b.addRuns(t, "import-users", "succeeded", 1, time.Hour)
 	exec(t, b.pool, `INSERT INTO tidemill.event (run, job, outcome) VALUES (1, 'import-users', 'success')`)
-	b.metrics.ObserveChunk("import-users", batch.Counters{Read: 1, Inserted: 1})
+	b.metrics.ObserveChunk("tidemill.import", "import-users", batch.Counters{Read: 1, Inserted: 1})
 	b.metrics.ObserveTick("nightly", "enqueued", time.Second)
 	b.metrics.SetPool("work", b.pool)
 	b.reported(t)

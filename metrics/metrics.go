@@ -138,7 +138,7 @@ func build(b *builder, opts Opts) *Metrics {
 		fetch: b.histogram("job_fetch_duration_seconds", "How long it took to lock the next jobs of a queue.", fetchBuckets, "queue"),
 		slots: b.gauge("worker_slots", "jobs", "Jobs of a queue that this process works at the same time at most.", "queue"),
 		busy:  b.gauge("worker_slots_busy", "jobs", "Jobs of a queue that this process works now.", "queue"),
-		rows:  b.counter("import_rows_total", "rows", "Rows in committed chunks, by what became of them; read is their sum.", "job", "result"),
+		rows:  b.counter("run_rows_total", "rows", "Rows in committed chunks, by what became of them; read is their sum.", "kind", "job", "result"),
 
 		ticks: b.counter("schedule_ticks_total", "ticks",
 			"Ticks that this process dealt with, by what became of them: enqueued, caught_up, waiting, overlap, paused, missed. One that waited counts again when it is started.",

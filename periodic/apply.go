@@ -34,7 +34,7 @@ type Definition struct {
 	Jitter time.Duration
 
 	// Job is the name of the runs in the ledger; default Kind. Without Kind it is the job of that name in the table job, which
-	// says what the fields Kind to Declared say for others, except Params.
+	// says what the fields Kind to ParamTypes say for others, except Params.
 	Job string
 	// Kind, Args (a JSON object; default {}), Queue (default default), Priority (default 1) and MaxAttempts (default 25)
 	// are those of the River job. The arguments also get scheduled_for, previous and caught_up.
@@ -45,8 +45,8 @@ type Definition struct {
 	MaxAttempts int
 	// Params are shown with the run; default {}. Without Kind they are those of the job's start.
 	Params json.RawMessage
-	// Declared, if set, makes arguments of Params at each tick: a list of {name, type, default} as the table job has it.
-	Declared json.RawMessage
+	// ParamTypes, if set, makes arguments of Params at each tick: a list of {name, type, default} as the table job has it.
+	ParamTypes json.RawMessage
 	// Unique is for a job that may have one live run at a time; Overlap must not be OverlapAllow.
 	Unique bool
 }
@@ -74,12 +74,12 @@ type definitionRow struct {
 type ownJob struct {
 	Kind        string          `json:"kind"`
 	Args        json.RawMessage `json:"args"`
-	Nests       bool            `json:"nests"`
+	ArgsNested  bool            `json:"args_nested"`
 	Queue       string          `json:"queue"`
 	Priority    int             `json:"priority"`
 	MaxAttempts int             `json:"max_attempts"`
-	Alone       bool            `json:"alone"`
-	Params      json.RawMessage `json:"params,omitempty"` // that are declared
+	Unique      bool            `json:"is_unique"`
+	ParamTypes  json.RawMessage `json:"param_types,omitempty"`
 }
 
 // ApplyTx makes the schedules of the database those of defs. A schedule that is new, or whose times have changed, begins
@@ -198,7 +198,7 @@ func (d *Definition) own() *ownJob {
 	}
 	own := &ownJob{
 		Kind: d.Kind, Args: d.Args, Queue: cmp.Or(d.Queue, "default"), Priority: cmp.Or(d.Priority, 1), MaxAttempts: cmp.Or(d.MaxAttempts, 25),
-		Alone: d.Unique, Params: d.Declared,
+		Unique: d.Unique, ParamTypes: d.ParamTypes,
 	}
 	if len(own.Args) == 0 {
 		own.Args = json.RawMessage("{}")

@@ -14,15 +14,15 @@ import (
 	"github.com/tidemill/tidemill/migrations"
 )
 
-// Board shows and steers the schedules of a database. It needs no scheduler: a command or a server can hold one.
-type Board struct {
+// Admin shows and steers the schedules of a database. It needs no scheduler: a command or a server can hold one.
+type Admin struct {
 	pool   *pgxpool.Pool
 	schema migrations.Schema
 }
 
-// NewBoard returns a Board.
-func NewBoard(pool *pgxpool.Pool, schema migrations.Schema) *Board {
-	return &Board{pool: pool, schema: schema.Defaults()}
+// NewAdmin returns a Admin.
+func NewAdmin(pool *pgxpool.Pool, schema migrations.Schema) *Admin {
+	return &Admin{pool: pool, schema: schema.Defaults()}
 }
 
 // Status is a schedule as it stands.
@@ -52,11 +52,11 @@ func (s *Status) Next(t time.Time, n int) []time.Time {
 func (s *Status) Schedule() *Schedule { return s.schedule }
 
 // List returns all schedules by name.
-func (b *Board) List(ctx context.Context) ([]*Status, error) { return b.list(ctx, "") }
+func (a *Admin) List(ctx context.Context) ([]*Status, error) { return a.list(ctx, "") }
 
 // Get returns one schedule, or ErrNoSchedule.
-func (b *Board) Get(ctx context.Context, name string) (*Status, error) {
-	found, err := b.list(ctx, name)
+func (a *Admin) Get(ctx context.Context, name string) (*Status, error) {
+	found, err := a.list(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (b *Board) Get(ctx context.Context, name string) (*Status, error) {
 	return found[0], nil
 }
 
-func (b *Board) list(ctx context.Context, name string) ([]*Status, error) {
-	rows, err := b.pool.Query(ctx, b.schema.SQL(`
+func (a *Admin) list(ctx context.Context, name string) ([]*Status, error) {
+	rows, err := a.pool.Query(ctx, a.schema.SQL(`
 		SELECT s.name, s.job, s.spec, s.catch_up, s.overlap, s.paused_at, s.next_tick_at,
 		       to_jsonb(t) - 'work'
 		  FROM {tidemill}.schedule s
@@ -102,8 +102,8 @@ func (b *Board) list(ctx context.Context, name string) ([]*Status, error) {
 
 // History returns the newest n ticks of a schedule, the newest first; of all schedules if name is empty. A schedule that was
 // removed keeps its history for as long as runs are kept.
-func (b *Board) History(ctx context.Context, name string, n int) ([]*Tick, error) {
-	rows, err := b.pool.Query(ctx, b.schema.SQL(`
+func (a *Admin) History(ctx context.Context, name string, n int) ([]*Tick, error) {
+	rows, err := a.pool.Query(ctx, a.schema.SQL(`
 		SELECT schedule, due_at, outcome, run, reason, ticks, at FROM {tidemill}.tick
 		 WHERE $1 = '' OR schedule = $1 ORDER BY due_at DESC, schedule LIMIT $2`), name, n)
 	if err != nil {
@@ -117,17 +117,17 @@ func (b *Board) History(ctx context.Context, name string, n int) ([]*Tick, error
 }
 
 // Pause keeps a schedule from starting anything; what would have been due is recorded. Pausing twice does nothing.
-func (b *Board) Pause(ctx context.Context, name string) error {
-	return b.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = coalesce(paused_at, now()), updated_at = now() WHERE name = $1`)
+func (a *Admin) Pause(ctx context.Context, name string) error {
+	return a.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = coalesce(paused_at, now()), updated_at = now() WHERE name = $1`)
 }
 
 // Resume ends a pause. What was left out is not made up for.
-func (b *Board) Resume(ctx context.Context, name string) error {
-	return b.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = NULL, updated_at = now() WHERE name = $1`)
+func (a *Admin) Resume(ctx context.Context, name string) error {
+	return a.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = NULL, updated_at = now() WHERE name = $1`)
 }
 
-func (b *Board) update(ctx context.Context, name, query string) error {
-	tag, err := b.pool.Exec(ctx, b.schema.SQL(query), name)
+func (a *Admin) update(ctx context.Context, name, query string) error {
+	tag, err := a.pool.Exec(ctx, a.schema.SQL(query), name)
 	if err != nil {
 		return fmt.Errorf("schedule %s: %w", name, err)
 	}
@@ -140,8 +140,8 @@ func (b *Board) update(ctx context.Context, name, query string) error {
 // Trigger starts the job of a schedule now, beside its ticks, also while it is paused, and returns the run's id. by is who
 // asks, for the ledger: cli, api, cron. Asked again by the same within a minute it returns the same run, so that a caller
 // who has lost the answer may repeat the question.
-func (b *Board) Trigger(ctx context.Context, name, by string) (int64, error) {
-	s, err := b.Get(ctx, name)
+func (a *Admin) Trigger(ctx context.Context, name, by string) (int64, error) {
+	s, err := a.Get(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -150,11 +150,11 @@ func (b *Board) Trigger(ctx context.Context, name, by string) (int64, error) {
 		zone = s.schedule.Location()
 	}
 	var now time.Time
-	if err := b.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+	if err := a.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 		return 0, fmt.Errorf("trigger schedule %s: %w", name, err)
 	}
 	var id int64
-	err = b.pool.QueryRow(ctx, b.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, now.In(zone).Format(time.RFC3339)).Scan(&id)
+	err = a.pool.QueryRow(ctx, a.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, now.In(zone).Format(time.RFC3339)).Scan(&id)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "22023" {
 		return 0, fmt.Errorf("schedule %s: %s", name, pg.Message)

@@ -4,7 +4,7 @@
 // looks for what is due, and one transaction compares and sets the next tick and inserts job, run and tick. A tick is
 // enqueued exactly once, whatever dies when. What came due while nobody was there is caught up, or recorded as missed.
 //
-// [ApplyTx] writes definitions, a [Board] shows and steers them, package internal/cron says what the expressions mean. It
+// [ApplyTx] writes definitions, a [Admin] shows and steers them, package internal/cron says what the expressions mean. It
 // can be added alone to an application that runs River:
 //
 //	migrations.Up(ctx, pool, migrations.Schema{River: "public"}, nil)

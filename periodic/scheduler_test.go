@@ -25,7 +25,7 @@ type bundle struct {
 	t     *testing.T
 	url   string
 	pool  *pgxpool.Pool
-	board *periodic.Board
+	board *periodic.Admin
 	now   atomic.Int64 // UnixNano
 }
 
@@ -33,7 +33,7 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	url := testengine.URL(t)
 	b := &bundle{t: t, url: url, pool: testdb.Pool(t, url)}
-	b.board = periodic.NewBoard(b.pool, migrations.Schema{})
+	b.board = periodic.NewAdmin(b.pool, migrations.Schema{})
 	return b
 }
 

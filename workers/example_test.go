@@ -12,7 +12,7 @@ func ExampleAll() {
 	}
 
 	// Output:
-	// import [tidemill.import tidemill.import_scan]
+	// import [tidemill.import tidemill.scan]
 	// http [tidemill.http]
 	// command [tidemill.command]
 	// email [tidemill.email]

@@ -20,8 +20,8 @@ func (m *Main) schedulesCmd() *cobra.Command {
 		Example: `  tidemill schedules next -n 5
   tidemill schedules next daily-report -n 10`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
-				return m.nextTicks(ctx, board, args, n)
+			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
+				return m.nextTicks(ctx, schedules, args, n)
 			})
 		},
 	}
@@ -30,8 +30,8 @@ func (m *Main) schedulesCmd() *cobra.Command {
 	history := &cobra.Command{
 		Use: "history [SCHEDULE]", Short: "Show what became of ticks, the newest first", Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
-				return m.tickHistory(ctx, board, first(args), h)
+			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
+				return m.tickHistory(ctx, schedules, first(args), h)
 			})
 		},
 	}
@@ -48,7 +48,7 @@ Asked again within a minute it prints the same id, unless that run has failed or
 				return err
 			}
 			defer app.Close()
-			id, err := periodic.NewBoard(app.Pool, app.Schema()).Trigger(cmd.Context(), args[0], "cli")
+			id, err := periodic.NewAdmin(app.Pool, app.Schema()).Trigger(cmd.Context(), args[0], "cli")
 			switch {
 			case err != nil:
 				return explainSchedule(err)
@@ -65,11 +65,11 @@ Asked again within a minute it prints the same id, unless that run has failed or
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List schedules", Args: args(0, 0),
-			RunE: func(cmd *cobra.Command, _ []string) error { return m.withBoard(cmd.Context(), m.listSchedules) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return m.withSchedules(cmd.Context(), m.listSchedules) },
 		},
 		next, history, trigger,
-		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Board).Pause),
-		m.scheduleVerb("resume", "End a pause; what was left out is not made up for", "resumed", (*periodic.Board).Resume),
+		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Admin).Pause),
+		m.scheduleVerb("resume", "End a pause; what was left out is not made up for", "resumed", (*periodic.Admin).Resume),
 	)
 	return cmd
 }
@@ -81,13 +81,13 @@ func first(args []string) string {
 	return args[0]
 }
 
-func (m *Main) withBoard(ctx context.Context, fn func(context.Context, *periodic.Board) error) error {
+func (m *Main) withSchedules(ctx context.Context, fn func(context.Context, *periodic.Admin) error) error {
 	app, err := m.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer app.Close()
-	return explainSchedule(fn(ctx, periodic.NewBoard(app.Pool, app.Schema())))
+	return explainSchedule(fn(ctx, periodic.NewAdmin(app.Pool, app.Schema())))
 }
 
 func explainSchedule(err error) error {
@@ -97,12 +97,12 @@ func explainSchedule(err error) error {
 	return err
 }
 
-func (m *Main) scheduleVerb(verb, short, done string, do func(*periodic.Board, context.Context, string) error) *cobra.Command {
+func (m *Main) scheduleVerb(verb, short, done string, do func(*periodic.Admin, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " SCHEDULE", Short: short, Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withBoard(cmd.Context(), func(ctx context.Context, board *periodic.Board) error {
-				if err := do(board, ctx, args[0]); err != nil {
+			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
+				if err := do(schedules, ctx, args[0]); err != nil {
 					return err
 				}
 				if m.json {
@@ -115,8 +115,8 @@ func (m *Main) scheduleVerb(verb, short, done string, do func(*periodic.Board, c
 	}
 }
 
-func (m *Main) listSchedules(ctx context.Context, board *periodic.Board) error {
-	all, err := board.List(ctx)
+func (m *Main) listSchedules(ctx context.Context, schedules *periodic.Admin) error {
+	all, err := schedules.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,14 +147,14 @@ func (m *Main) listSchedules(ctx context.Context, board *periodic.Board) error {
 // tickTime writes a time with its zone: a day has two of some hours.
 const tickTime = "Mon 2006-01-02 15:04:05 -0700"
 
-func (m *Main) nextTicks(ctx context.Context, board *periodic.Board, args []string, n int) error {
+func (m *Main) nextTicks(ctx context.Context, schedules *periodic.Admin, args []string, n int) error {
 	if n < 1 || n > 10_000 {
 		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
 	}
-	all, err := board.List(ctx)
+	all, err := schedules.List(ctx)
 	if len(args) > 0 {
 		var one *periodic.Status
-		one, err = board.Get(ctx, args[0])
+		one, err = schedules.Get(ctx, args[0])
 		all = []*periodic.Status{one}
 	}
 	if err != nil {
@@ -180,16 +180,16 @@ func (m *Main) nextTicks(ctx context.Context, board *periodic.Board, args []stri
 	return m.table("no schedules", []string{"SCHEDULE", "DUE", ""}, rows)
 }
 
-func (m *Main) tickHistory(ctx context.Context, board *periodic.Board, name string, n int) error {
+func (m *Main) tickHistory(ctx context.Context, schedules *periodic.Admin, name string, n int) error {
 	if n < 1 || n > 10_000 {
 		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
 	}
-	ticks, err := board.History(ctx, name, n)
+	ticks, err := schedules.History(ctx, name, n)
 	if err != nil {
 		return err
 	}
 	if len(ticks) == 0 && name != "" {
-		if _, err := board.Get(ctx, name); err != nil {
+		if _, err := schedules.Get(ctx, name); err != nil {
 			return err
 		}
 	}

@@ -123,7 +123,7 @@ func (s *site) begin(ctx context.Context, app *tidemill.App) {
 		s.logger.WarnContext(ctx, "server.cron_secret is not set, so /api/cron is closed")
 	}
 	life := &siteLife{app: app, handler: server.New(server.Opts{
-		Board: periodic.NewBoard(app.Pool, app.Schema()), Ledger: app.Ledger, CronSecrets: secrets, Logger: s.logger,
+		Schedules: periodic.NewAdmin(app.Pool, app.Schema()), Ledger: app.Ledger, CronSecrets: secrets, Logger: s.logger,
 		Ready: func(ctx context.Context) error { return migrations.Check(ctx, app.Pool, app.Schema()) },
 	})}
 	s.mu.Lock()

@@ -15,8 +15,8 @@ sum by (job, kind, exported_job) (rate(tidemill_job_attempts_total{outcome!~"sno
 sum by (job, kind, exported_job) (rate(tidemill_job_attempts_total{outcome=~"error|panic|discarded"}[15m]))
   / (job_kind_exported_job:tidemill_job_attempts:rate15m > 0)`},
 		{"job_exported_job:tidemill_import_rejects:ratio_rate30m", `
-sum by (job, exported_job) (rate(tidemill_import_rows_total{result="rejected"}[30m]))
-  / (sum by (job, exported_job) (rate(tidemill_import_rows_total{result="read"}[30m])) > 0)`},
+sum by (job, exported_job) (rate(tidemill_run_rows_total{result="rejected"}[30m]))
+  / (sum by (job, exported_job) (rate(tidemill_run_rows_total{result="read"}[30m])) > 0)`},
 	}
 }
 
@@ -95,7 +95,7 @@ job_kind_exported_job:tidemill_job_failures:ratio_rate15m > 0.2
 			Name: "TidemillImportRejectsHigh", Severity: warning, Dashboard: importsUID,
 			Expr: `
 job_exported_job:tidemill_import_rejects:ratio_rate30m > 0.05
-  and sum by (job, exported_job) (increase(tidemill_import_rows_total{result="read"}[30m])) >= 100`,
+  and sum by (job, exported_job) (increase(tidemill_run_rows_total{result="read"}[30m])) >= 100`,
 			Summary:     "An import puts many rows aside.",
 			Description: "{{ $value | humanizePercentage }} of the rows that job {{ $labels.exported_job }} read in the last 30 minutes were rejected.",
 		},

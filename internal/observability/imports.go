@@ -2,23 +2,23 @@ package observability
 
 func imports() *Dashboard {
 	b := newBoard(importsUID, "Tidemill / Imports and schedules", "Rows that imports take in, and the ticks of schedules.",
-		choice("configured", "Configured job", "tidemill_import_rows_total", jobLabel),
+		choice("configured", "Configured job", "tidemill_run_rows_total", jobLabel),
 		choice("schedule", "Schedule", "tidemill_schedule_next_tick_timestamp_seconds", "schedule"))
 	b.row("Imports")
 	b.line(8,
 		stacked("Rows by result", "Rows in committed chunks, by what became of them.", rowsPerSec,
-			query{`sum by (result) (rate(tidemill_import_rows_total{exported_job=~"$configured", result!="read"}[$__rate_interval]))`, "{{result}}"}),
+			query{`sum by (result) (rate(tidemill_run_rows_total{exported_job=~"$configured", result!="read"}[$__rate_interval]))`, "{{result}}"}),
 		graph("Rows by job", "Rows read, in committed chunks.", rowsPerSec,
-			query{`sum by (exported_job) (rate(tidemill_import_rows_total{exported_job=~"$configured", result="read"}[$__rate_interval]))`, "{{exported_job}}"}),
+			query{`sum by (exported_job) (rate(tidemill_run_rows_total{exported_job=~"$configured", result="read"}[$__rate_interval]))`, "{{exported_job}}"}),
 		graph("Rejected rows", "Share of the rows that were put aside.", share,
 			query{`
-sum by (exported_job) (rate(tidemill_import_rows_total{exported_job=~"$configured", result="rejected"}[$__rate_interval]))
-  / (sum by (exported_job) (rate(tidemill_import_rows_total{exported_job=~"$configured", result="read"}[$__rate_interval])) > 0)`, "{{exported_job}}"}).
+sum by (exported_job) (rate(tidemill_run_rows_total{exported_job=~"$configured", result="rejected"}[$__rate_interval]))
+  / (sum by (exported_job) (rate(tidemill_run_rows_total{exported_job=~"$configured", result="read"}[$__rate_interval])) > 0)`, "{{exported_job}}"}).
 			runbook("TidemillImportRejectsHigh").upTo(1),
 	)
 	b.line(7,
 		table("Rows in this time", "Rows in committed chunks in the time range of the dashboard.", count, "rows",
-			`sum by (exported_job, result) (increase(tidemill_import_rows_total{exported_job=~"$configured"}[$__range])) > 0`))
+			`sum by (exported_job, result) (increase(tidemill_run_rows_total{exported_job=~"$configured"}[$__range])) > 0`))
 	b.row("Schedules")
 	b.line(8,
 		stacked("Ticks by outcome", "What became of ticks: enqueued on time or caught up, held by a live run, or left out.", perSecond,

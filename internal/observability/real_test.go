@@ -130,7 +130,7 @@ func (b *bundle) breakAll(t *testing.T, lone *worker) (repair func()) {
 		t.Fatal(err)
 	}
 
-	if err := b.app.Board().Pause(t.Context(), "rest"); err != nil {
+	if err := b.app.ScheduleAdmin().Pause(t.Context(), "rest"); err != nil {
 		t.Fatal(err)
 	}
 	b.exec(t, `CREATE TABLE public.kept AS SELECT spec FROM tidemill.schedule WHERE name = 'broken';

@@ -49,7 +49,7 @@ func (s *server) cron(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("schedule")
-	id, err := s.opts.Board.Trigger(r.Context(), name, "cron")
+	id, err := s.opts.Schedules.Trigger(r.Context(), name, "cron")
 	if errors.Is(err, periodic.ErrNoSchedule) {
 		s.problem(w, http.StatusNotFound, fmt.Sprintf("there is no schedule %q", name))
 		return
@@ -59,7 +59,7 @@ func (s *server) cron(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusInternalServerError, "the schedule could not be triggered; the server's log says why")
 		return
 	}
-	s.opts.Logger.InfoContext(r.Context(), "schedule triggered", "schedule", name, "run", id)
+	s.opts.Logger.InfoContext(r.Context(), "schedule triggered", "schedule", name, "run_id", id)
 	info := s.outcome(w, r, id, wait)
 	answer := triggered{Run: id, Schedule: name, Status: batch.Enqueued}
 	code := http.StatusAccepted
@@ -133,7 +133,7 @@ func (s *server) outcome(w http.ResponseWriter, r *http.Request, id int64, wait 
 	defer cancel()
 	info, err := s.opts.Ledger.Get(ctx, id)
 	if err != nil {
-		s.opts.Logger.WarnContext(r.Context(), "look at a triggered run", "run", id, "error", err)
+		s.opts.Logger.WarnContext(r.Context(), "look at a triggered run", "run_id", id, "error", err)
 		return nil
 	}
 	return info
@@ -149,7 +149,7 @@ func (s *server) watch(ctx context.Context, id int64, wait time.Duration) *batch
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		s.opts.Logger.WarnContext(ctx, "watch a triggered run", "run", id, "error", err)
+		s.opts.Logger.WarnContext(ctx, "watch a triggered run", "run_id", id, "error", err)
 	}
 	return last
 }

@@ -19,10 +19,10 @@ import (
 	"github.com/tidemill/tidemill/batch"
 )
 
-// Opts configures New. Board and Ledger are required.
+// Opts configures New. Schedules and Ledger are required.
 type Opts struct {
-	Board  Board
-	Ledger Ledger
+	Schedules Schedules
+	Ledger    Ledger
 	// CronSecrets open /api/cron; several, so that one can be replaced. Without any the door is not there.
 	CronSecrets []string
 	// Ready says what keeps the process from serving; nil: nothing ever does.
@@ -30,8 +30,8 @@ type Opts struct {
 	Logger *slog.Logger // default slog.Default()
 }
 
-// Board starts the jobs of schedules.
-type Board interface {
+// Schedules starts the jobs of schedules.
+type Schedules interface {
 	Trigger(ctx context.Context, schedule, by string) (run int64, err error)
 }
 

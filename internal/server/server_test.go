@@ -48,7 +48,7 @@ func setup(t *testing.T, change func(*server.Opts)) *bundle {
 	}
 	b := &bundle{t: t, pool: pool, log: &bytes.Buffer{}}
 	opts := server.Opts{
-		Board: periodic.NewBoard(pool, migrations.Schema{}), Ledger: batch.NewLedger(pool, migrations.Schema{}, nil),
+		Schedules: periodic.NewAdmin(pool, migrations.Schema{}), Ledger: batch.NewLedger(pool, migrations.Schema{}, nil),
 		CronSecrets: []string{"fedcba9876543210-new", secret}, Logger: slog.New(slog.NewTextHandler(b.log, nil)),
 	}
 	if change != nil {

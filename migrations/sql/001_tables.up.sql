@@ -23,7 +23,7 @@ CREATE TABLE {tidemill}.process (
 ) WITH (fillfactor = 50);
 
 -- One execution of a job; id is the River job's id.
--- cursor, counters, done, rate, seq, updated_at and the counts of children stand in no index, and identity and alone do not
+-- cursor, counters, done, rate, seq, updated_at and the counts of children stand in no index, and identity and is_unique do not
 -- change after the insert, so that a chunk's update stays HOT.
 CREATE TABLE {tidemill}.run (
     id               bigint PRIMARY KEY,
@@ -54,7 +54,7 @@ CREATE TABLE {tidemill}.run (
     finished_at      timestamptz,
     updated_at       timestamptz NOT NULL DEFAULT now(),
     -- A run that says so is the only live one of its job; identity tells which work it does, and one run can have both.
-    alone            boolean NOT NULL DEFAULT false,
+    is_unique        boolean NOT NULL DEFAULT false,
     expires_at       timestamptz,
     resume_at        timestamptz,
     -- Children are plain River jobs that name the run in their metadata, {"tidemill": {"job": ..., "parent": ...}}.
@@ -74,7 +74,7 @@ COMMENT ON COLUMN {tidemill}.run.begun_by IS 'of a run of outside code: the role
 CREATE INDEX run_job_idx ON {tidemill}.run (job, id DESC);
 CREATE INDEX run_identity_idx ON {tidemill}.run (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX run_live_identity_key ON {tidemill}.run (identity) WHERE identity IS NOT NULL AND finished_at IS NULL;
-CREATE UNIQUE INDEX run_live_alone_key ON {tidemill}.run (job) WHERE alone AND finished_at IS NULL;
+CREATE UNIQUE INDEX run_live_unique_key ON {tidemill}.run (job) WHERE is_unique AND finished_at IS NULL;
 CREATE INDEX run_expires_idx ON {tidemill}.run (expires_at) WHERE expires_at IS NOT NULL AND finished_at IS NULL;
 
 -- Live runs are few among the many of the ledger; the metrics count them.
@@ -129,20 +129,20 @@ CREATE TABLE {tidemill}.job (
     name         text PRIMARY KEY,
     kind         text NOT NULL,
     args         jsonb NOT NULL,
-    nests        boolean NOT NULL,
+    args_nested  boolean NOT NULL,
     queue        text NOT NULL,
     priority     smallint NOT NULL,
     max_attempts smallint NOT NULL,
-    alone        boolean NOT NULL,
-    params       jsonb,
-    refusal      text,
+    is_unique    boolean NOT NULL,
+    param_types  jsonb,
+    start_error  text,
     updated_at   timestamptz NOT NULL DEFAULT now(),
-    -- What follows its runs; NULL: nothing. {success, failure, always}, each a list of {job, params}.
-    follows      jsonb
+    -- The jobs to start when a run has ended; NULL: none. {success, failure, always}, each a list of {job, params}.
+    then_jobs    jsonb
 );
-COMMENT ON COLUMN {tidemill}.job.nests IS 'params stand in a field of args of their own; otherwise they are fields of args';
-COMMENT ON COLUMN {tidemill}.job.params IS 'declared params, a list of {name, type, default}; NULL: any are taken';
-COMMENT ON COLUMN {tidemill}.job.refusal IS 'why SQL cannot start it, and what can';
+COMMENT ON COLUMN {tidemill}.job.args_nested IS 'whether params are in a field of args of their own; otherwise they are fields of args';
+COMMENT ON COLUMN {tidemill}.job.param_types IS 'a list of {name, type, default}; NULL: any params are taken';
+COMMENT ON COLUMN {tidemill}.job.start_error IS 'why SQL cannot start the job, and what can; NULL: it can';
 
 -- Schedules are rows: whoever is alive fires what is due, and what came due while nobody was is known afterwards.
 CREATE TABLE {tidemill}.schedule (

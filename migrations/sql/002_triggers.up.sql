@@ -80,7 +80,7 @@ BEGIN
         IF due THEN
             INSERT INTO {tidemill}.event (run, job, outcome)
             SELECT NEW.id, j.name, CASE WHEN (NEW.state = 'completed' OR ended_well) AND children_failed = 0 THEN 'success' ELSE 'failure' END
-              FROM {tidemill}.job j WHERE j.name = NEW.metadata->'tidemill'->>'job' AND j.follows IS NOT NULL;
+              FROM {tidemill}.job j WHERE j.name = NEW.metadata->'tidemill'->>'job' AND j.then_jobs IS NOT NULL;
         END IF;
     ELSIF was_final AND children IS NOT NULL THEN
         -- Somebody lets it go on. What follows it follows its next end, unless all there was to enqueue is enqueued.

@@ -178,22 +178,22 @@ END $$;
 -- join_args puts the arguments of a River job together: what each start has, the params, and what a start by the clock tells besides
 -- (work). A worker of ours resolves params itself, as its own configuration says at that time. It agrees with startArgs of the Go package.
 -- Its form lets the server put it into the statement that calls it, which each does for thousands of rows.
-CREATE FUNCTION {tidemill}.join_args(args jsonb, nests boolean, params jsonb, resolved jsonb, work jsonb)
+CREATE FUNCTION {tidemill}.join_args(args jsonb, args_nested boolean, params jsonb, resolved jsonb, work jsonb)
 RETURNS jsonb LANGUAGE sql STABLE
-RETURN args || CASE WHEN NOT nests THEN resolved WHEN params = '{}' THEN params ELSE jsonb_build_object('params', params) END || work;
+RETURN args || CASE WHEN NOT args_nested THEN resolved WHEN params = '{}' THEN params ELSE jsonb_build_object('params', params) END || work;
 
 -- start_args are the arguments of the River job that starts def, at the time for which it is started. What is wrong with the params is
 -- raised.
 CREATE FUNCTION {tidemill}.start_args(def {tidemill}.job, params jsonb, at timestamptz, zone text, work jsonb)
 RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE -- not an argument of join_args, which does not look at it where params nest
-    resolved jsonb := {tidemill}.resolve_params(def.name, def.params, params, at, zone);
+    resolved jsonb := {tidemill}.resolve_params(def.name, def.param_types, params, at, zone);
 BEGIN
-    RETURN {tidemill}.join_args(def.args, def.nests, params, resolved, work);
+    RETURN {tidemill}.join_args(def.args, def.args_nested, params, resolved, work);
 END $$;
 
 -- start_run is how SQL starts a run, whoever asks: it inserts River's job and the run's row, and returns their id. A second live run
--- of a job that has one at a time violates run_live_alone_key; what that means, the caller knows.
+-- of a job that has one at a time violates run_live_unique_key; what that means, the caller knows.
 CREATE FUNCTION {tidemill}.start_run(
     def {tidemill}.job, trigger text, params jsonb, args jsonb, due timestamptz, schedule text, note jsonb, notify boolean, at timestamptz)
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -201,8 +201,8 @@ DECLARE
     id bigint := {tidemill}.insert_job(def.kind, args, def.queue, def.priority, def.max_attempts, due,
         jsonb_build_object('tidemill', jsonb_strip_nulls(jsonb_build_object('job', def.name, 'schedule', schedule))), '{}', NULL, notify);
 BEGIN
-    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, alone, metadata, enqueued_at)
-    VALUES (id, def.name, def.kind, trigger, args, params, def.alone, note, at);
+    INSERT INTO {tidemill}.run (id, job, kind, trigger, args, params, is_unique, metadata, enqueued_at)
+    VALUES (id, def.name, def.kind, trigger, args, params, def.is_unique, note, at);
     RETURN id;
 END $$;
 
@@ -224,16 +224,16 @@ BEGIN
         RAISE 'job % is unknown', coalesce(quote_literal(job), 'NULL') USING ERRCODE = '22023', HINT = coalesce(
             (SELECT 'known jobs: ' || string_agg(k.name, ', ' ORDER BY k.name) FROM (SELECT name FROM {tidemill}.job ORDER BY name LIMIT 50) k),
             'no job is known yet') || '; jobs become known when their configuration is applied: tidemill migrate up';
-    ELSIF def.refusal IS NOT NULL THEN
-        RAISE 'job % cannot be started by SQL', job USING ERRCODE = '0A000', HINT = def.refusal;
+    ELSIF def.start_error IS NOT NULL THEN
+        RAISE 'job % cannot be started by SQL', job USING ERRCODE = '0A000', HINT = def.start_error;
     END IF;
     full_args := {tidemill}.start_args(def, params, coalesce(scheduled_at, now()), NULL,
-        CASE WHEN def.nests AND scheduled_at > now() THEN jsonb_build_object('scheduled_for', scheduled_at) ELSE '{}' END);
+        CASE WHEN def.args_nested AND scheduled_at > now() THEN jsonb_build_object('scheduled_for', scheduled_at) ELSE '{}' END);
     def.queue := coalesce(queue, def.queue);
     def.priority := coalesce(priority, def.priority);
     FOR i IN 1..5 LOOP
-        IF def.alone THEN
-            SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = start.job AND r.alone AND r.finished_at IS NULL;
+        IF def.is_unique THEN
+            SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = start.job AND r.is_unique AND r.finished_at IS NULL;
             IF FOUND THEN
                 RETURN id;
             END IF;
@@ -242,7 +242,7 @@ BEGIN
             RETURN {tidemill}.start_run(def, 'sql', params, full_args, scheduled_at, NULL, '{}', notify, now());
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
-            IF violated <> 'run_live_alone_key' THEN
+            IF violated <> 'run_live_unique_key' THEN
                 RAISE;
             END IF;
         END;

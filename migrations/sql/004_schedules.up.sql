@@ -21,7 +21,7 @@ END $$;
 CREATE FUNCTION {tidemill}.schedule_args(s {tidemill}.schedule, def {tidemill}.job, work jsonb)
 RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN {tidemill}.start_args(def, CASE WHEN s.own IS NOT NULL AND def.params IS NULL THEN '{}' ELSE s.params END,
+    RETURN {tidemill}.start_args(def, CASE WHEN s.own IS NOT NULL AND def.param_types IS NULL THEN '{}' ELSE s.params END,
         (work->>'scheduled_for')::timestamptz, s.spec->>'timezone', work);
 END $$;
 
@@ -176,8 +176,8 @@ BEGIN
         RETURN id;
     END IF;
     def := {tidemill}.job_of(s);
-    IF def.alone THEN
-        SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = s.job AND r.alone AND r.finished_at IS NULL;
+    IF def.is_unique THEN
+        SELECT r.id INTO id FROM {tidemill}.run r WHERE r.job = s.job AND r.is_unique AND r.finished_at IS NULL;
         IF FOUND THEN
             RETURN id;
         END IF;

@@ -74,7 +74,7 @@ BEGIN
         INSERT INTO {tidemill}.event (run, job, outcome)
         SELECT f.id, j.name, CASE WHEN f.children_failed = 0 THEN 'success' ELSE 'failure' END
           FROM folded f JOIN {tidemill}.job j ON j.name = f.job
-         WHERE f.children_settled AND f.id = ANY (unsettled) AND j.follows IS NOT NULL
+         WHERE f.children_settled AND f.id = ANY (unsettled) AND j.then_jobs IS NOT NULL
         RETURNING 1)
     SELECT coalesce(sum(s.n), 0), (SELECT count(*) FROM events) INTO taken, ended FROM sums s;
 END $$;
@@ -142,8 +142,8 @@ RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             ('job', to_jsonb(failed_job), '{text,json}'),
             ('error', to_jsonb(coalesce((SELECT r.error FROM {tidemill}.run r WHERE r.id = failed), 'it has failed')), '{text,json}')
         ) f (name, value, types)
-      LEFT JOIN jsonb_to_recordset(coalesce(j.params, '[]')) d (name text, type text) ON d.name = f.name
-     WHERE j.name = follower AND CASE WHEN j.params IS NULL THEN j.nests ELSE d.type = ANY (f.types) END;
+      LEFT JOIN jsonb_to_recordset(coalesce(j.param_types, '[]')) d (name text, type text) ON d.name = f.name
+     WHERE j.name = follower AND CASE WHEN j.param_types IS NULL THEN j.args_nested ELSE d.type = ANY (f.types) END;
 $$;
 
 -- follow_events starts what follows. It returns what could not be started; that is tried again, twenty times in all.
@@ -153,17 +153,17 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms
 #variable_conflict use_column
 DECLARE
     e {tidemill}.event%ROWTYPE;
-    follows jsonb;
+    then_jobs jsonb;
     n jsonb;
     after_failure boolean;
     started bigint;
 BEGIN
     FOR e IN SELECT * FROM {tidemill}.event WHERE next_at <= now() ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED LOOP
         BEGIN
-            SELECT j.follows INTO follows FROM {tidemill}.job j WHERE j.name = e.job;
+            SELECT j.then_jobs INTO then_jobs FROM {tidemill}.job j WHERE j.name = e.job;
             FOR n, after_failure IN
-                SELECT x, e.outcome = 'failure' FROM jsonb_array_elements(coalesce(follows->e.outcome, '[]')) x
-                UNION ALL SELECT x, false FROM jsonb_array_elements(coalesce(follows->'always', '[]')) x
+                SELECT x, e.outcome = 'failure' FROM jsonb_array_elements(coalesce(then_jobs->e.outcome, '[]')) x
+                UNION ALL SELECT x, false FROM jsonb_array_elements(coalesce(then_jobs->'always', '[]')) x
             LOOP
                 started := {tidemill}.start(n->>'job', CASE WHEN after_failure THEN {tidemill}.failure_params(e.run, e.job, n->>'job') ELSE '{}' END
                     || coalesce(n->'params', '{}'));
@@ -190,7 +190,7 @@ END $$;
 CREATE FUNCTION {tidemill}.scan_is_no_end() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = NEW.run AND r.kind = 'tidemill.import_scan') THEN
+    IF EXISTS (SELECT FROM {tidemill}.run r WHERE r.id = NEW.run AND r.kind = 'tidemill.scan') THEN
         RETURN NULL;
     END IF;
     RETURN NEW;

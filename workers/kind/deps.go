@@ -50,11 +50,11 @@ func (d *Deps) WithDefaults() *Deps {
 type Child struct {
 	Job  string // its name
 	Kind string // as River has it
-	// Args are what all children have. Params stand in a field of their own, as they are given, if Nests is set, and are fields of Args
+	// Args are what all children have. Params stand in a field of their own, as they are given, if ArgsNested is set, and are fields of Args
 	// otherwise.
 	Args        []byte
-	Nests       bool
-	Declared    []byte // params that a row must have, as the table job has them; nil: it may have any
+	ArgsNested  bool
+	ParamTypes  []byte // params that a row must have, as the table job has them; nil: it may have any
 	Queue       string
 	Priority    int
 	MaxAttempts int // River's

@@ -51,7 +51,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		}
 		c := &cleanupRun{
 			job: def, deps: w.deps, storage: w.storage, run: run,
-			log: w.deps.Logger.With("run", job.ID, "job", def.Name),
+			log: w.deps.Logger.With("run_id", job.ID, "job", def.Name),
 		}
 		return c.work(ctx, job.Args.Due(job.JobRow, w.deps.Location))
 	})

@@ -86,7 +86,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	if err != nil {
 		return err
 	}
-	logger := w.deps.Logger.With("job", def.Name, "run", job.ID, "attempt", job.Attempt)
+	logger := w.deps.Logger.With("job", def.Name, "run_id", job.ID, "attempt", job.Attempt)
 	command, err := w.command(job, def)
 	if err != nil {
 		return retry.Permanent(err)

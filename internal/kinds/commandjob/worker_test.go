@@ -329,7 +329,7 @@ func TestCommandLogsItsOutput(t *testing.T) {
 
 	b := setupCommand(t, shellCommand("echo 'the first line'; read -r line; sleep 1000"))
 	id := b.start(t, kind.Args{})
-	b.logs.wait(t, `level=INFO msg="command output" job=task run=`+jsonText(t, id)+` attempt=1 line="the first line"`)
+	b.logs.wait(t, `level=INFO msg="command output" job=task run_id=`+jsonText(t, id)+` attempt=1 line="the first line"`)
 	if _, err := b.Client.JobCancel(context.Background(), id); err != nil { // while it still runs
 		t.Fatal(err)
 	}

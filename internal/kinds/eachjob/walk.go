@@ -149,11 +149,11 @@ func (w *eachWalk) childSQL(b *keyset.Args) string {
 // madeSQL makes the arguments of a child of what it is given, as each start does, or says why it cannot be started.
 func (w *eachWalk) madeSQL(b *keyset.Args) string {
 	args := func(resolved string) string {
-		return "{tidemill}.join_args(" + b.Add(string(w.child.Args), "jsonb") + ", " + strconv.FormatBool(w.child.Nests) + ", child.given, " + resolved + ", '{}') AS args FROM child"
+		return "{tidemill}.join_args(" + b.Add(string(w.child.Args), "jsonb") + ", " + strconv.FormatBool(w.child.ArgsNested) + ", child.given, " + resolved + ", '{}') AS args FROM child"
 	}
-	if w.child.Declared == nil {
+	if w.child.ParamTypes == nil {
 		return "SELECT n, rows, given, NULL AS problem, " + args("child.given")
 	}
 	return "SELECT n, rows, given, tried.problem, " + args("tried.resolved") + ", {tidemill}.try_params(" +
-		b.Add(w.child.Job, "text") + ", " + b.Add(string(w.child.Declared), "jsonb") + ", child.given, now()) tried"
+		b.Add(w.child.Job, "text") + ", " + b.Add(string(w.child.ParamTypes), "jsonb") + ", child.given, now()) tried"
 }

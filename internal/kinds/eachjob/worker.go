@@ -73,7 +73,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 
 // datedArgs are those of a child whose parent was due at a given time: so is the child, though it is made later.
 func datedArgs(child kind.Child, parent kind.Args) (json.RawMessage, error) {
-	if !child.Nests || parent.ScheduledFor == nil {
+	if !child.ArgsNested || parent.ScheduledFor == nil {
 		return child.Args, nil
 	}
 	var args kind.Args

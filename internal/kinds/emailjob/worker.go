@@ -120,7 +120,7 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args], def *config.
 	}
 	failed := d.run(ctx, def.Spec.(*Config).Timeout)
 	if err := river.RecordOutput(ctx, d.result); err != nil {
-		w.deps.Logger.WarnContext(ctx, "record the result of a mail", "job_id", job.ID, "error", err)
+		w.deps.Logger.WarnContext(ctx, "record the result of a mail", "run_id", job.ID, "error", err)
 	}
 	return d.verdict(failed)
 }

@@ -51,7 +51,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		}
 		e := &exportRun{
 			def: def, ex: def.Spec.(*Config), deps: w.deps, storage: w.storage, params: params, run: run,
-			log: w.deps.Logger.With("run", run.ID(), "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
+			log: w.deps.Logger.With("run_id", run.ID(), "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
 		}
 		return e.work(ctx)
 	})

@@ -75,7 +75,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	result.DurationMS = time.Since(started).Milliseconds()
 	if recordErr := river.RecordOutput(ctx, result); recordErr != nil {
 		// The request is done; to do it again for the sake of its record would be worse.
-		w.deps.Logger.WarnContext(ctx, "answer was not recorded", "job", def.Name, "run", job.ID, "error", recordErr)
+		w.deps.Logger.WarnContext(ctx, "answer was not recorded", "job", def.Name, "run_id", job.ID, "error", recordErr)
 	}
 	return err
 }

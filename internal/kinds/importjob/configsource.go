@@ -127,7 +127,7 @@ func (i *Config) NeedsFile() *config.FileNeed {
 		return nil
 	}
 	return &config.FileNeed{
-		Unless: "source", Problem: "is an import without source, which takes a file", Refusal: "an import without source takes a file",
+		Unless: "source", Problem: "is an import without source, which takes a file", StartError: "an import without source takes a file",
 		Hint: "say where its files are: source: file:///srv/drop/*.csv",
 	}
 }

@@ -17,12 +17,12 @@ import (
 )
 
 // ScanRiverKind is the River kind of the runs that look for new files in the source of an import.
-const ScanRiverKind = "tidemill.import_scan"
+const ScanRiverKind = "tidemill.scan"
 
 // ScanArgs are the arguments of such a run.
 type ScanArgs struct{ kind.Args }
 
-// Kind is KindImportScan.
+// Kind is ScanRiverKind.
 func (ScanArgs) Kind() string { return ScanRiverKind }
 
 // ScanOpts is what ScanWorker needs; Jobs, Pool and Start are required.
@@ -59,7 +59,7 @@ func (w *ScanWorker) Work(ctx context.Context, job *river.Job[ScanArgs]) error {
 		if def.Spec.(*Config).Source.URL == "" {
 			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
 		}
-		scan := &importScan{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}
+		scan := &scanRun{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}
 		if def.Stall > 0 {
 			scan.every = min(scan.every, def.Stall/3)
 		}

@@ -36,22 +36,22 @@ type ScanResult struct {
 // listedRuns bounds the result of a run that finds very many files.
 const listedRuns = 1000
 
-// importScanCursor is what the attempts so far have started. There is no place to go on from: see Work.
-type importScanCursor struct {
+// scanCursor is what the attempts so far have started. There is no place to go on from: see Work.
+type scanCursor struct {
 	New  int64   `json:"new"`
 	Same int64   `json:"same"`
 	Runs []int64 `json:"runs"`
 }
 
-// importScan is one attempt of a look for files.
-type importScan struct {
+// scanRun is one attempt of a look for files.
+type scanRun struct {
 	def   *config.Job
 	opts  ScanOpts
 	run   *batch.Run
 	every time.Duration // between commits
 	said  time.Time     // of the last commit
 
-	cursor     importScanCursor
+	cursor     scanCursor
 	done       int64 // files looked at
 	changing   int64
 	unreadable []error
@@ -60,7 +60,7 @@ type importScan struct {
 // askedAtOnce is of how many files the database is asked in one query.
 const askedAtOnce = 1000
 
-func (s *importScan) work(ctx context.Context) error {
+func (s *scanRun) work(ctx context.Context) error {
 	from := s.def.Spec.(*Config).Source
 	source, err := storage.OpenSource(ctx, from.Dir, from.Params)
 	if err != nil {
@@ -115,7 +115,7 @@ func permanentSource(err error) error {
 }
 
 // fresh tells of each file whether it is new.
-func (s *importScan) fresh(ctx context.Context, files []storage.SourceFile) ([]bool, error) {
+func (s *scanRun) fresh(ctx context.Context, files []storage.SourceFile) ([]bool, error) {
 	urls, versions := make([]string, len(files)), make([]string, len(files))
 	for i, file := range files {
 		urls[i], versions[i] = file.URL, file.Version
@@ -135,7 +135,7 @@ func (s *importScan) fresh(ctx context.Context, files []storage.SourceFile) ([]b
 }
 
 // start reads a new file and starts its import. What is wrong with one file is no reason to leave out others.
-func (s *importScan) start(ctx context.Context, source storage.Source, file storage.SourceFile) error {
+func (s *scanRun) start(ctx context.Context, source storage.Source, file storage.SourceFile) error {
 	sum, err := s.digest(ctx, source, file)
 	switch {
 	case errors.Is(err, errNotRead):
@@ -187,7 +187,7 @@ func (s *importScan) start(ctx context.Context, source storage.Source, file stor
 	return err
 }
 
-func (c importScanCursor) plus(started *batch.Started) importScanCursor {
+func (c scanCursor) plus(started *batch.Started) scanCursor {
 	c.New++
 	switch {
 	case started.Existing:
@@ -202,7 +202,7 @@ func (c importScanCursor) plus(started *batch.Started) importScanCursor {
 var errNotRead = errors.New("reading was interrupted")
 
 // digest returns the SHA-256 of a file.
-func (s *importScan) digest(ctx context.Context, source storage.Source, file storage.SourceFile) (string, error) {
+func (s *scanRun) digest(ctx context.Context, source storage.Source, file storage.SourceFile) (string, error) {
 	r, err := source.Open(ctx, file.URL, file.Version, 0)
 	if err != nil {
 		return "", err
@@ -227,7 +227,7 @@ func (s *importScan) digest(ctx context.Context, source storage.Source, file sto
 }
 
 // alive commits now and then, so that the run is not taken for stalled, shows how far it is, and sees when it is to stop.
-func (s *importScan) alive(ctx context.Context) error {
+func (s *scanRun) alive(ctx context.Context) error {
 	if time.Since(s.said) < s.every {
 		return nil
 	}
@@ -240,9 +240,9 @@ func (s *importScan) alive(ctx context.Context) error {
 }
 
 // progress is what the files looked at add to the run's: another attempt looks at the same ones.
-func (s *importScan) progress() int64 { return max(0, s.done-s.run.Done()) }
+func (s *scanRun) progress() int64 { return max(0, s.done-s.run.Done()) }
 
-func (s *importScan) result(files int64) ScanResult {
+func (s *scanRun) result(files int64) ScanResult {
 	r := ScanResult{
 		Source: s.def.Spec.(*Config).Source.URL, Files: files, New: s.cursor.New, Same: s.cursor.Same, Changing: s.changing, Runs: s.cursor.Runs,
 	}

@@ -52,7 +52,7 @@ func startOpts(def *config.Job, args Args) batch.StartOpts {
 	spec := def.Spec.(*Config)
 	return batch.StartOpts{
 		Job: def.Name, Unit: "bytes", Total: &args.Size, Params: params, Identity: Identity(def, args.SHA256),
-		Once: spec.Again == AgainChanged, InOrder: true, Alone: def.Unique, Insert: &river.InsertOpts{Queue: def.Queue, Priority: def.Priority},
+		Once: spec.Again == AgainChanged, InOrder: true, Unique: def.Unique, Insert: &river.InsertOpts{Queue: def.Queue, Priority: def.Priority},
 		Stands: func(ctx context.Context, tx pgx.Tx) (bool, error) { return hasRows(ctx, tx, spec.Table) },
 	}
 }

@@ -66,7 +66,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		def:    def.Spec.(*Config),
 		deps:   w.deps,
 		params: params,
-		log:    w.deps.Logger.With("job_id", job.ID, "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
+		log:    w.deps.Logger.With("run_id", job.ID, "job", def.Name, "kind", RiverKind, "attempt", job.Attempt),
 	}
 	result, err := run.work(ctx)
 	if err != nil {
