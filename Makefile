@@ -1,4 +1,4 @@
-# What each target does is said behind ##; "make help" prints it.
+# Each target is documented after ##; "make help" prints it.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint generate bench verify
@@ -15,7 +15,7 @@ test: ## run all tests with the race detector (ARGS="-run Import -v")
 lint: ## gofmt, go vet and staticcheck
 	.ci/run gofmt vet staticcheck
 
-generate: ## write the generated files anew: docs/CONFIG.md, docs/METRICS.md, dashboards and rules
+generate: ## rewrite the generated files: docs/CONFIG.md, docs/METRICS.md, dashboards and rules
 	go test ./config ./metrics ./internal/observability -run "Reference|Generated" -update
 
 bench: ## run the benchmarks (ARGS are theirs)

@@ -58,7 +58,7 @@ func (a *App) redate(ctx context.Context, queues []string) (int64, error) {
 		free AS (SELECT j.id FROM {river}.river_job j WHERE j.id IN (SELECT id FROM ahead) AND j.state = 'available' ORDER BY j.id FOR UPDATE SKIP LOCKED)
 		UPDATE {river}.river_job j SET created_at = now(), scheduled_at = now() FROM free WHERE j.id = free.id`), queues)
 	if err != nil {
-		return 0, fmt.Errorf("date jobs anew: %w", err)
+		return 0, fmt.Errorf("date jobs again: %w", err)
 	}
 	return tag.RowsAffected(), nil
 }

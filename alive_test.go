@@ -211,7 +211,7 @@ func TestWorkerNeverEndsByItself(t *testing.T) {
 			expect("before", 30*time.Second)
 
 			over := tt.trouble(t, w, database)
-			select { // longer than a process may be silent, so that it begins anew in the trouble, more than once
+			select { // longer than a process may be silent, so that it starts over in the trouble, more than once
 			case err := <-ended:
 				ended <- err
 				t.Fatalf("the worker ended in the trouble: %v", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/tidemill/tidemill/metrics"
 )
 
-// Now is the time by the database's clock, by which jobs are due; this machine's may be wrong. A worker process learns it anew
+// Now is the time by the database's clock, by which jobs are due; this machine's may be wrong. A worker process updates it
 // with each beat. Others asked when they connected: for them it is as good as the two clocks keep pace.
 func (a *App) Now() time.Time { return a.clock.Now() }
 

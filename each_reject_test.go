@@ -10,7 +10,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 )
 
-// A row that cannot become a child is put aside, and the walk goes on with the next one.
+// A row that cannot become a child is put aside, and the walk continues with the next one.
 func TestEachPutsRowsAside(t *testing.T) {
 	t.Parallel()
 	const yaml = `

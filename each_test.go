@@ -274,7 +274,7 @@ func TestEachCancelHalfway(t *testing.T) {
 	}
 	waitChildren(t, app, id, batch.Children{Total: 10_000, Failed: 10_000, Settled: true})
 
-	// Somebody lets it go on: the rest is enqueued, and is not cancelled.
+	// Somebody lets it continue: the rest is enqueued, and is not cancelled.
 	if _, err := app.Ledger.Retry(t.Context(), id, batch.RetryOpts{}); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress fun
 type onceTarget struct{ io.Writer }
 
 func (onceTarget) Rewind() error {
-	return errors.New("the export has begun anew while its file was written")
+	return errors.New("the export has started over while its file was written")
 }
 
 // Fetch is a copy of the file of an export that may still be written. It belongs to one goroutine.

@@ -34,12 +34,12 @@ func through(t *testing.T, app *App, parameters string, opts Opts) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind, err := New(t.Context(), cfg, &opts)
+	pooled, err := New(t.Context(), cfg, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(behind.Close)
-	return behind
+	t.Cleanup(pooled.Close)
+	return pooled
 }
 
 // A program behind a pooler that shares sessions enqueues whatever it may, side by side, in its own transactions.

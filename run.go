@@ -38,8 +38,8 @@ const dropTimeout = 5 * time.Second
 // fetchCooldown is how far apart two fetches of a queue are at least, and two wake-ups by one client.
 const fetchCooldown = time.Millisecond
 
-// Run is a worker process: it works jobs until ctx ends, then takes no more, lets the running ones go on for the
-// configured drain_timeout and returns. If other processes took this one for dead meanwhile, it goes on under a new
+// Run is a worker process: it works jobs until ctx ends, then takes no more, lets the running ones continue for the
+// configured drain_timeout and returns. If other processes took this one for dead meanwhile, it continues under a new
 // identity.
 func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	began := time.Now()
@@ -151,7 +151,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch, be
 	defer func() { a.leave(ctx, process, lost) }()
 	id := process.ID()
 	a.process.Store(&id) // kept when it ends, for the next life to replace
-	a.Pool.Reset()       // its sessions take the new name as they are made anew
+	a.Pool.Reset()       // its sessions take the new name as they are made again
 	process.Tag(poolConfig.ConnConfig)
 	if err := pools.open(ctx, a.workPool(poolConfig, workersOf(queues)), a.controlPool(poolConfig, len(queues))); err != nil {
 		return false, err
@@ -194,7 +194,7 @@ func (a *App) runAs(ctx context.Context, queues map[string]int, watch *watch, be
 	return true, err
 }
 
-// upkeep runs what goes on beside the jobs, until the function that it returns is called.
+// upkeep runs the background loops until the function that it returns is called.
 func (a *App) upkeep(ctx context.Context, conn *pgx.ConnConfig, queues map[string]int, watch *watch, unknown *unknownJobs) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup

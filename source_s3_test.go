@@ -52,7 +52,7 @@ func TestSourceInS3OverABadLine(t *testing.T) {
 	}
 }
 
-// A service that is busy is asked again; what nobody but a person can mend ends the look.
+// A service that is busy is asked again; what only a person can fix ends the look.
 func TestSourceInS3Refused(t *testing.T) {
 	t.Parallel()
 

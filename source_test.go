@@ -169,7 +169,7 @@ func manyLooks(t *testing.T, b *sourceBundle) {
 	}
 }
 
-// A look that dies between two files goes on with those that have no run yet.
+// A look that dies between two files continues with those that have no run yet.
 func TestSourceLookThatIsInterrupted(t *testing.T) {
 	t.Parallel()
 

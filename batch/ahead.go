@@ -11,7 +11,7 @@ import (
 )
 
 // Ahead is the transaction of a chunk that was begun before the chunks in front of it were committed. It is committed in its
-// turn, so that a run's cursor never lies behind rows that are not written.
+// turn, so that a run's cursor never passes rows that are not written.
 type Ahead struct {
 	engine *Engine
 	conn   *pgxpool.Conn

@@ -103,7 +103,7 @@ func closed() <-chan struct{} {
 	return c
 }
 
-// The chunk in front needs a row that the one behind it has written already.
+// The chunk in front needs a row that the one after it has written already.
 func TestAheadGivesWay(t *testing.T) {
 	t.Parallel()
 	url := testengine.URL(t)

@@ -20,7 +20,7 @@ type AttemptOpts struct {
 	Job string
 	// Unit is what progress is counted in, "rows" for example, until SetTotal says otherwise.
 	Unit string
-	// Retry counts attempts in a row that committed no chunk; any commit starts the count anew.
+	// Retry counts attempts in a row that committed no chunk; any commit resets the count.
 	Retry retry.Policy
 	// Stall is how long an attempt may go without committing a chunk; default 10 minutes, negative = no limit.
 	Stall time.Duration

@@ -45,7 +45,7 @@ const chunkRetries = 10
 // change anything outside its transaction that a second call would get wrong. While the database is away, Chunk waits for
 // it until ctx ends.
 //
-// It returns nil when the chunk is committed and the run should go on, ErrPaused, ErrCancelled or ErrDraining when it is
+// It returns nil when the chunk is committed and the run should continue, ErrPaused, ErrCancelled or ErrDraining when it is
 // committed and the work function should return, ErrLeaseLost when nothing was committed because the run has another
 // owner, and fn's error otherwise.
 func (r *Run) Chunk(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) (Step, error)) error {

@@ -82,7 +82,7 @@ func (l *Ledger) Pause(ctx context.Context, id int64) error {
 	})
 }
 
-// Resume lets a paused run go on, or takes back a pause that is not reached yet. A run that was paused before it was due
+// Resume lets a paused run continue, or takes back a pause that is not reached yet. A run that was paused before it was due
 // waits for that time again. Resuming a run that is not paused does nothing.
 func (l *Ledger) Resume(ctx context.Context, id int64) error {
 	return l.control(ctx, id, "resume", func(tx pgx.Tx, _ rivertype.JobState, run *Info) error {
@@ -167,15 +167,15 @@ func (l *Ledger) intend(ctx context.Context, tx pgx.Tx, id int64, intent string)
 	return nil
 }
 
-// RetryOpts says how Retry goes on.
+// RetryOpts says how Retry continues.
 type RetryOpts struct {
-	// FromStart begins anew, in a new run, instead of where the old one stopped.
+	// FromStart starts over, in a new run, instead of where the old one stopped.
 	FromStart bool
 	// Insert is used when a new run must be made; see StartOpts.
 	Insert *river.InsertOpts
 }
 
-// Retry lets a failed, cancelled or waiting run go on from its last committed chunk, at once. The run keeps its id while
+// Retry lets a failed, cancelled or waiting run resume from its last committed chunk, at once. The run keeps its id while
 // River still has its job; otherwise, or from the start, a new run that names the old one is made. It returns the id.
 func (l *Ledger) Retry(ctx context.Context, id int64, opts RetryOpts) (int64, error) {
 	retried := id
@@ -231,7 +231,7 @@ func (l *Ledger) again(ctx context.Context, tx pgx.Tx, run *Info, opts RetryOpts
 	}
 	started, err := l.StartTx(ctx, tx, rawArgs{kind: run.Kind, json: args}, start)
 	if err == nil && started.Existing && start.Identity == nil {
-		// The live run of a unique job stands in for a start, but does not go on where this one stopped.
+		// The live run of a unique job stands in for a start, but does not resume where this one stopped.
 		return nil, &LiveError{Job: run.Job, ID: started.ID}
 	}
 	return started, err

@@ -342,7 +342,7 @@ func TestDrainGivesTheRunBack(t *testing.T) {
 	reached, release := b.block(35)
 	id := b.start(t)
 	<-reached
-	// The engine of this client stops taking chunks; another client of the same database goes on.
+	// The engine of this client stops taking chunks; another client of the same database continues.
 	b.Engine.Engine.Drain()
 	if err := b.Client.QueuePause(context.Background(), "default", nil); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/keyset"
 )
 
-// Runs that stopped before an upgrade go on after it.
+// Runs that stopped before an upgrade continue after it.
 func TestCursorsStayReadable(t *testing.T) {
 	t.Parallel()
 	const stored = `{"no":3,"after":["2026-01-01 00:00:00.123456Z","1"],"until":["2027-01-01 00:00:00+00","9"]}`

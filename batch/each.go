@@ -29,7 +29,7 @@ type EachOpts[A river.JobArgs, R any] struct {
 	Count bool
 	// Do handles one chunk. What it writes through tx commits together with the cursor, or not at all. It may be called
 	// again for the same rows after a rollback. An error fails the attempt; see retry.Permanent. So does an error about one
-	// row, for which Classify says Row: a value, a constraint, what a trigger raises. To go on without that row, write
+	// row, for which Classify says Row: a value, a constraint, what a trigger raises. To continue without that row, write
 	// each row in a savepoint (tx.Begin), and after such an error try the others.
 	Do func(ctx context.Context, tx pgx.Tx, chunk *Chunk[R]) error
 

@@ -227,7 +227,7 @@ func TestEachGivesUpWithoutProgress(t *testing.T) {
 	}
 	b.agree(t, id, "discarded")
 
-	// A person mends it and retries: it goes on where it stopped.
+	// A person fixes it and retries: it resumes where it stopped.
 	fixed := func(context.Context, pgx.Tx, *batch.Chunk[user]) error { calls.Add(1); return nil }
 	calls.Store(0)
 	b.do.Store(&fixed)

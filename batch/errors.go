@@ -17,7 +17,7 @@ const (
 	Other     Class = iota // a bug or the worker's own error: the attempt fails
 	Transient              // the database was busy, away or restarted: the chunk is repeated
 	Row                    // one row is at fault, what it holds or what a trigger says of it: it can be found and put aside
-	Config                 // the definition, the rights or the schema are wrong: no repetition mends it
+	Config                 // the definition, the rights or the schema are wrong: no retry fixes it
 )
 
 // Classify sorts an error by its SQLSTATE (PostgreSQL, Appendix A) or by what became of the connection.
@@ -78,7 +78,7 @@ var (
 	ErrPaused = errors.New("run paused")
 	// ErrCancelled: somebody asked to cancel; what is committed is kept.
 	ErrCancelled = errors.New("run cancelled")
-	// ErrDraining: this process is about to end; another goes on.
+	// ErrDraining: this process is about to end; another continues.
 	ErrDraining = errors.New("process is draining")
 	// ErrLeaseLost: another attempt owns the run; nothing of this one was committed since.
 	ErrLeaseLost = errors.New("another attempt owns the run")

@@ -38,7 +38,7 @@ func (o *inOrder) find(ctx context.Context) (*Started, []byte, error) {
 		return nil, o.opts.Identity, nil
 	}
 	newest := last[0]
-	same := bytes.Equal(newest.Identity, o.opts.Identity) || len(last) == 2 && bytes.Equal(newest.Identity, o.behind(last[1].ID))
+	same := bytes.Equal(newest.Identity, o.opts.Identity) || len(last) == 2 && bytes.Equal(newest.Identity, o.after(last[1].ID))
 	if same && !newest.Live && o.opts.Once && (newest.Status == Succeeded || newest.Status == SucceededWithRejects) {
 		same, err = o.stands(ctx, newest)
 	} else {
@@ -56,13 +56,13 @@ func (o *inOrder) find(ctx context.Context) (*Started, []byte, error) {
 		return nil, nil, fmt.Errorf("start %s: look for the same run: %w", o.opts.Job, err)
 	}
 	if live != nil {
-		return nil, o.behind(newest.ID), nil
+		return nil, o.after(newest.ID), nil
 	}
 	return nil, o.opts.Identity, nil
 }
 
-// behind is the identity of the same work once more, after another run that is live beside it.
-func (o *inOrder) behind(run int64) []byte {
+// after is the identity of the same work once more, after another run that is live beside it.
+func (o *inOrder) after(run int64) []byte {
 	return Identity(string(o.opts.Identity), "after", strconv.FormatInt(run, 10))
 }
 
@@ -76,7 +76,7 @@ func (o *inOrder) last(ctx context.Context) ([]orderedRun, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[orderedRun])
 }
 
-// stands says whether nothing has changed what the newest run left: no earlier run of the job was still at work beside it, and
+// stands reports whether nothing has changed what the newest run left: no earlier run of the job was still at work beside it, and
 // the caller sees it there.
 func (o *inOrder) stands(ctx context.Context, newest orderedRun) (bool, error) {
 	const looked = 1000 // runs before it, which no ledger has live that long

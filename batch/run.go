@@ -155,7 +155,7 @@ func (r *Run) Note(ctx context.Context, fields map[string]any) error {
 	return nil
 }
 
-// Progress shows how much is done of a chunk that takes long, before it is committed, and says whether the run should end
+// Progress shows how much is done of a chunk that takes long, before it is committed, and reports whether the run should end
 // here: it returns what Chunk would, and the work function gives the chunk up. It may be called within Chunk, by the same
 // goroutine. Progress that cannot be shown is no error.
 func (r *Run) Progress(ctx context.Context, done int64) error {
@@ -178,7 +178,7 @@ func (r *Run) Progress(ctx context.Context, done int64) error {
 	return r.stop()
 }
 
-// stop says whether the run should end here, and how.
+// stop reports whether the run should end here, and how.
 func (r *Run) stop() error {
 	if r.final {
 		return nil

@@ -31,7 +31,7 @@ func (d *Checker) CheckBound(sql, from string, j *Job, at field.Path) {
 		if slices.Contains(declared, name) {
 			continue
 		}
-		hint := "add it, such as params: {" + field.Shorten(name) + ": text}; a slice of an array needs a space behind the colon"
+		hint := "add it, such as params: {" + field.Shorten(name) + ": text}; a slice of an array needs a space after the colon"
 		if s := field.Suggest(name, declared); s != "" {
 			hint = "did you mean :" + s + "?"
 		}

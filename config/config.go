@@ -25,7 +25,7 @@ type Config struct {
 	Queues       map[string]Queue // by name; never empty
 	Retry        Retry
 	Retention    Retention
-	DrainTimeout time.Duration // how long running jobs may go on after a stop signal
+	DrainTimeout time.Duration // how long running jobs may continue after a stop signal
 	MaxArgs      int           // how many bytes the arguments of a job may have
 	Reload       string        // ReloadManual or ReloadAuto
 	Timezone     string        // IANA name; of schedules and dates where nothing else says
@@ -196,7 +196,7 @@ func (c *Config) At(path ...string) field.Position {
 	return pos
 }
 
-// Given tells whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
+// Given reports whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
 func (c *Config) Given(path ...string) bool {
 	_, _, found := field.Locate(c.root, path)
 	return found

@@ -68,7 +68,7 @@ func TestEachRules(t *testing.T) {
 		"unknown param":   {query + ", order_by: [id], enqueue: {job: c, params: {nn: 7}}", []string{`jobs.a.enqueue.params: job c: param "nn": job c has no such param (did you mean n?)`}},
 		"wrong param":     {query + ", order_by: [id], enqueue: {job: c, params: {n: x}}", []string{`jobs.a.enqueue.params: job c: param "n": "x" is not a whole number (write it like 12 or -5)`}},
 		"rows":            {query + ", order_by: [id], batch: 10, enqueue: {job: c, params: {n: 1}}", []string{"jobs.a.enqueue.job: job c has no param rows, in which it would get its rows (declare it there: params: {rows: json}, or say batch: 1)"}},
-		"undeclared":      {"query: 'SELECT :x AS id', order_by: [id], enqueue: {job: b}", []string{"jobs.a.query: :x is not among params (add it, such as params: {x: text}; a slice of an array needs a space behind the colon)"}},
+		"undeclared":      {"query: 'SELECT :x AS id', order_by: [id], enqueue: {job: b}", []string{"jobs.a.query: :x is not among params (add it, such as params: {x: text}; a slice of an array needs a space after the colon)"}},
 		"unused":          {query + ", params: {x: text}, order_by: [id], enqueue: {job: b}", []string{"jobs.a.params.x: is not in the query (write :x where it belongs, outside of quotes and $$, or remove it)"}},
 		"blank":           {"query: ' ', order_by: [id], enqueue: {job: b}", []string{`jobs.a.query: " " is no query (write it like SELECT id FROM app.users)`}},
 		"order":           {query + ", order_by: [], enqueue: {job: b}", []string{"jobs.a.order_by: names no column (name the columns of the primary key)"}},

@@ -41,7 +41,7 @@ func TestExportRules(t *testing.T) {
 		"open quote":          {`query: "SELECT 'a", order_by: [a]`, []string{`.query: "SELECT 'a" is not a query: the string that begins at line 1, column 8 is not closed`}},
 		"query without order": {"query: SELECT 1", []string{" order_by is missing (add order_by: with columns that together are unique, or consistency: snapshot)"}},
 		"snapshot without":    {"query: SELECT 1, consistency: snapshot", nil},
-		"unknown param":       {`query: "SELECT :x AS a", order_by: [a]`, []string{".query: :x is not among params (add it, such as params: {x: text}; a slice of an array needs a space behind the colon)"}},
+		"unknown param":       {`query: "SELECT :x AS a", order_by: [a]`, []string{".query: :x is not among params (add it, such as params: {x: text}; a slice of an array needs a space after the colon)"}},
 		"unused param":        {"query: SELECT 1, order_by: [a], params: {x: text}", []string{".params.x: is not in the query (write :x where it belongs, outside of quotes and $$, or remove it)"}},
 		"param of a table":    {"table: t, params: {x: text}", []string{".params: a table takes no params (remove them, or export a query)"}},
 		"columns of a query":  {"query: SELECT 1, order_by: [a], columns: [a]", []string{".columns: is for a table (name them in the query)"}},

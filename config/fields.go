@@ -32,7 +32,7 @@ func (c *Config) fields() field.Table[Config] {
 			func(c *Config) *Retry { return &c.Retry }),
 		field.Row("retention", field.Section[Retention]{Fields: retentionFields()}, "", "How long what is finished is kept; what a job does not say itself.",
 			func(c *Config) *Retention { return &c.Retention }),
-		field.Row("drain_timeout", field.Duration{Min: 0, Max: field.Day}, "30s", "How long running jobs may go on after a stop signal.",
+		field.Row("drain_timeout", field.Duration{Min: 0, Max: field.Day}, "30s", "How long running jobs may continue after a stop signal.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
 		field.Row("max_args", field.Size{Min: 1 << 10, Max: 64 << 20}, "1MiB", "How long the arguments of a job may be, its metadata and tags counted. A start or an insert of more is refused, in Go, by the command and in SQL: store what is larger, in a table or a file, and pass its key. A worker needs memory for several times `max_args` for each of its jobs that has such arguments.",
 			func(c *Config) *int { return &c.MaxArgs }),
@@ -62,7 +62,7 @@ func databaseFields() field.Table[Database] {
 
 func storageFields() field.Table[Storage] {
 	return field.Table[Storage]{
-		field.Row("url", field.Text{Words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", Check: checkStorageURL, Hide: s3url.MaybeSecret}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters behind the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
+		field.Row("url", field.Text{Words: "URL `file:///directory` or `s3://bucket/prefix?region=…`", Check: checkStorageURL, Hide: s3url.MaybeSecret}, "", "Where the files are: a directory, or a bucket of S3 or of what speaks like it, below a prefix if there is one. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, a role), never part of the URL. The parameters after the `?` are in [STORAGE.md](STORAGE.md). Empty counts as absent.",
 			func(s *Storage) *string { return &s.URL }),
 		field.Row("file_mode", field.Text{Words: "octal mode in quotes", Pattern: modePattern, Check: checkMode(0o600, "0640")}, `"0600"`, "Who may read and write the files that are made in a directory, whatever the umask is.",
 			func(s *Storage) *string { return &s.FileMode }),

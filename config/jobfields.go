@@ -27,7 +27,7 @@ func (t jobs) fields() field.Table[Job] {
 			func(j *Job) *[]Param { return &j.Params }),
 		field.Row("schedule", newJobSchedule(t.config), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. An import needs a `source` for it.",
 			func(j *Job) **Schedule { return &j.Schedule }),
-		field.Row("then", field.Section[Then]{Fields: thenFields()}, "", "What follows a run that has ended, whoever started it. A circle is refused.",
+		field.Row("then", field.Section[Then]{Fields: thenFields()}, "", "What follows a run that has ended, whoever started it. A cycle is refused.",
 			func(j *Job) *Then { return &j.Then }),
 		field.Row("stall", field.Duration{Min: time.Second, Max: 30 * field.Day}, "10m", "A job that works in chunks and commits none for this long has failed an attempt. For "+t.words("kinds ", " and ", func(k Kind) bool { return k.Chunked && k.Name != programKind })+" and kinds of your own program.",
 			func(j *Job) *time.Duration { return &j.Stall }),

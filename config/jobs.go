@@ -108,7 +108,7 @@ func (t jobs) readCommon(d *field.Checker, v field.Value, job *Job, fields field
 	job.OwnDelays = givesDelays(v)
 }
 
-// givesDelays tells whether the job says something about the delays between attempts,
+// givesDelays reports whether the job says something about the delays between attempts,
 // and not only how many there may be.
 func givesDelays(job field.Value) bool {
 	section, _ := job.Node.Find("retry")

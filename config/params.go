@@ -34,7 +34,7 @@ func (e *ParamError) Error() string {
 	return s
 }
 
-// CheckParams tells whether a start may give these params. The error is that of [Job.ResolveParams].
+// CheckParams reports whether a start may give these params. The error is that of [Job.ResolveParams].
 func (j *Job) CheckParams(given json.RawMessage) error {
 	_, err := j.ResolveParams(given, time.Time{})
 	return err
@@ -138,7 +138,7 @@ func (j *Job) unknownParams(given map[string]json.RawMessage) []error {
 	return problems
 }
 
-// due tells whether the default of p is the due time of the run.
+// due reports whether the default of p is the due time of the run.
 func (p Param) due() bool {
 	return (p.Type == DateParam || p.Type == TimestampParam) && string(p.Default) == `"`+ScheduledFor+`"`
 }

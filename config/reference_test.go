@@ -11,7 +11,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 )
 
-var update = flag.Bool("update", false, "write docs/CONFIG.md anew")
+var update = flag.Bool("update", false, "rewrite docs/CONFIG.md")
 
 func TestReferenceIsCommitted(t *testing.T) {
 	t.Parallel()

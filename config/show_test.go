@@ -130,7 +130,7 @@ max_response: 16KiB
 		if !ok {
 			t.Fatal(name)
 		}
-		// Kinds get further fields; these come before or behind.
+		// Kinds get further fields; these come before or after.
 		got := string(shown.YAML())
 		got = got[max(0, strings.Index(got, strings.SplitAfter(want, "\n")[0])):]
 		if diff := cmp.Diff(want, got[:min(len(want), len(got))]); diff != "" {

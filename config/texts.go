@@ -38,12 +38,12 @@ func checkMailURL(s string) (problem, hint string) {
 	case !IsHost(u):
 		return "has no valid host and port", example
 	case u.Path != "" && u.Path != "/" || u.Fragment != "":
-		return "has something behind the host", example
+		return "has something after the host", example
 	}
 	return "", ""
 }
 
-// IsHost tells whether u has a host and, if any, a port that there can be.
+// IsHost reports whether u has a host and, if any, a port that there can be.
 func IsHost(u *url.URL) bool {
 	if u.Hostname() == "" {
 		return false

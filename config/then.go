@@ -104,7 +104,7 @@ func (d *Checker) checkThen() {
 		}
 		if cycle := d.cycle(name); cycle != nil {
 			d.Problem(field.Path{"jobs", name, "then"}, "what follows must come to an end; for something that repeats, write a schedule",
-				"is a circle: %s", strings.Join(cycle, " → "))
+				"is a cycle: %s", strings.Join(cycle, " → "))
 		}
 	}
 }

@@ -50,7 +50,7 @@ func TestThenRules(t *testing.T) {
 		"wrong params":    {"{failure: [{job: c, params: {n: x}}]}", []string{`jobs.a.then.failure[0]: job c: param "n": "x" is not a whole number (write it like 12 or -5)`}},
 		"no job":          {"{success: [{params: {}}]}", []string{"jobs.a.then.success[0]: job is missing (add job:)"}},
 		"another word":    {"{succes: b}", []string{"jobs.a.then.succes: unknown field (did you mean success?)"}},
-		"itself":          {"{failure: a}", []string{"jobs.a.then: is a circle: a → a (what follows must come to an end; for something that repeats, write a schedule)"}},
+		"itself":          {"{failure: a}", []string{"jobs.a.then: is a cycle: a → a (what follows must come to an end; for something that repeats, write a schedule)"}},
 		"no list of jobs": {"{success: {job: b}}", []string{"jobs.a.then.success: is a mapping, not a list of jobs"}},
 	}
 	for name, tt := range tests {

@@ -94,7 +94,7 @@ func TestYAMLProblems(t *testing.T) {
 }
 
 // Quotes, escapes, wide characters, comments and scalars of several lines must not
-// shift the positions behind them.
+// shift the positions after them.
 func TestPositionsBehindOddScalars(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, `# é comment

@@ -84,7 +84,7 @@ func TestActiveJob(t *testing.T) {
 		}
 	})
 
-	t.Run("retry_on enqueues anew", func(t *testing.T) {
+	t.Run("retry_on enqueues again", func(t *testing.T) {
 		t.Parallel()
 		w.enqueue(t, map[string]any{"class": "FlakyJob"})
 		want := []string{"succeeded 200 0", "succeeded 200 0", "succeeded 200 1", "succeeded 200 1", "succeeded 200 2", "succeeded 200 2"}

@@ -57,7 +57,7 @@ func (b *bundle) reported(t *testing.T, prefixes ...string) samples {
 	return gather(t, b.reg, prefixes...)
 }
 
-// reports tells whether the state of the cluster is shown.
+// reports is true when the state of the cluster is shown.
 func reports(t *testing.T, b *bundle) bool {
 	return len(gather(t, b.reg, "metrics_refresh_timestamp_seconds")) > 0
 }

@@ -25,7 +25,7 @@ const checkTimeout = 2 * time.Second
 // error is shown to whoever probes from this machine, and to nobody else: it may name hosts and users.
 type Check func(context.Context) error
 
-// Health says whether a process is ready for work: when all its checks pass and it does not drain. The zero value is ready.
+// Health reports whether a process is ready for work: when all its checks pass and it does not drain. The zero value is ready.
 type Health struct {
 	// Logger, if set, is told why the process is not ready, each time that this changes.
 	Logger *slog.Logger
@@ -207,7 +207,7 @@ func (r Readiness) forStrangers() Readiness {
 	return r
 }
 
-// fromHere tells whether a request comes from this machine, and not by way of a proxy on it.
+// fromHere reports whether a request comes from this machine, and not by way of a proxy on it.
 func fromHere(req *http.Request) bool {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
 		if req.Header.Get(name) != "" {

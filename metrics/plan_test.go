@@ -25,7 +25,7 @@ func explain(t *testing.T, tx pgx.Tx, query string, args ...any) string {
 	return strings.Join(lines, "\n")
 }
 
-// containsLine tells whether a line of text has all parts.
+// containsLine reports whether a line of text has all parts.
 func containsLine(text string, parts ...string) bool {
 	for line := range strings.Lines(text) {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {

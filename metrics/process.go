@@ -30,7 +30,7 @@ func (m *Metrics) ObserveRestart(reason string) {
 // SetClockSkew says how far this machine's clock is ahead of the database's; negative: behind.
 func (m *Metrics) SetClockSkew(skew time.Duration) { m.clockSkew.Set(skew.Seconds()) }
 
-// SetDraining says whether the process only ends what it works.
+// SetDraining records that the process takes no more jobs.
 func (m *Metrics) SetDraining(draining bool) { m.draining.Set(number(draining)) }
 
 // ObserveDeleted counts rows that were deleted because they were old; what is jobs, runs, rejects or messages.

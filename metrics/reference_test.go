@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write docs/METRICS.md anew")
+var update = flag.Bool("update", false, "rewrite docs/METRICS.md")
 
 func TestReferenceIsCommitted(t *testing.T) {
 	t.Parallel()

@@ -108,7 +108,7 @@ const queueWorkers = `
 	 WHERE p.fenced_at IS NULL AND NOT p.draining AND p.beat_at >= clock_timestamp() - interval '15 s'
 	 GROUP BY q.key LIMIT 1000`
 
-// read reads the state of the cluster in one read-only transaction. Each statement sees the database anew, so no old
+// read reads the state of the cluster in one read-only transaction. Each statement has its own snapshot of the database, so no old
 // row version is kept alive for it.
 func (m *Metrics) read(ctx context.Context, conn *pgx.Conn) (*state, error) {
 	start := time.Now()

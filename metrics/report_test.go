@@ -135,7 +135,7 @@ func (s stamps) see(t *testing.T, b *bundle) int {
 	return len(s)
 }
 
-// tried tells whether a session of that name has tried for the lock and is idle.
+// tried reports whether a session of that name has tried for the lock and is idle.
 func tried(t *testing.T, b *bundle, name string) bool {
 	t.Helper()
 	var n int
@@ -244,7 +244,7 @@ func TestErrorGivesTheLockUp(t *testing.T) {
 	exec(t, b.pool, `ALTER TABLE tidemill.river_queue RENAME TO river_queue_away`)
 	eventually(t, "the state of the cluster is absent", func() bool { return !reports(t, b) && refreshErrors(t, b) > 0 })
 	exec(t, b.pool, `ALTER TABLE tidemill.river_queue_away RENAME TO river_queue`)
-	eventually(t, "a refresh after the mending", func() bool { return reports(t, b) })
+	eventually(t, "a refresh after the repair", func() bool { return reports(t, b) })
 }
 
 // A database that is away is waited for, and each try counts as an error.

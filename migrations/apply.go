@@ -49,7 +49,7 @@ func (m *migrator) prepare(ctx context.Context) error {
 	return nil
 }
 
-// madeByAnother tells whether something could not be created because another session was faster; IF NOT EXISTS looks
+// madeByAnother reports whether something could not be created because another session was faster; IF NOT EXISTS looks
 // before that.
 func madeByAnother(err error) bool {
 	var pg *pgconn.PgError
@@ -110,7 +110,7 @@ func (m *migrator) migrateRiver(ctx context.Context, conn *pgx.Conn) error {
 						return err
 					}
 				}
-				// Several locks are taken one behind the other; see Change.
+				// Several locks are taken one after another; see Change.
 				_, err := conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", firstWait.Milliseconds()))
 				return err
 			}

@@ -24,7 +24,7 @@ type live struct {
 
 const begins = `SELECT tidemill.start('j')`
 
-// aged takes the steps behind a version back.
+// aged takes the steps after a version back.
 func aged(t *testing.T, version int) *live {
 	t.Helper()
 	url := testdb.URL(t)
@@ -69,7 +69,7 @@ func (l *live) begin(t *testing.T, statement string) pgx.Tx {
 	return tx
 }
 
-// starts starts jobs, one behind the other, until ctx ends, and returns how many and how long the slowest took.
+// starts starts jobs, one after another, until ctx ends, and returns how many and how long the slowest took.
 func (l *live) starts(ctx context.Context, t *testing.T) (n int, slowest time.Duration) {
 	for ctx.Err() == nil {
 		began := time.Now()

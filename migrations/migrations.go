@@ -2,7 +2,7 @@
 //
 // Any number of processes may migrate at once: a lock on the table migration lets one work while the others wait and then
 // find nothing to do. Each migration is one transaction with its row in the table migration, so a killed migrator leaves
-// a state from which the next one goes on. Each first locks what it alters, for a moment at a time, so that nobody waits long
+// a state from which the next one continues. Each first locks what it alters, for a moment at a time, so that nobody waits long
 // behind a migration that waits (Change).
 package migrations
 

@@ -16,7 +16,7 @@ const (
 	patience = 90 * time.Second
 	// firstWait and longestWait bound one try, and with it for how long those who come later wait behind us.
 	firstWait, longestWait = 500 * time.Millisecond, 4 * time.Second
-	// longestPause lets those go on who have waited behind us.
+	// longestPause lets those continue who have waited behind us.
 	longestPause = 5 * time.Second
 )
 
@@ -38,7 +38,7 @@ type TableLock struct {
 }
 
 // Run commits the change, or returns why not. Whoever asks for a strong lock makes all wait that come later, even if it is not
-// given for as long as somebody's transaction is open. So it is asked for again and again, each time for a moment and with a pause behind it.
+// given for as long as somebody's transaction is open. So it is asked for again and again, each time for a moment and with a pause after it.
 // While more than one lock is wanted the moment is shorter than the server takes to look for a deadlock, so that it is
 // always this side that gives way.
 func (c Change) Run(ctx context.Context, conn *pgx.Conn) error {
@@ -110,7 +110,7 @@ func (c Change) retry(ctx context.Context, conn *pgx.Conn, try func(wait time.Du
 	}
 }
 
-// lockedOut tells whether the server gave up a wait for a lock.
+// lockedOut reports whether the server gave up a wait for a lock.
 func lockedOut(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "40P01")

@@ -83,10 +83,10 @@ type ownJob struct {
 }
 
 // ApplyTx makes the schedules of the database those of defs. A schedule that is new, or whose times have changed, begins
-// with the next tick from now: what a changed expression would have done in the past is not made up for. One that is
+// with the next tick from now: what a changed expression would have done in the past is not caught up. One that is
 // unchanged keeps its place, and its ticks that came due meanwhile; one that is paused stays so.
 func ApplyTx(ctx context.Context, tx pgx.Tx, schema migrations.Schema, defs []Definition) (*Applied, error) {
-	// In two transactions at once each would remove what the other has added. Ticks go on.
+	// In two transactions at once each would remove what the other has added. Ticks continue.
 	if _, err := tx.Exec(ctx, schema.SQL(`LOCK TABLE {tidemill}.schedule IN SHARE UPDATE EXCLUSIVE MODE`)); err != nil {
 		return nil, fmt.Errorf("apply schedules: %w", err)
 	}

@@ -121,7 +121,7 @@ func (a *Admin) Pause(ctx context.Context, name string) error {
 	return a.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = coalesce(paused_at, now()), updated_at = now() WHERE name = $1`)
 }
 
-// Resume ends a pause. What was left out is not made up for.
+// Resume ends a pause. Skipped ticks are not caught up.
 func (a *Admin) Resume(ctx context.Context, name string) error {
 	return a.update(ctx, name, `UPDATE {tidemill}.schedule SET paused_at = NULL, updated_at = now() WHERE name = $1`)
 }

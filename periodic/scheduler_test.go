@@ -256,7 +256,7 @@ func TestApplyLooksAhead(t *testing.T) {
 	if diff := cmp.Diff(&periodic.Applied{Changed: []string{"change", "keep"}, Removed: []string{"remove"}}, applied); diff != "" {
 		t.Error(diff)
 	}
-	// What has not changed its times keeps what came due; what has begins anew; a tick of the removed one waits no more.
+	// What has not changed its times keeps what came due; what has starts over; a tick of the removed one waits no more.
 	b.until("change true, keep false", `SELECT string_agg(concat_ws(' ', name, CASE WHEN next_tick_at > now() THEN 'true' ELSE 'false' END), ', ' ORDER BY name) FROM tidemill.schedule`)
 	b.until("missed", `SELECT outcome FROM tidemill.tick`)
 }

@@ -90,7 +90,7 @@ type Moved struct {
 }
 
 // ErrFenced is returned by Run when another process took this one for dead: its jobs are elsewhere by now. Stop the River
-// client, then Register again and go on under the new id.
+// client, then Register again and continue under the new id.
 var ErrFenced = errors.New("this process was taken for dead and its jobs were given to others")
 
 // ErrSilent is returned by Run when the process could not beat for SilentAfter: it cannot know whether others have its

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Permanent marks err as one that another try cannot mend. Do gives up at once, and so does a job, whatever its policy says,
+// Permanent marks err as one that a retry cannot fix. Do gives up at once, and so does a job, whatever its policy says,
 // if its worker returns it: chunked workers by themselves, others on a client with a Plugin. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {

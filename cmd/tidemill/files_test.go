@@ -60,7 +60,7 @@ func cmdWide(ts *testscript.TestScript, args []string) error {
 	})
 }
 
-// unclosed FILE MIB writes a file of that size whose second row opens a quote that nothing closes; behind it are lines of
+// unclosed FILE MIB writes a file of that size whose second row opens a quote that nothing closes; after it are lines of
 // 4 KiB. It sets ROWS to the number of rows that are good.
 func cmdUnclosed(ts *testscript.TestScript, args []string) error {
 	size, err := strconv.Atoi(args[1])

@@ -32,7 +32,7 @@ func (Mapping) Meta() Meta {
 	}
 }
 
-// WriteJSON writes v and tells whether all of it could be written. The tree is
+// WriteJSON writes v and reports whether all of it could be written. The tree is
 // bounded in size and depth when it is built.
 func WriteJSON(b *bytes.Buffer, d *Checker, v Value) bool {
 	ok := true

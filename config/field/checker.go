@@ -22,7 +22,7 @@ func (d *Checker) SourceText(at Path, text string) string {
 	return Shorten(text)
 }
 
-// Checkable tells whether the values below parent are free of problems, and known.
+// Checkable reports whether the values below parent are free of problems, and known.
 func (d *Checker) Checkable(parent Path, names ...string) bool {
 	for _, name := range names {
 		at := parent.Join(name)

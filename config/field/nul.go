@@ -35,7 +35,7 @@ func NULParam(given json.RawMessage) (name string, found bool) {
 	return slices.Min(names), true
 }
 
-// HasNUL tells whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
+// HasNUL reports whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
 func HasNUL(data json.RawMessage) bool {
 	if !bytes.Contains(data, []byte(`\u0000`)) {
 		return false

@@ -124,7 +124,7 @@ func listIndex(name string) (int, bool) {
 	return i, err == nil && i >= 0
 }
 
-// HasUnresolved tells whether a name is left in n or below it.
+// HasUnresolved reports whether a name is left in n or below it.
 func (n *Node) HasUnresolved() bool {
 	return n.unresolved ||
 		slices.ContainsFunc(n.Items, (*Node).HasUnresolved) ||

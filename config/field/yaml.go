@@ -119,7 +119,7 @@ func (d *Checker) syntaxError(data []byte, err error) {
 	d.report(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
 }
 
-// bareStarRE finds what is no alias and was meant as a cron expression.
+// bareStarRE finds what is not an alias and was meant as a cron expression.
 var bareStarRE = regexp.MustCompile(`[-:,{[]\s+(\*([\s/,-]|$)|@)`)
 
 // line is the line of data with that number, "" if there is none.

@@ -25,7 +25,7 @@ type User struct {
 }
 
 // newRescoreWorker walks the table in chunks of a thousand. Each chunk's writes commit together with the place reached:
-// killed at any moment, the walk goes on behind the last committed chunk, and no user is scored twice.
+// killed at any moment, the walk resumes after the last committed chunk, and no user is scored twice.
 func newRescoreWorker() river.Worker[RescoreArgs] {
 	return batch.Each(batch.EachOpts[RescoreArgs, User]{
 		Query: `SELECT id, email FROM app.users WHERE seen_at >= @since`,

@@ -8,7 +8,7 @@ require "openssl"
 #
 #   mount TidemillEndpoint.new(ENV.fetch("WEBHOOK_SECRET")), at: "/tidemill"
 #
-# It answers 200 when the job has been performed, discarded or enqueued anew by its own retry_on; 401 to who does not
+# It answers 200 when the job has been performed, discarded or enqueued again by its own retry_on; 401 to who does not
 # know the secret; and 500 when the job raised, upon which Tidemill tries again.
 class TidemillEndpoint
   TOLERANCE = 300 # seconds between the two clocks

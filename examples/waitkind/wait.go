@@ -79,7 +79,7 @@ type Result struct {
 	Whom   string `json:"whom"`
 }
 
-// Work makes one attempt: it goes on where the last one was killed, stopped or paused.
+// Work makes one attempt: it resumes where the last one was killed, stopped or paused.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	opts := batch.AttemptOpts{Unit: "seconds"}
 	return w.Run(ctx, job, w.deps.Jobs, kindName, opts, func(ctx context.Context, def *config.Job, run *batch.Run) error {

@@ -2,7 +2,7 @@ package bulk
 
 import "strings"
 
-// alike says whether a was perhaps meant by b: equal but for case, or one edit apart (two for names of eight and more).
+// alike reports whether a was perhaps meant by b: equal but for case, or one edit apart (two for names of eight and more).
 func alike(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	if a == b {

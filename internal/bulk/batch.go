@@ -31,7 +31,7 @@ type Batch struct {
 }
 
 type rowEnd struct {
-	end   int // offset in buf behind the row
+	end   int // offset in buf after the row
 	index int // which call of Append it came from
 }
 

@@ -226,7 +226,7 @@ func (t *Table) unknown(field, name string) Problem {
 	return p
 }
 
-// writes says whether the column gets a value on insert.
+// writes reports whether the column gets a value on insert.
 func (s *Spec) writes(name string) bool {
 	return slices.Contains(s.Columns, name) || slices.Contains(s.SetOnInsert, name) || slices.Contains(s.SetOnChange, name)
 }

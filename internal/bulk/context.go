@@ -6,9 +6,9 @@ import (
 )
 
 // copyContext finds what the server says about the position in a COPY into table: the row (1 for the first) and the
-// text behind the number. The words around are in the server's language, only "COPY table" and the number are not.
+// text after the number. The words around are in the server's language, only "COPY table" and the number are not.
 //
-// The first line that begins with COPY and the name counts. Lines of triggers can stand before it. Behind it can stand
+// The first line that begins with COPY and the name counts. Lines of triggers can stand before it. It can be followed by
 // lines that come from the value of a cell, and those must not be believed.
 func copyContext(where, table string) (row int, rest string, ok bool) {
 	lines := strings.Split(where, "\n")

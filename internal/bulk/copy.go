@@ -28,8 +28,8 @@ const (
 )
 
 // copyRows sends the rows [pos, end) and isolates the bad ones as long as the errors name them. It returns the first
-// row that is not dealt with; for stopUnclear and stopCollision what is wrong lies at or behind it. fault is the error
-// behind stopUnclear.
+// row that is not dealt with; for stopUnclear and stopCollision what is wrong lies at or after it. fault is the error
+// that stopUnclear stands for.
 //
 // The verdict on a row holds only if all rows before it went in as they are: it may collide with one of them that turns
 // out to be bad itself. So the rows before it are sent first, and if that shows another bad row the verdict is dropped.
@@ -78,7 +78,7 @@ func (r *run) copyRows(ctx context.Context, to target, pos, end int) (next int, 
 	return pos, stopDone, nil, nil
 }
 
-// collides says whether a row that violates some other unique index or an exclusion constraint has a match key that is
+// collides reports whether a row that violates some other unique index or an exclusion constraint has a match key that is
 // there already. Written one by one it would have met the match key first.
 func (r *run) collides(ctx context.Context, to target, row int, verdict *pgconn.PgError) (bool, error) {
 	if to.table == stageName || len(r.w.spec.Match) == 0 || verdict.Code != codeUnique && verdict.Code != codeExclusion {

@@ -15,7 +15,7 @@ const pinned = "SET LOCAL datestyle TO 'ISO, YMD'; SET LOCAL intervalstyle TO 'p
 // prepare makes the transaction one in which rows are written.
 const prepare = "SET CONSTRAINTS ALL IMMEDIATE; " + pinned
 
-// hasDates says whether values of a type hold dates: date, timestamp and timestamptz, their arrays, ranges and
+// hasDates reports whether values of a type hold dates: date, timestamp and timestamptz, their arrays, ranges and
 // multiranges. The OIDs never change.
 func hasDates(oid uint32) bool {
 	return slices.Contains([]uint32{oidDate, oidTimestamp, oidTimestamptz, 1182, 1115, 1185, 3912, 3908, 3910, 4535, 4533, 4534}, oid)

@@ -29,7 +29,7 @@ func refuseDatetime(v []byte) string {
 	return codeBadDatetime
 }
 
-// hasWord says whether the word stands somewhere in v with no letter before it.
+// hasWord reports whether the word stands somewhere in v with no letter before it.
 func hasWord(v, word []byte) bool {
 	for {
 		i := bytes.Index(v, word)
@@ -55,7 +55,7 @@ func isoDate(v []byte) bool {
 	return true
 }
 
-// plainTime says whether v is T or a blank, digits of a time and perhaps a numeric zone: nothing that could give the
+// plainTime reports whether v is T or a blank, digits of a time and perhaps a numeric zone: nothing that could give the
 // date before it another meaning, as BC does.
 func plainTime(v []byte) bool {
 	if v[0] != ' ' && v[0] != 'T' || len(v) < 6 {

@@ -44,7 +44,7 @@ func (w *Writer) setColumns() []string {
 	return set
 }
 
-// isMatchFault says whether two rows have the same match key.
+// isMatchFault reports whether two rows have the same match key.
 func (w *Writer) isMatchFault(e *pgconn.PgError) bool {
 	return e.Code == codeUnique && slices.Contains(w.matchNames, e.ConstraintName)
 }

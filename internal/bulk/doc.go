@@ -10,7 +10,7 @@
 //     times as slow. A Writer with match columns changes over for good when a row collides with one in the table.
 //
 // Rows whose key came before in the same input are no reason for that. A Writer remembers the keys that were appended,
-// and writes the few rows whose key it knows by way of staging, behind a direct COPY of the others; if they are more than
+// and writes the few rows whose key it knows by way of staging, after a direct COPY of the others; if they are more than
 // a fifth it stages this batch. In mode [Update] the other rows of the same keys in the batch go with them, and also a
 // Writer that stages all rows profits: it need not look for more rows of the keys of the others. That takes 8 MiB for each Writer, and the
 // size of a batch once there are such rows. It is done for keys of integers, text with a deterministic collation, uuid

@@ -57,7 +57,7 @@ func (f *keyFilter) begin() int {
 	return f.era
 }
 
-// add remembers the key of a row and says whether it was perhaps there before. Rows with equal keys, as the table
+// add remembers the key of a row and reports whether it was perhaps there before. Rows with equal keys, as the table
 // compares them, get the same answer as rows of the same bytes; if that is not certain, sure is false and nothing is
 // remembered.
 func (f *keyFilter) add(values [][]byte) (hash uint64, known, sure bool) {
@@ -82,7 +82,7 @@ func (f *keyFilter) add(values [][]byte) (hash uint64, known, sure bool) {
 	return hash, known, true
 }
 
-// set sets the bits of a hash and says whether all of them were set.
+// set sets the bits of a hash and reports whether all of them were set.
 func (f *keyFilter) set(hash uint64) bool {
 	line := &f.lines[hash>>47&uint64(f.size-1)] // the upper 17 bits choose the line, the lower 48 the bits in it
 	known := true

@@ -22,7 +22,7 @@ type foreignKey struct {
 }
 
 // blameForeignKey finds all rows of [from, end) that a violated foreign key is about, at once: errors of foreign keys
-// name no row, and they are what bad input violates most. It says whether it found any; if not, halving goes on.
+// name no row, and they are what bad input violates most. It reports whether it found any; if not, halving continues.
 //
 // A row is blamed only if it would be written: not if its key is there already (Skip, Error), nor if a later good row
 // has the same key (Update).

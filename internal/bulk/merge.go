@@ -94,7 +94,7 @@ func (m *merge) isolate(ctx context.Context) error {
 		}
 		m.reject([]RowError{m.w.fromServer(m.pos, fault)})
 		m.pos = end
-		suspect, size = 0, max(smallestSize, 4*(m.pos-lastBad)) // bad rows go on being as dense as they are
+		suspect, size = 0, max(smallestSize, 4*(m.pos-lastBad)) // bad rows continue being as dense as they are
 		lastBad = m.pos
 	}
 	return nil

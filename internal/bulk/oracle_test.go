@@ -106,7 +106,7 @@ func (o *oracle) exists(r [][]byte) bool {
 }
 
 // oracleSchema makes two tables of the same shape, one for each side. The trigger swallows rows with n from 90 to 99 and
-// mends n = -1, which the CHECK constraint would refuse.
+// fixes n = -1, which the CHECK constraint would refuse.
 const oracleSchema = `
 CREATE TABLE parent (id int PRIMARY KEY);
 INSERT INTO parent SELECT generate_series(1, 5);

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// RowError says why the table does not take a row. It is data, not an error: the run goes on.
+// RowError says why the table does not take a row. It is data, not an error: the run continues.
 type RowError struct {
 	// Row is the index into the batch. From [Batch.Append] it is the index that the row would have got.
 	Row int
@@ -82,7 +82,7 @@ func (w *Writer) fromServer(row int, e *pgconn.PgError) RowError {
 	return out
 }
 
-// rowFault says whether the server's error is to be blamed on a row: its values (22), constraints (23), a view's CHECK OPTION
+// rowFault reports whether the server's error is to be blamed on a row: its values (22), constraints (23), a view's CHECK OPTION
 // (44), an exception of PL/pgSQL (P0), of a trigger (09, 27) or of a query in one (21), and what is too large for an index, a
 // page (54000) or the server's stack (54001). 22P04 is the exception, it says that the stream itself is not as announced.
 // What a trigger raises under a code of its own is about the row, too, but for the codes that ask for another try.

@@ -47,7 +47,7 @@ func (r *run) mergeStaged(ctx context.Context, start, loaded int) error {
 	return r.dropStage(ctx)
 }
 
-// dropStage: the transaction may go on, with another Write even.
+// dropStage: the transaction may continue, with another Write even.
 func (r *run) dropStage(ctx context.Context) error {
 	if err := r.exec(ctx, "DROP TABLE pg_temp."+stageName); err != nil {
 		return fmt.Errorf("drop staging table: %w", err)
@@ -56,7 +56,7 @@ func (r *run) dropStage(ctx context.Context) error {
 }
 
 // createStage creates the table, with those CHECK constraints of the target that read only written columns: a violation
-// while the stage is loaded names its row, one while it is merged does not. Triggers could still mend such a row.
+// while the stage is loaded names its row, one while it is merged does not. Triggers could still fix such a row.
 func (r *run) createStage(ctx context.Context) error {
 	if err := r.exec(ctx, r.w.sql.createStage); err != nil {
 		return fmt.Errorf("create staging table: %w", err)

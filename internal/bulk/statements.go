@@ -43,7 +43,7 @@ type mergeSQL struct {
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// quoteAll lists the names, quoted and behind a prefix such as "s.".
+// quoteAll lists the names, quoted and after a prefix such as "s.".
 func quoteAll(prefix string, names []string) string {
 	out := make([]string, len(names))
 	for i, n := range names {

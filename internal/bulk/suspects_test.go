@@ -21,7 +21,7 @@ func always(w *Writer) *Writer {
 	return w
 }
 
-// fewDuplicates are n rows of (k, v) with one duplicate in a hundred, anywhere behind the first row of its key.
+// fewDuplicates are n rows of (k, v) with one duplicate in a hundred, anywhere after the first row of its key.
 func fewDuplicates(n int) [][][]byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	rows := make([][][]byte, n)

@@ -34,7 +34,7 @@ type Column struct {
 	Name string
 	// Num is pg_attribute.attnum.
 	Num int16
-	// TypeOID is the declared type, BaseOID what is behind it if that is a domain (else the same).
+	// TypeOID is the declared type, BaseOID the type under it if that is a domain, else the same.
 	TypeOID, BaseOID uint32
 	// BaseMod is the type modifier that goes with BaseOID; -1 if there is none.
 	BaseMod int32
@@ -84,7 +84,7 @@ func (x *UniqueIndex) unusable() string {
 	return ""
 }
 
-// covers says whether the key columns are exactly these, in any order.
+// covers reports whether the key columns are exactly these, in any order.
 func (x *UniqueIndex) covers(columns []string) bool {
 	if x.Expression || len(x.Columns) != len(columns) {
 		return false

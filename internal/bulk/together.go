@@ -31,7 +31,7 @@ func (b *Batch) together() {
 	b.closed = true
 }
 
-// Follows says whether the rows of b with keys of the batch that was filled before it are known. It is asked when both are
+// Follows reports whether the rows of b with keys of the batch that was filled before it are known. It is asked when both are
 // full. Without it nothing of b may be merged before that one is committed.
 func (b *Batch) Follows(before Filled) bool { return !before.unsure && before.era == b.era }
 
@@ -44,7 +44,7 @@ type Filled struct {
 // Filled describes the rows of the batch for [Batch.Follows].
 func (b *Batch) Filled() Filled { return Filled{b.era, b.unsure} }
 
-// mergesApart says whether staged rows [from, end) without their suspects can be merged by one plain statement.
+// mergesApart reports whether staged rows [from, end) without their suspects can be merged by one plain statement.
 func (r *run) mergesApart(from, end int) bool {
 	return r.w.sql.mergePlain != "" && r.b.keys != nil && !r.b.unsure && r.b.window == 0 && !r.apart && len(r.res.Rejected) == 0 &&
 		100*len(r.b.suspectsIn(from, end)) <= r.w.maxSuspects*(end-from)

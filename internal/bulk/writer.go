@@ -60,7 +60,7 @@ func NewWriter(t *Table, s Spec) (*Writer, error) {
 	return w, nil
 }
 
-// Staged says whether the writer has changed over to staging for good, because a row collided on the match key with one
+// Staged reports whether the writer has changed over to staging for good, because a row collided on the match key with one
 // that the writer had not seen.
 func (w *Writer) Staged() bool { return w.staged }
 

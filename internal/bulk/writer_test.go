@@ -302,7 +302,7 @@ func TestErrorsThatAreNotOfRows(t *testing.T) {
 		t.Errorf("error after the column is gone: %v", err)
 	}
 	if _, err := s.writeOnce(w, b, 4); err == nil {
-		t.Error("no error for a row behind the batch")
+		t.Error("no error for a row after the batch")
 	}
 	if res, err := s.writeOnce(w, b, 3); err != nil || res.Next != 3 {
 		t.Errorf("nothing to write: %+v, %v", res, err)
@@ -399,7 +399,7 @@ func TestTerminatedMidCopy(t *testing.T) {
 }
 
 // TestConcurrentWriters lets two writers insert the same keys in opposite order. Keys are locked in their own order, so
-// neither waits for the other in a circle.
+// neither waits for the other in a cycle.
 func TestConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "CREATE TABLE t (k int PRIMARY KEY, v int)")

@@ -94,7 +94,7 @@ func (c *crew) launch(p *place, command func(near string) *exec.Cmd) error {
 		return err
 	}
 	cmd := p.cmd
-	// Whatever befalls the place goes on for who comes to it.
+	// Whatever befalls the place continues for who comes to it.
 	c.suffers[cmd.Process.Pid] = append(c.suffers[cmd.Process.Pid], span{time.Now(), p.suffers})
 	c.living.Go(func() {
 		err := cmd.Wait()
@@ -159,7 +159,7 @@ func (c *crew) doom(i int, until time.Time) (pid int) {
 	return pid
 }
 
-// letOff tells whether an attempt that began so may still go on at that time, because others had taken its process for dead
+// letOff reports whether an attempt that began so may still continue at that time, because others had taken its process for dead
 // while it lived, and it could not know.
 func (c *crew) letOff(start moment, at time.Time) bool {
 	const findsOut = 5 * time.Second
@@ -168,7 +168,7 @@ func (c *crew) letOff(start moment, at time.Time) bool {
 	})
 }
 
-// suffered tells whether anything befell the process in that time.
+// suffered reports whether anything befell the process in that time.
 func (c *crew) suffered(pid int, from, to time.Time) bool {
 	for _, s := range c.suffers[pid] {
 		if s.from.Before(to) && s.to.After(from) {

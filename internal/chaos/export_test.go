@@ -118,7 +118,7 @@ func (b *bundle) killExport(t *testing.T, id int64) {
 	}
 }
 
-// An export whose worker is killed again and again, and that goes on in another process with a storage of its own, is the
+// An export whose worker is killed again and again, and that continues in another process with a storage of its own, is the
 // same to the byte as one that nobody disturbs.
 func TestExportKilled(t *testing.T) {
 	t.Parallel()

@@ -94,7 +94,7 @@ func either(t *testing.T, a, b *ownServer) string {
 }
 
 // The primary dies under an import, requests and a schedule, and a synchronous standby takes its place. Nothing is lost,
-// nothing is done twice that must not be, and all of it goes on soon after the promotion.
+// nothing is done twice that must not be, and all of it continues soon after the promotion.
 //
 //	go test ./internal/chaos -run Failover -chaos.failoverrows 1000000 -chaos.requests 2000 -chaos.away 10s -timeout 30m -v
 func TestFailover(t *testing.T) {

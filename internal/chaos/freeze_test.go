@@ -9,7 +9,7 @@ import (
 )
 
 // A worker is frozen in the middle of an import. Another takes the run over; when the first thaws it may write nothing
-// any more, and goes on under a new id.
+// any more, and continues under a new id.
 func TestFreeze(t *testing.T) {
 	t.Parallel()
 

@@ -126,7 +126,7 @@ func TestHeldRows(t *testing.T) {
 	}
 }
 
-// untilAtLeast waits for a count, and goes on without it after the limit.
+// untilAtLeast waits for a count, and continues without it after the limit.
 func (b *jobBundle) untilAtLeast(t *testing.T, want int, limit time.Duration, complaint, query string, args ...any) {
 	t.Helper()
 	for began := time.Now(); ; pause(20 * time.Millisecond) {

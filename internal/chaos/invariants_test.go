@@ -143,8 +143,8 @@ func (s *seeded) checkJobs(t *testing.T, b *broken, all map[int64][]moment) {
 }
 
 // checkAttempts: no two of a job at once, and none after one that has ended, unless the process of that one could not
-// store the end because of what befell it. What a process had begun that others then took for dead is let off: it goes on
-// until that process finds out, and its commands go on while it is frozen.
+// store the end because of what befell it. What a process had begun that others then took for dead is let off: it continues
+// until that process finds out, and its commands continue while it is frozen.
 func (s *seeded) checkAttempts(t *testing.T, b *broken, all map[int64][]moment) {
 	t.Helper()
 	for _, o := range overlaps(all) {

@@ -149,7 +149,7 @@ func count(moments []moment, what string) int {
 // for that long.
 const (
 	commandVariable  = "CHAOS_PRESENT"
-	stubbornVariable = "CHAOS_STUBBORN" // it goes on after SIGTERM
+	stubbornVariable = "CHAOS_STUBBORN" // it continues after SIGTERM
 	lastVariable     = "CHAOS_LAST"
 )
 

@@ -27,7 +27,7 @@ jobs:
   call: `
 
 // Twenty files of a source wait for a lock of their table, with as many connections as they want. The jobs of another queue
-// go on as before, and none of their commands runs twice.
+// continue as before, and none of their commands runs twice.
 //
 //	go test ./internal/chaos -run TableLock -chaos.tablelock 100s -timeout 30m -v
 func TestTableLock(t *testing.T) {

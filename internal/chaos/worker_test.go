@@ -52,7 +52,7 @@ func runAsWorker() {
 	})
 }
 
-// holdArgs is a job that goes on until its round is released.
+// holdArgs is a job that continues until its round is released.
 type holdArgs struct {
 	Round int `json:"round"`
 }

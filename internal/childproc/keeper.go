@@ -10,7 +10,7 @@ import (
 type keeper struct {
 	max   int
 	head  []byte // the first max/4 bytes
-	tail  []byte // a ring of the last bytes behind the head
+	tail  []byte // a ring of the last bytes after the head
 	next  int    // where the ring is written next, once it is full
 	total int64
 }
@@ -32,7 +32,7 @@ func (k *keeper) write(text string) {
 	}
 }
 
-// truncated tells whether something was left out.
+// truncated reports whether something was left out.
 func (k *keeper) truncated() bool { return k.total > int64(k.max) }
 
 // text is what is kept, with a line between the two parts that tells how much is missing.

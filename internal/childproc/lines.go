@@ -15,7 +15,7 @@ type lines struct {
 	emit func(text string, end bool)
 
 	buf []byte // the line so far
-	cr  bool   // a carriage return came last: unless the line ends here, it starts anew
+	cr  bool   // a carriage return came last: unless the line ends here, it start over
 }
 
 func (l *lines) write(p []byte) {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// onlyZombies tells whether all that is left of a group has ended and just was not collected. Whose parent is gone is
+// onlyZombies reports whether all that is left of a group has ended and just was not collected. Whose parent is gone is
 // collected by the first process of the machine or container, and not all programs that are put there do that.
 func onlyZombies(group int) bool {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

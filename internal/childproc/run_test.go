@@ -40,7 +40,7 @@ func mustRun(t *testing.T, c *Command) *Result {
 	return r
 }
 
-// alive tells whether the process is there and not just waiting to be collected.
+// alive reports whether the process is there and not just waiting to be collected.
 func alive(pid int) bool {
 	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil && bytes.Contains(status, []byte("\nState:\tZ")) {
 		return false
@@ -378,7 +378,7 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
-// A runner that is killed cannot end its command, but the command must not go on while others do the work again.
+// A runner that is killed cannot end its command, but the command must not continue while others do the work again.
 func TestKilledRunnerLeavesNothing(t *testing.T) {
 	t.Parallel()
 

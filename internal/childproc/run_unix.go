@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// linger is how long processes that the command leaves behind may go on by themselves, for they are often just
+	// linger is how long processes that the command leaves behind may continue by themselves, for they are often just
 	// about to end: the tee of a script that writes its output to a log.
 	linger = time.Second
 	// killBound is how long processes may take to end after SIGKILL; one that waits for a dead disk never does.
@@ -220,7 +220,7 @@ func (p *process) stopGrace(ctx context.Context) time.Duration {
 	return grace
 }
 
-// gone tells whether nothing of the group is left.
+// gone reports whether nothing of the group is left.
 func (p *process) gone() bool {
 	if !p.hasExited() {
 		return false

@@ -130,7 +130,7 @@ func hintOf(err error) string {
 	return ""
 }
 
-// isFull tells whether there was no room to write.
+// isFull reports whether there was no room to write.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }

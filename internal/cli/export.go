@@ -278,7 +278,7 @@ func (m *Main) openOutput(path string) (*output, error) {
 
 func (o *output) Write(p []byte) (int, error) { return o.w.Write(p) }
 
-// Rewind begins anew. It is never called for what cannot.
+// Rewind starts over. It is never called for what cannot.
 func (o *output) Rewind() error {
 	if err := o.file.Truncate(0); err != nil {
 		return err

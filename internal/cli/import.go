@@ -40,7 +40,7 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
   tidemill import import-users users.csv --dry-run
   tidemill import import-users users.csv --detach --json
   tidemill import import-drop                            what is new in the source
-  tidemill runs rejects 17 -o bad.csv                    mend bad.csv, then
+  tidemill runs rejects 17 -o bad.csv                    fix bad.csv, then
   tidemill import import-users bad.csv --rejects-of 17`,
 		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,7 +59,7 @@ Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were reject
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "import again what was imported before")
-	cmd.Flags().Int64Var(&rejectsOf, "rejects-of", 0, "the file holds the mended rejects of this `run`, as \"runs rejects -o\" writes them; the field _error is left out")
+	cmd.Flags().Int64Var(&rejectsOf, "rejects-of", 0, "the file holds the corrected rejects of this `run`, as \"runs rejects -o\" writes them; the field _error is left out")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would happen to the first rows, and write nothing")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the run's id and do not wait")
 	return cmd
@@ -165,14 +165,14 @@ func (m *Main) await(ctx context.Context, app *tidemill.App, id int64, bar *prog
 	bar.clear()
 	switch {
 	case ctx.Err() != nil && m.output != "":
-		fmt.Fprintf(m.Stderr, "run %d goes on; fetch its file with: tidemill runs download %d -o %s\n", id, id, m.output)
+		fmt.Fprintf(m.Stderr, "run %d continues; fetch its file with: tidemill runs download %d -o %s\n", id, id, m.output)
 		return nil, &exitError{code: 130}
 	case ctx.Err() != nil:
-		fmt.Fprintf(m.Stderr, "run %d goes on; watch it with: tidemill runs watch %d\n", id, id)
+		fmt.Fprintf(m.Stderr, "run %d continues; watch it with: tidemill runs watch %d\n", id, id)
 		return nil, &exitError{code: 130}
 	case err != nil && batch.Classify(err) == batch.Transient:
 		return nil, withHint(fmt.Errorf("lost the database while watching run %d: %w", id, err),
-			fmt.Sprintf("the worker goes on by itself when the database is back; then: tidemill runs watch %d", id))
+			fmt.Sprintf("the worker continues by itself when the database is back; then: tidemill runs watch %d", id))
 	}
 	return last, err
 }

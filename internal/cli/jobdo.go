@@ -110,7 +110,7 @@ func (m *Main) bulk(ctx context.Context, b *jobBulk, opts bulkOpts) error {
 	return m.doBulk(ctx, b, out)
 }
 
-// confirm asks whether to go on; where nobody can be asked, --yes must have said so.
+// confirm asks whether to continue; where nobody can be asked, --yes must have said so.
 func (m *Main) confirm(verb *jobVerb, out *bulkJSON) error {
 	if m.json || !isTerminal(m.Stdin) || !isTerminal(m.Stderr) {
 		return &usageError{

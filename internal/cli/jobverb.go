@@ -14,7 +14,7 @@ func retryJobs() *jobVerb {
 	return &jobVerb{
 		JobVerb: operate.RetryVerb(), doing: "retrying", usually: "failed",
 		short: "Let jobs run again at once",
-		long: `Makes jobs available to workers now, with one more attempt if theirs are used up. A run goes on from its last chunk.
+		long: `Makes jobs available to workers now, with one more attempt if theirs are used up. A run resumes from its last chunk.
 
 Without --state, the jobs that failed are taken: discarded and retryable. Others are taken if --state or their id names
 them; a completed job then runs a second time.`,

@@ -75,7 +75,7 @@ Exit codes of all commands:
     1  failed
     2  wrong usage
     3  finished, but rows were rejected
-  130  interrupted; a run that was only watched goes on`,
+  130  interrupted; a run that was only watched continues`,
 		Example: `  tidemill demo                              see it work, with a database of its own
   tidemill up                                worker with a local database
   tidemill import import-users users.csv     load a file and watch

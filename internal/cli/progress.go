@@ -15,7 +15,7 @@ import (
 	"github.com/tidemill/tidemill/batch"
 )
 
-// progress shows how a run goes on: a line that is rewritten on a terminal, a plain line now and then elsewhere.
+// progress shows how a run continues: a line that is rewritten on a terminal, a plain line now and then elsewhere.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -167,10 +167,10 @@ func (m *Main) summary(w io.Writer, app *tidemill.App, info *batch.Info) {
 	}
 	switch {
 	case info.Status == batch.Cancelled && info.Done > 0 && info.Children != nil:
-		fmt.Fprintf(w, "note: children that run end as they will; to go on with the next rows: tidemill runs retry %d\n", info.ID)
+		fmt.Fprintf(w, "note: children that run end as they will; to continue with the next rows: tidemill runs retry %d\n", info.ID)
 	case info.Status == batch.Cancelled && info.Done > 0:
 		kept := cmp.Or(about.Kept, "what was done is kept")
-		fmt.Fprintf(w, "note: %s; to go on from there: tidemill runs retry %d\n", kept, info.ID)
+		fmt.Fprintf(w, "note: %s; to resume from there: tidemill runs retry %d\n", kept, info.ID)
 	case info.Error != nil:
 		fmt.Fprintf(w, "error: %s\n", printable(*info.Error))
 	}

@@ -42,7 +42,7 @@ WORKERS is how many jobs of the queue all live processes together can run at onc
 			}
 			return m.showQueues(queues)
 		},
-	}, m.pauseCmd("pause", "Let workers take no more jobs of a queue; running ones go on", true),
+	}, m.pauseCmd("pause", "Let workers take no more jobs of a queue; running ones continue", true),
 		m.pauseCmd("resume", "Let workers take jobs of a queue again", false))
 	return cmd
 }
@@ -121,7 +121,7 @@ func (m *Main) saidPaused(changes []operate.QueueChange) error {
 func pausedText(paused, changed bool) string {
 	switch {
 	case paused && changed:
-		return "paused; running jobs go on"
+		return "paused; running jobs continue"
 	case paused:
 		return "was paused already"
 	case changed:

@@ -16,7 +16,7 @@ import (
 // lookAtFile is how often the file of a configuration with reload: auto is looked at.
 const lookAtFile = time.Second
 
-// reloads finds the next configuration of a process that goes on with it.
+// reloads finds the next configuration of a process that continues with it.
 type reloads struct {
 	m       *Main
 	logger  *slog.Logger

@@ -30,7 +30,7 @@ func (m *Main) runsCmd() *cobra.Command {
 	cmd.AddCommand(m.runsListCmd(), m.runsShowCmd(), m.runsWatchCmd(), m.runsRejectsCmd(), m.runsDownloadCmd(), m.runsRetryCmd(),
 		m.steerCmd("cancel", "End a run; what is committed is kept", "cancellation asked for", (*batch.Ledger).Cancel),
 		m.steerCmd("pause", "Stop a run after its current chunk, until it is resumed", "pause asked for", (*batch.Ledger).Pause),
-		m.steerCmd("resume", "Let a paused run go on", "resumed", (*batch.Ledger).Resume))
+		m.steerCmd("resume", "Let a paused run continue", "resumed", (*batch.Ledger).Resume))
 	return cmd
 }
 
@@ -152,7 +152,7 @@ func (m *Main) runsShowCmd() *cobra.Command {
 					fmt.Fprintf(m.Stdout, "waits: %s\n", *info.Waits)
 				}
 				if info.RetryOf != nil {
-					fmt.Fprintf(m.Stdout, "goes on from run %d\n", *info.RetryOf)
+					fmt.Fprintf(m.Stdout, "resumes from run %d\n", *info.RetryOf)
 				}
 				if percent, ok := info.Percent(); ok {
 					fmt.Fprintf(m.Stdout, "progress %.1f %%: %s of %s %s in %s\n", percent, grouped(info.Done), grouped(*info.Total), *info.Unit,
@@ -193,10 +193,10 @@ func (m *Main) steerCmd(verb, short, done string, steer func(*batch.Ledger, cont
 func (m *Main) runsRetryCmd() *cobra.Command {
 	var fromStart bool
 	cmd := &cobra.Command{
-		Use: "retry RUN", Short: "Let a failed or cancelled run go on where it stopped", Args: args(1, 1),
-		Long: `Lets a failed or cancelled run go on from its last committed chunk, or starts one that waits for its retry at once.
+		Use: "retry RUN", Short: "Let a failed or cancelled run resume where it stopped", Args: args(1, 1),
+		Long: `Lets a failed or cancelled run resume from its last committed chunk, or starts one that waits for its retry at once.
 
-If its River job was cleaned away meanwhile, a new run goes on in its place.`,
+If its River job was cleaned away meanwhile, a new run continues in its place.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
 				retried, err := app.Ledger.Retry(ctx, id, batch.RetryOpts{FromStart: fromStart})
@@ -207,7 +207,7 @@ If its River job was cleaned away meanwhile, a new run goes on in its place.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&fromStart, "from-start", false, "begin anew, as a new run")
+	cmd.Flags().BoolVar(&fromStart, "from-start", false, "start over, as a new run")
 	return cmd
 }
 
@@ -230,7 +230,7 @@ func (m *Main) runsRejectsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rejects RUN", Short: "Show the rows that a run put aside, and why", Args: args(1, 1),
 		Long: `Shows the rows that a run put aside, and why. With -o FILE (- for standard output) it writes all of them as a file of the
-same form with one more field, _error. Mend it and give it back: tidemill import JOB FILE --rejects-of RUN`,
+same form with one more field, _error. Fix it and give it back: tidemill import JOB FILE --rejects-of RUN`,
 		Example: `  tidemill runs rejects 17
   tidemill runs rejects 17 -o bad.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -264,7 +264,7 @@ same form with one more field, _error. Mend it and give it back: tidemill import
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "how many at most")
-	cmd.Flags().StringVarP(&out, "output", "o", "", "write all of them to `FILE`, to be mended")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write all of them to `FILE`, to be fixed")
 	return cmd
 }
 
@@ -294,7 +294,7 @@ func (m *Main) saveRejects(ctx context.Context, app *tidemill.App, id int64, pat
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.Stderr, "%s written to %s; mend them, then: tidemill import JOB %s --rejects-of %d\n", count(n, "row", "rows"), path, path, id)
+	fmt.Fprintf(m.Stderr, "%s written to %s; correct them, then: tidemill import JOB %s --rejects-of %d\n", count(n, "row", "rows"), path, path, id)
 	return nil
 }
 

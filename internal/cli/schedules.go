@@ -69,7 +69,7 @@ Asked again within a minute it prints the same id, unless that run has failed or
 		},
 		next, history, trigger,
 		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Admin).Pause),
-		m.scheduleVerb("resume", "End a pause; what was left out is not made up for", "resumed", (*periodic.Admin).Resume),
+		m.scheduleVerb("resume", "End a pause; skipped ticks are not caught up", "resumed", (*periodic.Admin).Resume),
 	)
 	return cmd
 }

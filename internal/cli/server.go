@@ -22,7 +22,7 @@ func (m *Main) serverCmd() *cobra.Command {
   GET      /livez, /readyz      probes
 
 SIGTERM or Ctrl-C: ends open requests within 10 s. SIGHUP: reads the configuration again and serves by it: another address is
-opened before the old one is closed, and open requests go on to their end. One with a mistake is refused, and nothing changes.`,
+opened before the old one is closed, and open requests continue to their end. One with a mistake is refused, and nothing changes.`,
 		Example: `  tidemill server
   curl -H "Authorization: Bearer $CRON_SECRET" http://127.0.0.1:8080/api/cron/daily-report?wait=30s`,
 		Args: args(0, 0),

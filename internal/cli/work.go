@@ -9,7 +9,7 @@ import (
 	"github.com/tidemill/tidemill/config"
 )
 
-// work is a worker process that goes on with each new configuration. prepare, if not nil, is called with each program before
+// work is a worker process that continues with each new configuration. prepare, if not nil, is called with each program before
 // it works.
 func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, prepare func(context.Context, *tidemill.App) error) error {
 	logger := m.logger(slog.LevelDebug)

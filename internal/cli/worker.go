@@ -25,9 +25,9 @@ func (m *Main) workerCmd() *cobra.Command {
 		Short: "Work jobs",
 		Long: `Works the jobs of the configured queues until it is told to end.
 
-SIGTERM or Ctrl-C: takes no more jobs, lets the running ones go on for drain_timeout, then ends. A second signal ends at
+SIGTERM or Ctrl-C: takes no more jobs, lets the running ones continue for drain_timeout, then ends. A second signal ends at
 once; the jobs are given to other workers within seconds. SIGHUP: reads the configuration again, applies it, and, when
-the running jobs have ended or drain_timeout is over, goes on with it; one with a mistake is refused, and nothing changes.
+the running jobs have ended or drain_timeout is over, continues with it; one with a mistake is refused, and nothing changes.
 With reload: auto in it, a change of the file does the same.
 The log goes to standard error, one JSON object a line.`,
 		Example: `  tidemill worker

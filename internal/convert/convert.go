@@ -39,7 +39,7 @@ type Opts struct {
 	Environment string
 	// Kinds are those that the result may have.
 	Kinds []config.Kind
-	// System says whether the lines of a crontab name a user, as those of /etc/crontab do. Nil: found by name and content.
+	// System reports whether the lines of a crontab name a user, as those of /etc/crontab do. Nil: found by name and content.
 	System *bool
 }
 
@@ -143,7 +143,7 @@ func (c *converter) note(line int, what, why string) {
 	c.notes = append(c.notes, fmt.Sprintf("%s:%d: %s: %s", c.file, line, shorten(oneLine(what)), why))
 }
 
-// zoneField is the zone of the schedules that name none. It stands alone at the top, so that it is mended in one place.
+// zoneField is the zone of the schedules that name none. It stands alone at the top, so that it is fixed in one place.
 func (c *converter) zoneField(whose []string, note string) []member {
 	if !c.zoneless {
 		return nil

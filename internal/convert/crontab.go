@@ -47,7 +47,7 @@ func (c *converter) crontab(text string) error {
 		"Commands run on the machine of the worker, as its user, with its environment and in its directory (dir: gives another);",
 		"cron starts them in the home directory and with little environment. Their standard input is the JSON of the run.",
 		"",
-		"A tick that was missed because no worker ran is made up for once (catch_up: none is cron's way: it is lost). overlap: allow",
+		"A tick that was missed because no worker ran is caught up once (catch_up: none is cron's way: it is lost). overlap: allow",
 		"starts a run though an earlier one is not done, as cron does; without it such a tick is skipped. cron ends no command; here one",
 		"that runs for a day is ended (timeout).",
 		"A time of day comes once on each day, also where the clocks change; cron's differ there from one another.")
@@ -137,7 +137,7 @@ func (t *tab) variable(number int, name, text string) {
 	t.env = append(t.env, set)
 }
 
-// splitTime divides a line into its time and what is behind it.
+// splitTime divides a line into its time and what follows it.
 func splitTime(line string) (when, rest string) {
 	fields := 5
 	if strings.HasPrefix(line, "@") {

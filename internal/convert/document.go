@@ -90,7 +90,7 @@ const maxName = 64 // of jobs and schedules
 // names are those that are taken, each with the number to try next for another of it.
 type names map[string]int
 
-// take makes a name of the first text that makes one, with a number behind it if that is taken.
+// take makes a name of the first text that makes one, with a number after it if that is taken.
 func (n names) take(from []string) string {
 	base := "job"
 	for _, text := range from {

@@ -155,7 +155,7 @@ func (e *erb) only(text string) (envVar, bool) {
 	return e.variable(m[1])
 }
 
-// counts tells whether the default, if there is one, is a number of workers as the configuration has it.
+// counts reports whether the default, if there is one, is a number of workers as the configuration has it.
 func (v envVar) counts() bool {
 	if v.fallback == nil {
 		return true
@@ -164,5 +164,5 @@ func (v envVar) counts() bool {
 	return err == nil && n >= 1 && n <= maxWorkers && strconv.Itoa(n) == *v.fallback
 }
 
-// in tells whether a tag is in the text.
+// in reports whether a tag is in the text.
 func (e *erb) in(text string) bool { return e.marks.MatchString(text) }

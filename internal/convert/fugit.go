@@ -12,7 +12,7 @@ import (
 )
 
 // readFugit reads what sidekiq-cron and sidekiq-scheduler give to the library fugit: five fields, six with seconds, a zone
-// behind them, or words.
+// after them, or words.
 func readFugit(text string) (when, *refusal) {
 	fields := strings.Fields(text)
 	zone := ""

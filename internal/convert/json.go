@@ -48,7 +48,7 @@ func (r *jsonReader) line() int { return r.lineAt(r.dec.InputOffset()) }
 func (r *jsonReader) lineAt(offset int64) int {
 	at, found := slices.BinarySearch(r.starts, offset)
 	if found && offset > 0 {
-		return at // an offset behind a line end
+		return at // an offset after a line end
 	}
 	return max(1, at)
 }

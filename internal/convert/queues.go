@@ -12,7 +12,7 @@ type queue struct {
 	weight  int    // 0: none was given
 	workers int
 	from    value  // a variable with the number of workers; empty: workers
-	note    string // behind the number
+	note    string // after the number
 }
 
 const maxWorkers = 10_000 // of a queue

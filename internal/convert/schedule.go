@@ -112,7 +112,7 @@ func (f *sidekiqFile) description(n *node) string {
 	return ": " + oneLine(d.text)
 }
 
-// off tells whether the entry is switched off; such a one is left out.
+// off reports whether the entry is switched off; such a one is left out.
 func (f *sidekiqFile) off(n *node, name string, line int) bool {
 	status, enabled := n.get("status"), n.get("enabled")
 	if status != nil && strings.EqualFold(status.text, "disabled") {
@@ -145,7 +145,7 @@ func (f *sidekiqFile) when(n *node, name string, line int) (when, bool) {
 			continue
 		}
 		text := e.value
-		if text.kind == listNode && len(text.items) > 0 { // with options behind it
+		if text.kind == listNode && len(text.items) > 0 { // with options after it
 			for _, option := range text.items[1:] {
 				f.problem(max(1, option.line), name+": "+e.key, "look whether they matter", "options of rufus-scheduler are not carried over")
 			}

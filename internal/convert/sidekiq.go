@@ -202,5 +202,5 @@ func (f *sidekiqFile) finishSidekiq(settings *node) {
 		`  kind: command, argv: [bin/rails, runner, "Klass.new.perform"], dir: /srv/app`,
 		"",
 		"overlap: allow starts a run though an earlier one is not done, as Sidekiq does; without it such a tick is skipped.",
-		"A tick that was missed because no worker ran is made up for once (catch_up: none is the alternative).")
+		"A tick that was missed because no worker ran is caught up once (catch_up: none is the alternative).")
 }

@@ -61,7 +61,7 @@ func beginsCommand(word string) bool {
 		wordRE.MatchString(word)
 }
 
-// isSystem says whether the lines name a user: by where the file is, by the comment over the fields, or because most
+// isSystem reports whether the lines name a user: by where the file is, by the comment over the fields, or because most
 // lines have a user there. The error is for files of which that is not certain: a user that is run as a command is as
 // wrong as a command that is taken for a user.
 func isSystem(name, text string) (bool, error) {

@@ -36,7 +36,7 @@ func (c *converter) vercel(text string) error {
 		"The handlers stay as they are: they get GET and the Authorization header that Vercel sends. APP_URL is the address of the",
 		"deployment, https://app.example.com, and CRON_SECRET the one that is set there.",
 		"",
-		"A tick that was missed because no worker ran is made up for once (catch_up: none is Vercel's way: it is lost). overlap: allow",
+		"A tick that was missed because no worker ran is caught up once (catch_up: none is Vercel's way: it is lost). overlap: allow",
 		"starts a run though an earlier one is not done, as Vercel does; without it such a tick is skipped.")
 	c.top = append(c.top,
 		member{name: "database", value: `{url: "${DATABASE_URL}"}`},

@@ -85,7 +85,7 @@ func isShell(program string) bool {
 	return false
 }
 
-// nameOf finds what a command line runs, behind directories, variables and the programs that only start others.
+// nameOf finds what a command line runs, after directories, variables and the programs that only start others.
 func nameOf(command string) string {
 	part := command
 	for strings.HasPrefix(strings.TrimSpace(part), "cd ") {
@@ -118,7 +118,7 @@ func nameOf(command string) string {
 	return ""
 }
 
-// isStarter tells whether a program only starts what its arguments name.
+// isStarter reports whether a program only starts what its arguments name.
 func isStarter(base string) bool {
 	switch base {
 	case "bundle", "exec", "rake", "rails", "runner", "env", "nice", "ionice", "flock", "timeout", "sudo", "bash", "sh", "zsh",

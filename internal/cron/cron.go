@@ -18,7 +18,7 @@ func (c *cron) String() string {
 	return strings.Join([]string{c.minute.text, c.hour.text, c.dom.text, c.month.text, c.dow.text}, " ")
 }
 
-// fixed tells whether the expression names times of day, which come once on each of their days whatever the clock does.
+// fixed reports whether the expression names times of day, which come once on each of their days whatever the clock does.
 func (c *cron) fixed() bool { return !c.minute.star && !c.hour.star }
 
 func shortcut(name string) (string, bool) {
@@ -125,7 +125,7 @@ func daysIn(month int) int {
 	return 31
 }
 
-// possible tells whether there is a day that matches. Where both day fields must match, every date that exists meets every
+// possible reports whether there is a day that matches. Where both day fields must match, every date that exists meets every
 // day of the week in the course of the years.
 func (c *cron) possible() bool {
 	if !c.dom.star && !c.dow.star {

@@ -35,7 +35,7 @@ func spanAt(t time.Time) span {
 	if !end.IsZero() {
 		s.end = end.Unix()
 	}
-	// Behind its tables Go's ZoneBounds has each year end after 365 days, so that on the last of a leap year the end has
+	// After its tables Go's ZoneBounds has each year end after 365 days, so that on the last of a leap year the end has
 	// gone by. No change of a clock is known to come on that day, nor on any other than at a full quarter of an hour.
 	if now := t.Unix(); s.end <= now {
 		s.end = now + quarter - (now%quarter+quarter)%quarter
@@ -90,7 +90,7 @@ func lastBefore(t time.Time) int64 {
 }
 
 // nextFixed relies on that readings in order have instants in order. All that the clock has gone by are in the past, so
-// the search begins behind what it shows.
+// the search begins after what it shows.
 func (c *cron) nextFixed(after time.Time) time.Time {
 	zone := after.Location()
 	from := after.Unix() + spanAt(after).offset + 1

@@ -87,7 +87,7 @@ func describeMinutes(c *cron) string {
 	return plural(minutes, "minute") + " of " + strings.TrimPrefix(plural(hours, "hour"), "at ")
 }
 
-// evenly tells whether values begin at 0 and divide the whole in equal steps; step is 0 if not.
+// evenly reports whether values begin at 0 and divide the whole in equal steps; step is 0 if not.
 func evenly(values []int, whole int) (step int, ok bool) {
 	step = whole / len(values)
 	for i, n := range values {

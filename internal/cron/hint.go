@@ -192,7 +192,7 @@ func (k fieldKind) backwards(item, lowText, highText string, low, high int) *Spe
 		err.Hint = fmt.Sprintf("write two ranges, %s,%s", rangeText(low, lowText, k.last, strconv.Itoa(k.last)), rangeText(k.min, strconv.Itoa(k.min), high, highText))
 		return err
 	}
-	// With a step two ranges would be another thing: it goes on over the end.
+	// With a step two ranges would be another thing: it continues over the end.
 	size := k.last - k.min + 1
 	var values []string
 	for n := low; n <= high+size; n += step {

@@ -27,7 +27,7 @@ type reading struct {
 // drift is by how much two clocks may come apart; common ones keep to a tenth of it.
 const drift = 500e-6
 
-// fresh tells whether At may go by a reading after that time on the monotonic clock and on the wall clock. If the two are apart,
+// fresh reports whether At may go by a reading after that time on the monotonic clock and on the wall clock. If the two are apart,
 // this machine was set or, worse, has slept, while the database went on.
 func fresh(monotonic, wall time.Duration) bool {
 	return monotonic < time.Minute && (wall-monotonic).Abs() < time.Second

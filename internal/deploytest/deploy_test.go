@@ -38,7 +38,7 @@ func read(t *testing.T, files fs.FS, name string) string {
 	return string(text)
 }
 
-// checkCommand reports what keeps argv, which begins behind the program's name, from being understood: with --help the
+// checkCommand reports what keeps argv, which begins after the program's name, from being understood: with --help the
 // program parses a command line and does nothing.
 func checkCommand(t *testing.T, where string, argv []string) []string {
 	t.Helper()

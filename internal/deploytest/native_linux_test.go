@@ -182,7 +182,7 @@ func (n *native) start(t *testing.T, name string) *process {
 
 func (n *native) healthcheck(t *testing.T, name string, more ...string) ([]byte, error) {
 	t.Helper()
-	test := n.compose.Services[name].Healthcheck.Test[2:] // behind CMD and the program
+	test := n.compose.Services[name].Healthcheck.Test[2:] // after CMD and the program
 	return n.command(t, append(slices.Clone(test), more...)...).CombinedOutput()
 }
 

@@ -146,7 +146,7 @@ func TestStartRefusesFolderOfOtherServer(t *testing.T) {
 	}
 }
 
-// After a container has started anew, the number in the file of a server that was killed may be that of anything.
+// After a container has started again, the number in the file of a server that was killed may be that of anything.
 func TestStartDespiteStaleProcessNumber(t *testing.T) {
 	t.Parallel()
 	opts := &Opts{Dir: shortDir(t)}

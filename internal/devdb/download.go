@@ -81,7 +81,7 @@ func download(ctx context.Context, opts *Opts, want int) (programs, error) {
 
 // fetch lets embedded-postgres download, check and unpack a release, and moves it to kept.
 //
-// Its Start would go on to initdb and pg_ctl, which refuse root and would outlive this process. It is stopped before
+// Its Start would continue to initdb and pg_ctl, which refuse root and would outlive this process. It is stopped before
 // that: os.RemoveAll refuses a path that ends in a dot, and emptying the data folder is what Start does first after
 // unpacking. Whether the programs are there decides, not what Start returns.
 func fetch(staging, kept, repository string, version embeddedpostgres.PostgresVersion) error {

@@ -145,7 +145,7 @@ func searchPattern(ctx context.Context, pattern string, want int) (programs, err
 	return programs{}, fmt.Errorf("%s (%s)", pattern, strings.Join(faults, ", "))
 }
 
-// inspect says whether dir holds programs that can be used. initdb finds its companions beside its real self, so links
+// inspect reports whether dir holds programs that can be used. initdb finds its companions beside its real self, so links
 // are followed first.
 func inspect(ctx context.Context, dir string, want int) (programs, error) {
 	initdb, err := filepath.EvalSymlinks(filepath.Join(dir, "initdb"))

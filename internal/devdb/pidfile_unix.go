@@ -41,7 +41,7 @@ func readPIDFile(dataDir string) pidFile {
 	return p
 }
 
-// answers says whether somebody listens on the server's socket.
+// answers reports whether somebody listens on the server's socket.
 func (p pidFile) answers(ctx context.Context) bool {
 	if p.socket == "" {
 		return false

@@ -142,7 +142,7 @@ func (s *server) startError() error {
 	return err
 }
 
-// reap collects the server if it has ended, and says whether it has. The caller holds the mutex. Until it is collected
+// reap collects the server if it has ended, and reports whether it has. The caller holds the mutex. Until it is collected
 // its number is not given to another process.
 func (s *server) reap() bool {
 	for !s.reaped {

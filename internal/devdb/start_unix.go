@@ -151,7 +151,7 @@ func freePort() (int, error) {
 	return port, nil
 }
 
-// socketFits says whether the path of the server's socket in dir is as short as the system wants it.
+// socketFits reports whether the path of the server's socket in dir is as short as the system wants it.
 func socketFits(dir string) bool {
 	return len(filepath.Join(dir, ".s.PGSQL.65535.lock")) <= 103 // 104 bytes on macOS and 108 on Linux, with a zero
 }

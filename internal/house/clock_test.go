@@ -48,8 +48,8 @@ func localClocks() map[string]string {
 		"internal/kinds/commandjob/log.go":     "how fast a command writes, for the log",
 		"internal/kinds/emailjob/preview.go":   "a mail that tries the server; it needs no database",
 		"internal/kinds/importjob/atomic.go":   "how often progress is shown",
-		"internal/kinds/importjob/scan.go":     "how often a look says that it goes on",
-		"internal/kinds/importjob/scan_run.go": "how often a look says that it goes on",
+		"internal/kinds/importjob/scan.go":     "how often a look says that it continues",
+		"internal/kinds/importjob/scan_run.go": "how often a look says that it continues",
 		"workers/kind/args.go":                 "default of a worker's Clock",
 
 		"bench/...": "measures",

@@ -141,7 +141,7 @@ func TestProgramLinksNoTestDependency(t *testing.T) {
 	slices.Sort(linked)
 	linked = slices.Compact(linked)
 	if !slices.Contains(linked, module) {
-		t.Fatalf("go list names the modules %q, not %s; mend this test", linked, module)
+		t.Fatalf("go list names the modules %q, not %s; fix this test", linked, module)
 	}
 	report(t, checkLinked(linked, reasons(setup(t).texts[dependenciesFile])))
 }

@@ -38,7 +38,7 @@ func checkLinks(r *repository) []string {
 		for _, l := range links(name, r.texts[name]) {
 			where := fmt.Sprintf("%s:%d", l.from, l.line)
 			if !r.exists(l.target) {
-				problems = append(problems, fmt.Sprintf("%s: %s is not there (%s); mend the link or add the file", where, l.text, l.target))
+				problems = append(problems, fmt.Sprintf("%s: %s is not there (%s); fix the link or add the file", where, l.text, l.target))
 				continue
 			}
 			if l.target != l.from {
@@ -48,7 +48,7 @@ func checkLinks(r *repository) []string {
 				continue
 			}
 			if !slices.Contains(anchors(r.texts[l.target]), l.anchor) {
-				problems = append(problems, fmt.Sprintf("%s: %s has no heading #%s; mend the link or the heading", where, l.target, l.anchor))
+				problems = append(problems, fmt.Sprintf("%s: %s has no heading #%s; fix the link or the heading", where, l.target, l.anchor))
 			}
 		}
 	}

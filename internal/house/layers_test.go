@@ -145,7 +145,7 @@ func refuse(f *goFile, name string) string {
 		return fmt.Sprintf("%s imports testing outside tests; move this to a _test.go file or to internal/testdb or internal/testengine", f.pkg)
 	}
 	if strings.HasPrefix(name, "github.com/riverqueue/") && slices.Contains(leaves(), f.pkg) {
-		return fmt.Sprintf("%s must not import %s, for it is a leaf that knows nothing of River; pass in what it needs, or do this in batch or workers", f.pkg, name)
+		return fmt.Sprintf("%s must not import %s, for it is a leaf that does not know River; pass in what it needs, or do this in batch or workers", f.pkg, name)
 	}
 	target, ok := ours(name)
 	if !ok {
@@ -212,7 +212,7 @@ func TestLayersAreSeen(t *testing.T) {
 		"odd is in no layer",
 		"batch/a.go:3: batch must not import config (it may import only internal/dbtext, internal/keyset, internal/session, migrations, retry)",
 		"config/a.go:3: config must not import . (it may import only config/field, internal/cron, internal/s3url, internal/sqlparams)",
-		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that knows nothing of River",
+		"internal/bulk/a.go:3: internal/bulk must not import github.com/riverqueue/river, for it is a leaf that does not know River",
 		"metrics/a.go:3: metrics imports internal/testengine outside tests",
 		"odd/a_windows.go:3: odd imports testing outside tests",
 	}

@@ -150,7 +150,7 @@ func (w *Walk) tail(args *Args, s Span, n int) string {
 	return "FROM " + w.From() + " WHERE " + w.Where(args.Bind, s) + " ORDER BY " + w.Order("q") + " LIMIT " + strconv.Itoa(n)
 }
 
-// Page is Rows for who goes on within the statement: it reads size rows, and one more that shows whether there are more and whether the
+// Page is Rows for who continues within the statement: it reads size rows, and one more that shows whether there are more and whether the
 // last key repeats. what is selected of the row r, in the window w. Two columns follow: tidemill_key is the key of row number size, as an
 // array of texts, and NULL in the other rows; tidemill_wrong is for Wrong. If there are more rows, CheckNull is still to be called.
 func (w *Walk) Page(what string, args *Args, s Span, size int) string {

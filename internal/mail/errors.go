@@ -21,7 +21,7 @@ const (
 // Error is why a mail was not, or perhaps not, taken by the server.
 type Error struct {
 	Verdict Verdict
-	Phase   string // what was going on: "connect", "log in", "RCPT TO"
+	Phase   string // what was in progress: "connect", "log in", "RCPT TO"
 	Code    int    // the server's answer; 0 if it gave none
 	Message string
 	Hint    string // what to do; may be empty

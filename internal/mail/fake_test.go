@@ -129,7 +129,7 @@ func (s *scripted) talk(conn net.Conn) {
 	}
 }
 
-// answer tells whether the conversation goes on.
+// answer reports whether the conversation continues.
 func (s *scripted) answer(conn net.Conn, verb string) bool {
 	answer, ok := s.script[verb]
 	switch {

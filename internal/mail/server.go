@@ -102,7 +102,7 @@ func (s Server) options(query string) (Server, error) {
 			}
 			s.EHLO = value
 		default:
-			return Server{}, errors.New("an option behind ? is none of tls, ca, ehlo")
+			return Server{}, errors.New("an option after ? is none of tls, ca, ehlo")
 		}
 	}
 	return s, nil
@@ -125,7 +125,7 @@ func (s Server) address() string {
 	return net.JoinHostPort(s.Host, strconv.Itoa(cmp.Or(s.Port, submissionPort)))
 }
 
-// loopback tells whether what is sent stays on this machine.
+// loopback reports whether what is sent stays on this machine.
 func (s Server) loopback() bool {
 	ip := net.ParseIP(s.Host)
 	return strings.EqualFold(s.Host, "localhost") || ip != nil && ip.IsLoopback()

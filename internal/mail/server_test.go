@@ -53,7 +53,7 @@ func TestParseServerRefuses(t *testing.T) {
 		"smtp://u:sesame%0A@mx":          "the user's name is empty, or it or the password holds a control character; " + form,
 		"smtp://u:sesame@mx?tls=off":     "tls is starttls, opportunistic or none, and only for smtp://",
 		"smtps://u:sesame@mx?tls=none":   "tls is starttls, opportunistic or none, and only for smtp://",
-		"smtp://u:sesame@mx?verify=no":   "an option behind ? is none of tls, ca, ehlo",
+		"smtp://u:sesame@mx?verify=no":   "an option after ? is none of tls, ca, ehlo",
 		"smtp://u:sesame@mx?ehlo=a%20b":  "ehlo is not the name of a host",
 		"smtp://u:sesame@mx?ehlo=a%0Ab":  "ehlo is not the name of a host",
 		"smtp://u:sesame@mx?%zz=sesame2": "what follows ? is not name=value",

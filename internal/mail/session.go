@@ -130,7 +130,7 @@ func (s *Session) encrypt(server Server, config *tls.Config) (bool, *Error) {
 	return true, nil
 }
 
-// tlsError may be mended without us, by a new certificate for example, so it is temporary.
+// tlsError may be fixed without us, by a new certificate for example, so it is temporary.
 func tlsError(phase string, err error) *Error {
 	e := replyError(phase, err)
 	e.Verdict = Temporary
@@ -247,7 +247,7 @@ func (s *Session) extend(mail Envelope) *Error {
 }
 
 // transmit sends the mail. Until its last line, the dot, the server must throw away what it has when the connection ends;
-// behind it, only the answer tells.
+// after it, only the answer tells.
 func (s *Session) transmit(ctx context.Context, w io.WriteCloser, data []byte) error {
 	release := s.bound(ctx, 0)
 	_, err := w.Write(data)

@@ -124,13 +124,13 @@ func TestSendStopsBeforeTheMail(t *testing.T) {
 	}
 }
 
-// An end of the context that comes before the mail is one thing, and one behind it another.
+// An end of the context that comes before the mail is one thing, and one after it another.
 func TestSendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	stop := errors.New("told to stop")
 	tests := map[string]struct{ verb, want string }{
 		"at the recipient":  {"RCPT", "temporary RCPT TO: told to stop"},
-		"behind the mail":   {".", "unknown end of the mail: the server took the mail, but its answer was lost: "},
+		"after the mail":    {".", "unknown end of the mail: the server took the mail, but its answer was lost: "},
 		"at the connection": {"", "temporary connect to "},
 	}
 	for name, tt := range tests {

@@ -2,7 +2,7 @@
 // holds them to the metrics of the code, to docs/OPERATIONS.md and to a real Prometheus.
 //
 // The files are generated so that what every panel and every alert must have (a data source that can be chosen, a unit, a
-// runbook) cannot be forgotten in one of them. Write them anew with:
+// runbook) cannot be forgotten in one of them. Rewrite them with:
 //
 //	go test ./internal/observability -run Generated -update
 //

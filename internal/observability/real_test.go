@@ -264,7 +264,7 @@ func (o *observed) waitSilent(t *testing.T, bound time.Duration) {
 	})
 }
 
-// staysSilent looks for alerts that fire while all is well, though the load goes on.
+// staysSilent looks for alerts that fire while all is well, though the load continues.
 func (o *observed) staysSilent(t *testing.T, period time.Duration) {
 	t.Helper()
 	end := time.Now().Add(period)

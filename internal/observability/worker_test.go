@@ -70,7 +70,7 @@ type failWorker struct {
 
 func (*failWorker) Work(context.Context, *river.Job[failArgs]) error { return errors.New("as ordered") }
 
-// holdArgs is a job that goes on until all are released.
+// holdArgs is a job that continues until all are released.
 type holdArgs struct{}
 
 func (holdArgs) Kind() string { return "hold" }

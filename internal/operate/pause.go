@@ -32,7 +32,7 @@ type UnknownQueueError struct {
 
 func (e *UnknownQueueError) Error() string { return fmt.Sprintf("queue %q is not known", e.Name) }
 
-// PauseQueues pauses or resumes queues together: workers take no more jobs of a paused one, running ones go on. If one of them
+// PauseQueues pauses or resumes queues together: workers take no more jobs of a paused one, running ones continue. If one of them
 // is not known it does nothing and returns an *UnknownQueueError.
 func PauseQueues(ctx context.Context, c *Cluster, opts PauseOpts) ([]QueueChange, error) {
 	known, err := knownQueues(ctx, c, opts.Queues)

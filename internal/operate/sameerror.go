@@ -22,7 +22,7 @@ func sameError(text string) string {
 }
 
 var (
-	// An apostrophe opens a quotation only where no word goes on.
+	// An apostrophe opens a quotation only where no word continues.
 	quoted = regexp.MustCompile("(^|[^\\pL\\pN])(?:\"(?:[^\"\\\\]|\\\\.)*\"|'[^']*'|`[^`]*`|“[^”]*”)")
 	uuid   = regexp.MustCompile(`\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b`)
 	hex    = regexp.MustCompile(`\b(?:0x[0-9a-fA-F]+|[0-9a-f]{8,}|[0-9A-F]{8,})\b`)

@@ -82,7 +82,7 @@ func (s *Sweeper) rejects(ctx context.Context, now time.Time, deleted *Deleted) 
 }
 
 // runs deletes runs that ended long enough ago, unless their River job or some of their rejects are still there. Without
-// its run a River job that somebody retries would begin anew, and write all that it had written a second time.
+// its run a River job that somebody retries would start over, and write all that it had written a second time.
 func (s *Sweeper) runs(ctx context.Context, now time.Time, deleted *Deleted) error {
 	cut := s.cutoffs(now, func(l Limits) time.Duration { return l.Runs })
 	if cut.never() {
@@ -98,7 +98,7 @@ func (s *Sweeper) runs(ctx context.Context, now time.Time, deleted *Deleted) err
 		if err != nil {
 			return fmt.Errorf("look for runs: %w", err)
 		}
-		// Ids rise with time, so behind a whole window that began too late nothing is due.
+		// Ids rise with time, so after a whole window that began too late nothing is due.
 		if through == nil || young {
 			return nil
 		}

@@ -22,7 +22,7 @@ type Opts struct {
 	Schema migrations.Schema
 	// Logger; default slog.Default().
 	Logger *slog.Logger
-	// Notify says whether inserts wake workers at once. River's PollOnly ends listening, but a client still notifies with
+	// Notify has inserts wake workers at once. River's PollOnly ends listening, but a client still notifies with
 	// every insert.
 	Notify bool
 	// MaxArgs is how many bytes the arguments of a job may have; default DefaultMaxArgs. Attempts of jobs in the table that

@@ -92,7 +92,7 @@ func TestInsertsKeepWhatIsGiven(t *testing.T) {
 	}
 }
 
-// River's own driver is what this package mends. When it dates by the database itself, times.go can go.
+// River's own driver is what this package fixes. When it dates by the database itself, times.go can go.
 func TestRiverDatesByTheMachine(t *testing.T) {
 	t.Parallel()
 	pool := skewed(t, -time.Hour)

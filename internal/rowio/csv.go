@@ -39,7 +39,7 @@ type CSVOpts struct {
 	MaxRecord int
 
 	// Offset is where the reader stands in the decoded stream: [Record.End] of
-	// the last record done, to resume behind it. At 0 a UTF-8 byte order mark is skipped.
+	// the last record done, to resume after it. At 0 a UTF-8 byte order mark is skipped.
 	Offset int64
 
 	// Quote encloses fields; default '"'. It must differ from Comma, CR and LF.
@@ -127,7 +127,7 @@ const (
 // RecordError says why a record is malformed and where.
 type RecordError struct {
 	Code    string // one of the Code constants
-	Message string // what is wrong and how to mend it, without the place
+	Message string // what is wrong and how to fix it, without the place
 	Line    int64  // physical line of the fault, from 1
 	Column  int    // byte in that line, from 1
 }

@@ -48,7 +48,7 @@ func TestNext(t *testing.T) {
 		{name: "mark is counted", in: "\ufeff\"a\"\n", want: []row{
 			{Fields: []string{`"a`}, Raw: `"a"`, Offset: 3, End: 7, Line: 1, NextLine: 2},
 		}},
-		{name: "mark behind the beginning is data", in: "\ufeffa\n", opts: CSVOpts{Offset: 10, Line: 4}, want: []row{
+		{name: "mark after the beginning is data", in: "\ufeffa\n", opts: CSVOpts{Offset: 10, Line: 4}, want: []row{
 			{Fields: []string{"\ufeffa"}, Raw: "\ufeffa", Offset: 10, End: 15, Line: 4, NextLine: 5},
 		}},
 		{name: "NULL against empty", in: "a,,\"\"\n,\n\"\"\n", want: []row{
@@ -70,7 +70,7 @@ func TestNext(t *testing.T) {
 			{Raw: `a"b,c`, Offset: 0, End: 6, Line: 1, NextLine: 2, Code: CodeBareQuote},
 			{Fields: []string{"d"}, Raw: "d", Offset: 6, End: 8, Line: 2, NextLine: 3},
 		}},
-		{name: "text behind a quote costs the first line", in: "\"a\nb\"c,d\ne\n", want: []row{
+		{name: "text after a quote costs the first line", in: "\"a\nb\"c,d\ne\n", want: []row{
 			{Raw: `"a`, Offset: 0, End: 3, Line: 1, NextLine: 2, Code: CodeTextAfterQuote},
 			{Raw: `b"c,d`, Offset: 3, End: 9, Line: 2, NextLine: 3, Code: CodeBareQuote},
 			{Fields: []string{"e"}, Raw: "e", Offset: 9, End: 11, Line: 3, NextLine: 4},

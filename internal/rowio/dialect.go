@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Heading says whether the first record names the fields. The zero value is to
+// Heading decides if the first record names the fields. The zero value is to
 // be found out.
 type Heading uint8
 

@@ -7,7 +7,7 @@
 // and needs it below the parser, where a wrapper cannot add it:
 //
 //   - the raw bytes, so that a rejected row can be kept and handed back as it came;
-//   - the byte offset and the physical line of its first byte, and the offset behind
+//   - the byte offset and the physical line of its first byte, and the offset after
 //     it, so that a run resumes with a seek and a message names the line an editor shows;
 //   - the difference between an empty field (NULL) and a quoted empty one ("");
 //   - a bound on one record: a quote that is never closed must not read the rest of
@@ -43,10 +43,10 @@
 //
 // # Malformed records
 //
-// In CSV, a quote inside of an unquoted field, a character behind a closing quote, a
+// In CSV, a quote inside of an unquoted field, a character after a closing quote, a
 // quote never closed and a record over [CSVOpts].MaxRecord are malformed. Only
 // the first physical line of such a record is returned, with [Record.Err] set,
-// and scanning goes on at the next physical line. A record that could be taken
+// and scanning continues at the next physical line. A record that could be taken
 // apart, but has bytes that are no text or a wrong number of fields, is returned whole.
 //
 // Finding out that a quote is not closed takes a look at up to MaxRecord bytes,

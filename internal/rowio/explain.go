@@ -58,7 +58,7 @@ var formats = [...]signature{
 }
 
 // Explain looks at the first bytes of a file (some KiB will do; all of it, when
-// it is shorter) and says whether reading rows is hopeless with these options:
+// it is shorter) and reports whether reading rows is hopeless with these options:
 // nil are the defaults. When bad, code is one of CodeEmpty, CodeBinary,
 // CodeEncoding, CodeJSON and CodeDelimiter, and message says what the file looks like and
 // what to do. A sample that is not bad may still hold malformed records.
@@ -80,7 +80,7 @@ func Explain(sample []byte, o *CSVOpts) (code, message string, bad bool) {
 	return "", "", false
 }
 
-// ExplainFormat says what a file is that is no text in any encoding, by its first bytes as they are before anything is
+// ExplainFormat says what a file is that is not text in any encoding, by its first bytes as they are before anything is
 // decoded.
 func ExplainFormat(raw []byte) (message string, bad bool) {
 	const tar = 257
@@ -133,7 +133,7 @@ func match(signatures []signature, sample []byte) (message string, ok bool) {
 	return "", false
 }
 
-// explainNUL judges NUL bytes. A few of them behind the first line spoil their
+// explainNUL judges NUL bytes. A few of them after the first line spoil their
 // rows only; text has none in its header and never many.
 func explainNUL(sample []byte) (code, message string, bad bool) {
 	total := bytes.Count(sample, []byte{0})

@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 		{name: "sqlite", sample: "SQLite format 3\x00\x10", code: CodeBinary, in: "SQLite"},
 		{name: "png", sample: "\x89PNG\r\n\x1a\n\x00\x00", code: CodeBinary, in: "PNG"},
 		{name: "elf", sample: "\x7fELF\x02\x01\x01\x00\x00\x00", code: CodeBinary, in: "NUL at byte 7"},
-		{name: "NULs behind the first line", sample: "a\n" + strings.Repeat("\x01\x02\x03\x00", 9), code: CodeBinary, in: "NUL at byte 5"},
+		{name: "NULs after the first line", sample: "a\n" + strings.Repeat("\x01\x02\x03\x00", 9), code: CodeBinary, in: "NUL at byte 5"},
 		{name: "UTF-16 with mark", sample: "\xff\xfei\x00d\x00", code: CodeEncoding, in: "looks like UTF-16; convert it to UTF-8"},
 		{name: "UTF-16 big endian", sample: "\xfe\xff\x00i\x00d", code: CodeEncoding, in: "UTF-16"},
 		{name: "UTF-32", sample: "\xff\xfe\x00\x00i\x00\x00\x00", code: CodeEncoding, in: "UTF-32"},

@@ -59,8 +59,8 @@ type record struct {
 }
 
 // readFile does what an import does with a file that nothing is known of, or goes
-// on behind a record.
-func readFile(t testing.TB, data []byte, behind record) ([]record, error) {
+// after a record.
+func readFile(t testing.TB, data []byte, after record) ([]record, error) {
 	t.Helper()
 	head, err := textin.Look(file(data), textin.Format{})
 	if err != nil {
@@ -70,13 +70,13 @@ func readFile(t testing.TB, data []byte, behind record) ([]record, error) {
 		t.Fatal(doubt)
 	}
 	dialect := rowio.DetectDialect(head.Text, head.Whole, rowio.Dialect{}, 0)
-	stream, err := textin.Open(file(data), head.Format, behind.End)
+	stream, err := textin.Open(file(data), head.Format, after.End)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stream.Close()
 	c := rowio.NewCSV(stream, &rowio.CSVOpts{
-		Comma: dialect.Delimiter, Quote: dialect.Quote, Offset: behind.End, Line: behind.NextLine, Invalid: head.Invalid,
+		Comma: dialect.Delimiter, Quote: dialect.Quote, Offset: after.End, Line: after.NextLine, Invalid: head.Invalid,
 	})
 	var all []record
 	for {
@@ -172,7 +172,7 @@ func TestResumeAnywhere(t *testing.T) {
 				}
 				rest, err := readFile(t, data, r)
 				if diff := cmp.Diff(all[i+1:], rest, cmpopts.EquateEmpty()); err != nil || diff != "" {
-					t.Fatalf("behind record %d: %v; -want +got\n%s", i, err, diff)
+					t.Fatalf("after record %d: %v; -want +got\n%s", i, err, diff)
 				}
 			}
 			want := 7

@@ -62,7 +62,7 @@ func FuzzAccounts(f *testing.F) {
 		all := rows(t, NewCSV(bytes.NewReader(data), &CSVOpts{MaxRecord: int(limit)}))
 		for i, r := range all {
 			if r.Offset < at || r.End <= r.Offset || r.Raw == "" {
-				t.Fatalf("record %d: %+v behind byte %d", i, r, at)
+				t.Fatalf("record %d: %+v after byte %d", i, r, at)
 			}
 			line += check(data[at:r.Offset], i == 0)
 			if r.Line != line {

@@ -103,7 +103,7 @@ func elements(raw []byte, i, depth int) (end int, err *jsonError) {
 	}
 }
 
-// scanJSONValue checks the value at raw[i] and returns the place behind it.
+// scanJSONValue checks the value at raw[i] and returns the place after it.
 func scanJSONValue(raw []byte, i, depth int) (end int, err *jsonError) {
 	if depth > maxDepth {
 		return i, &jsonError{i, fmt.Sprintf("arrays and objects are nested deeper than %d", maxDepth)}

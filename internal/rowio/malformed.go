@@ -17,7 +17,7 @@ func (w *window) firstLine() int {
 	return min(w.lf.next(data, w.start), w.cr.next(data, w.start)) - w.start
 }
 
-// skipLine moves start behind the line that goes on at buf[keep], overwriting
+// skipLine moves start past the line that continues at buf[keep], overwriting
 // what follows buf[:keep]. It returns how many bytes it passed and how many
 // line ends (0 at the end of the stream), or false when the reader failed.
 func (w *window) skipLine(keep int) (skipped int, lines int64, ok bool) {
@@ -72,7 +72,7 @@ func (c *CSV) recordError(f *fault) *RecordError {
 	case CodeBareQuote:
 		e.Message = fmt.Sprintf("%c inside of an unquoted field; enclose the field in %[1]c and double the %[1]c in it", c.quote)
 	case CodeTextAfterQuote:
-		e.Message = fmt.Sprintf("text behind a closing %c; double the %[1]c if it belongs to the field", c.quote)
+		e.Message = fmt.Sprintf("text after a closing %c; double the %[1]c if it belongs to the field", c.quote)
 	case CodeUnclosedQuote:
 		e.Message = fmt.Sprintf("the %c that opens here is never closed; close it, or double it if it belongs to the field", c.quote)
 	case CodeRecordTooLong:

@@ -120,7 +120,7 @@ func (n *NDJSON) parse() {
 	end, err := n.object(raw, start)
 	if err == nil {
 		if end = skipSpace(raw, end); end < len(raw) {
-			err = &jsonError{end, describe(raw, end) + " behind the object; each line must be one object"}
+			err = &jsonError{end, describe(raw, end) + " after the object; each line must be one object"}
 		}
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (n *NDJSON) parse() {
 	n.rec.Others = n.others
 }
 
-// object takes the members of the object at raw[i] and returns the place behind it.
+// object takes the members of the object at raw[i] and returns the place after it.
 func (n *NDJSON) object(raw []byte, i int) (end int, err *jsonError) {
 	return members(raw, i, 0, func(key jsonString, value, end int) *jsonError {
 		name := key.inner(raw)

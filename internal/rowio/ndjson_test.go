@@ -117,7 +117,7 @@ func TestNDJSONMalformed(t *testing.T) {
 	}{
 		{`[1]`, "invalid_json 2:1", "where an object is expected"},
 		{`  "x"`, "invalid_json 2:3", "where an object is expected"},
-		{`{"a":1} x`, "invalid_json 2:9", "'x' behind the object"},
+		{`{"a":1} x`, "invalid_json 2:9", "'x' after the object"},
 		{`{"a":1}{"b":2}`, "invalid_json 2:8", "each line must be one"},
 		{`{"a":1,}`, "invalid_json 2:8", "name"},
 		{`{a:1}`, "invalid_json 2:2", "name"},

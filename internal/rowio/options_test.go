@@ -38,7 +38,7 @@ func TestRaggedAndComments(t *testing.T) {
 		{"comment in quotes", "\"a\n#b\",c\n#d\n", CSVOpts{Comment: '#'}, []string{"1: \"a\n#b|c"}},
 		{"no comments", "#a\n\x00\n", CSVOpts{}, []string{"1: #a", "2: \x00"}},
 		{"long comment", "a\n#" + strings.Repeat("x", 300_000) + "\nb", CSVOpts{Comment: '#', MaxRecord: 10}, []string{"1: a", "3: b"}},
-		{"comment behind the mark", "\ufeff#x\na\n", CSVOpts{Comment: '#'}, []string{"2: a"}},
+		{"comment after the mark", "\ufeff#x\na\n", CSVOpts{Comment: '#'}, []string{"2: a"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func (c *CSV) scanFields() (int, *fault) {
 			}
 		}
 
-		var to int // behind the field: a delimiter, a line end or the end of the stream
+		var to int // after the field: a delimiter, a line end or the end of the stream
 		if b[p] == c.quote {
 			end, doubled, f := c.scanQuoted(p)
 			if f != nil {
@@ -84,7 +84,7 @@ func (c *CSV) scanFields() (int, *fault) {
 	}
 }
 
-// scanUnquoted returns the position behind the unquoted field at p.
+// scanUnquoted returns the position after the unquoted field at p.
 func (c *CSV) scanUnquoted(p int) (int, *fault) {
 	for {
 		b := c.view()
@@ -109,7 +109,7 @@ func (c *CSV) scanUnquoted(p int) (int, *fault) {
 	}
 }
 
-// scanQuoted returns the position behind the closing quote of the field at p.
+// scanQuoted returns the position after the closing quote of the field at p.
 func (c *CSV) scanQuoted(p int) (end int, doubled bool, f *fault) {
 	q := p + 1
 	for {

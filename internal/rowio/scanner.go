@@ -116,7 +116,7 @@ func (s *scanner) skipLineEnd() error {
 	return nil
 }
 
-// emit fills the record that Next returns and moves behind it: raw, and
+// emit fills the record that Next returns and moves past it: raw, and
 // `after` bytes more. lines is how many line ends that passes.
 func (s *scanner) emit(fields []Field, raw []byte, after int, lines int64, err *RecordError) {
 	offset := s.win.off
@@ -151,7 +151,7 @@ func (s *scanner) validate() {
 	}
 }
 
-// columnOf is the byte behind before in its line, from 1.
+// columnOf is the byte after before in its line, from 1.
 func columnOf(before []byte) int {
 	return len(before) - (bytes.LastIndexAny(before, "\r\n") + 1) + 1
 }
@@ -189,7 +189,7 @@ func (s *scanner) takeLine(e *RecordError, tooLong func() *RecordError) error {
 }
 
 // overlong returns the first MaxRecord bytes of a line that has more, and
-// reads the rest of the line away through the room behind them.
+// reads the rest of the line away through the room after them.
 func (s *scanner) overlong(e *RecordError) error {
 	w := &s.win
 	w.slide()
@@ -201,7 +201,7 @@ func (s *scanner) overlong(e *RecordError) error {
 		return w.failure()
 	}
 
-	// skipLine left start behind the line; emit counts from its first byte.
+	// skipLine left start after the line; emit counts from its first byte.
 	raw := w.buf[:s.max:s.max]
 	next := w.start
 	s.emit(s.rec.Fields[:0], raw, skipped, lines, e)

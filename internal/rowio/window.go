@@ -9,7 +9,7 @@ import (
 
 const (
 	readSize = 64 << 10 // room beyond the longest record
-	minRead  = 4 << 10  // less room than this behind the data is worth moving it for
+	minRead  = 4 << 10  // less room than this after the data is worth moving it for
 	maxEmpty = 100      // reads of nothing in a row before a reader is given up
 )
 

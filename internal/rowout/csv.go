@@ -97,7 +97,7 @@ var formula = func() (t [256]bool) {
 	return t
 }()
 
-// runs says whether a spreadsheet would run a text. Numbers and phone numbers it shows: digits behind one sign, with what stands
+// runs reports whether a spreadsheet would run a text. Numbers and phone numbers it shows: digits after one sign, with what stands
 // between groups of them. Two numbers with an operator between are a sum already.
 func runs(text []byte) bool {
 	if len(text) == 0 || !formula[text[0]] {

@@ -2,5 +2,5 @@
 // NDJSON, compressed or not.
 //
 // COPY sends each row as a message of its own; the protocol promises that. So a record is whole when it is seen, and a
-// file can end behind any of them.
+// file can end after any of them.
 package rowout

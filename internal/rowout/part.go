@@ -10,7 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The ways to compress a part. Parts of the same way, one behind the other, are one file of that way: members of gzip and
+// The ways to compress a part. Parts of the same way, one after another, are one file of that way: members of gzip and
 // frames of zstd may follow each other.
 const (
 	None = "none"
@@ -82,7 +82,7 @@ func (p *Part) Begin(w io.Writer, whole hash.Hash) {
 	}
 }
 
-// Row adds the record of a message, and tells whether the message was a row and how many of its cells were defused.
+// Row adds the record of a message, and reports whether the message was a row and how many of its cells were defused.
 func (p *Part) Row(rows Rows, message []byte) (row bool, defused int, err error) {
 	if p.buf, row, defused, err = rows.Append(p.buf, message); err != nil {
 		return false, 0, err

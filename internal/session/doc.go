@@ -1,4 +1,4 @@
-// Package session makes database sessions of one's own, and runs what goes on beside the jobs on them: a Keeper has one that
+// Package session makes database sessions of one's own, and runs the background loops on them: a Keeper has one that
 // loops share, a Role is what the session of one process of all does, loops wait and back off by Loop.
 //
 // Sessions say who they are and how they are set after they were connected, read it back, and are refused if they are not what was

@@ -14,7 +14,7 @@ import (
 // patience is how long a loop waits for the shared session before it is given another one. It is about what opening one takes.
 const patience = 50 * time.Millisecond
 
-// grace is how long a statement may go on when its loop is to end.
+// grace is how long a statement may continue when its loop is to end.
 const grace = 250 * time.Millisecond
 
 // vigilance lets the server notice within 10 s that the other end of the session is gone, and free what that holds. A statement that

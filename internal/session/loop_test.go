@@ -27,7 +27,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A loop goes on after whatever becomes of its session, tells of it, and ends with its context.
+// A loop continues after whatever becomes of its session, tells of it, and ends with its context.
 func TestKeeperLoop(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

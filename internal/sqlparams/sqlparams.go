@@ -15,7 +15,7 @@ import (
 // Bind returns the statement with each :name replaced by $1, $2 and so on, and the names in that order, each once.
 //
 // A colon begins no name where PostgreSQL gives it another meaning: in a cast (x::date), in :=, and in the slice of an
-// array (a[1:2], a[low:high]), where it stands right behind a value in square brackets or in front of a digit or a space.
+// array (a[1:2], a[low:high]), where it stands right after a value in square brackets or in front of a digit or a space.
 //
 // The error tells the line and column, in characters from 1, of a quote or comment that is not closed, or of a $1 that is
 // there already.
@@ -104,7 +104,7 @@ func (s *scanner) bracket(c byte) {
 func (s *scanner) colon() {
 	start := s.at
 	s.at++
-	if s.at == len(s.text) || !isNameStart(s.text[s.at]) || s.brackets > 0 && s.behindValue(start) {
+	if s.at == len(s.text) || !isNameStart(s.text[s.at]) || s.brackets > 0 && s.afterValue(start) {
 		return
 	}
 	s.name()
@@ -123,12 +123,12 @@ func (s *scanner) colon() {
 	s.copied = s.at
 }
 
-// behindValue tells whether a value ends right in front of i.
-func (s *scanner) behindValue(i int) bool {
+// afterValue reports whether a value ends right in front of i.
+func (s *scanner) afterValue(i int) bool {
 	return i > 0 && (isName(s.text[i-1]) || strings.IndexByte(`)]'"`, s.text[i-1]) >= 0)
 }
 
-// number moves behind a number and the letters that follow at once: 1e5, 0x1F, or junk that PostgreSQL refuses. A dollar
+// number moves past a number and the letters that follow at once: 1e5, 0x1F, or junk that PostgreSQL refuses. A dollar
 // begins something new.
 func (s *scanner) number() {
 	for s.at < len(s.text) && s.text[s.at] != '$' && isName(s.text[s.at]) {
@@ -136,14 +136,14 @@ func (s *scanner) number() {
 	}
 }
 
-// name moves behind letters, digits and so on.
+// name moves past letters, digits and so on.
 func (s *scanner) name() {
 	for s.at < len(s.text) && isName(s.text[s.at]) {
 		s.at++
 	}
 }
 
-// quoted moves behind a text in which a doubled quote stands for one.
+// quoted moves past a text in which a doubled quote stands for one.
 func (s *scanner) quoted(quote byte, what string) error {
 	start := s.at
 	for s.at++; s.at < len(s.text); s.at++ {
@@ -158,7 +158,7 @@ func (s *scanner) quoted(quote byte, what string) error {
 	return s.unclosed(start, what)
 }
 
-// escapeString moves behind E'…', in which a backslash quotes too, and behind its continuations on further lines, which
+// escapeString moves past E'…', in which a backslash quotes too, and after its continuations on further lines, which
 // are read as its beginning is.
 func (s *scanner) escapeString() error {
 	start := s.at
@@ -182,7 +182,7 @@ func (s *scanner) escapeString() error {
 	return s.unclosed(start, "string")
 }
 
-// continuation returns the place of the quote that continues the string which ended at s.at: one behind nothing but
+// continuation returns the place of the quote that continues the string which ended at s.at: one after nothing but
 // space and comments, with a line end among them. It is negative if there is none.
 func (s *scanner) continuation() int {
 	newline := false
@@ -211,7 +211,7 @@ type DollarError struct{ message string }
 
 func (e *DollarError) Error() string { return e.message }
 
-// dollar moves behind a dollar quote, $tag$…$tag$.
+// dollar moves past a dollar quote, $tag$…$tag$.
 func (s *scanner) dollar() error {
 	start := s.at
 	s.at++
@@ -241,7 +241,7 @@ func (s *scanner) lineComment() {
 	s.at += length
 }
 
-// blockComment moves behind a comment and those within it.
+// blockComment moves past a comment and those within it.
 func (s *scanner) blockComment() error {
 	start := s.at
 	for depth := 0; s.at < len(s.text); {
@@ -274,7 +274,7 @@ func (s *scanner) where(at int) string {
 	return fmt.Sprintf("line %d, column %d", strings.Count(before, "\n")+1, len([]rune(line))+1)
 }
 
-// isNameStart tells whether an identifier begins with c. PostgreSQL counts every byte beyond ASCII as a letter.
+// isNameStart reports whether an identifier begins with c. PostgreSQL counts every byte beyond ASCII as a letter.
 func isNameStart(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }

@@ -27,7 +27,7 @@ func Code(err error) string {
 	return ""
 }
 
-// IsBadValue tells whether the server refused a value: what does not fit a type (22), or the rules of a domain (23).
+// IsBadValue reports whether the server refused a value: what does not fit a type (22), or the rules of a domain (23).
 func IsBadValue(err error) bool {
 	code := Code(err)
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
@@ -45,7 +45,7 @@ type sqlError struct {
 func (e *sqlError) Error() string { return e.text }
 func (e *sqlError) Unwrap() error { return e.err }
 
-// Mark describes an error of the statement, as permanent if no other try mends it.
+// Mark describes an error of the statement, as permanent if no retry can fix it.
 func (s *Statement) Mark(err error) error {
 	described := fmt.Errorf("statement: %w", s.Describe(err))
 	var pg *pgconn.PgError

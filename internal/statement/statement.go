@@ -17,7 +17,7 @@ type Statement struct {
 	Names  []string // of $1, $2, …
 }
 
-// A COPY that reads from the client or writes to it would wait for a client that knows nothing of it.
+// A COPY that reads from the client or writes to it would wait for a client that does not know it.
 var copyRE = regexp.MustCompile(`(?is)^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*copy\b.*\b(?:from\s+stdin|to\s+stdout)\b`)
 
 func Bind(source string) (*Statement, error) {

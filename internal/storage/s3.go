@@ -48,7 +48,7 @@ func openS3(ctx context.Context, name string, params url.Values) (*s3Bucket, err
 	b := &s3Bucket{name: name, opts: opener.Options}
 	opened.As(&b.client)
 	b.client = s3.New(b.client.Options(), func(o *s3.Options) {
-		o.Logger = logging.Nop{} // it would write to standard error what is no news
+		o.Logger = logging.Nop{} // it would write to standard error what is not news
 		o.DisableLogOutputChecksumValidationSkipped = true
 		if o.Credentials != nil { // nil: parameter anonymous
 			o.Credentials = credentials{o.Credentials}
@@ -136,7 +136,7 @@ func (b *s3Bucket) open(ctx context.Context, key, etag string, offset int64) (io
 	return &wholeReader{ReadCloser: out.Body, size: *out.ContentLength}, nil
 }
 
-// openAtEnd opens what a range cannot ask for: the nothing behind the last byte.
+// openAtEnd opens what a range cannot ask for: the nothing after the last byte.
 func (b *s3Bucket) openAtEnd(ctx context.Context, key, etag string, offset int64) (io.ReadCloser, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key, IfMatch: ifMatch(etag)})
 	switch {
@@ -159,7 +159,7 @@ func ifMatch(etag string) *string {
 
 func bareETag(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
 
-// missing tells whether there is no such bucket; an object's HEAD cannot say which of the two is missing.
+// missing reports whether there is no such bucket; an object's HEAD cannot say which of the two is missing.
 func (b *s3Bucket) missing(ctx context.Context) bool {
 	_, err := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name})
 	return httpStatus(err) == http.StatusNotFound

@@ -123,7 +123,7 @@ func (l *s3Listing) walk(ctx context.Context, prefix string, segments []string) 
 	return nil
 }
 
-// takes tells whether a name is one that the pattern means. An empty one is that of a key with two slashes in a row, or of the
+// takes reports whether a name is one that the pattern means. An empty one is that of a key with two slashes in a row, or of the
 // key that some programs write for a directory.
 func (l *s3Listing) takes(segment, prefix, name string) (bool, error) {
 	matches, err := path.Match(segment, name)

@@ -18,12 +18,12 @@ type Source interface {
 	// List returns the files whose path below URL matches pattern, segment by segment, in the order of their paths. What has a
 	// name that skip takes is left out. What cannot be looked at is returned beside them, so that it does not hide the rest.
 	List(ctx context.Context, pattern string, skip func(name string) bool) (files []SourceFile, unreadable []error, err error)
-	// Has tells whether the URL is that of a file below the source, which need not be there.
+	// Has reports whether the URL is that of a file below the source, which need not be there.
 	Has(fileURL string) bool
 	// Open reads a file of the source from offset on. Whoever reads to the end has read that version; otherwise there is an
 	// error, ErrChanged or ErrNotFound if the file is the reason. ctx is for the reader, too.
 	Open(ctx context.Context, fileURL, version string, offset int64) (io.ReadCloser, error)
-	// Close ends the use of the source; readers go on.
+	// Close ends the use of the source; readers continue.
 	Close() error
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Opts configures Start. URL is required.
 type Opts struct {
-	URL   string   // of the database behind
+	URL   string   // of the database server
 	Mode  string   // pool_mode; default session
 	Roles []string // that may connect, beside the one of URL
 	// Settings are further ones of the section [pgbouncer], or others in place of the test's.
@@ -39,7 +39,7 @@ func Start(tb testing.TB, opts Opts) string {
 	if err != nil {
 		program = "/usr/sbin/pgbouncer" // where Debian has it, which is in the PATH of root only
 	}
-	behind, err := pgx.ParseConfig(opts.URL)
+	server, err := pgx.ParseConfig(opts.URL)
 	if err != nil {
 		tb.Fatalf("testbouncer: %v", err)
 	}
@@ -48,7 +48,7 @@ func Start(tb testing.TB, opts Opts) string {
 		tb.Fatalf("testbouncer: %v", err)
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	for name, content := range files(dir, behind, opts) {
+	for name, content := range files(dir, server, opts) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			tb.Fatalf("testbouncer: %v", err)
 		}
@@ -56,7 +56,7 @@ func Start(tb testing.TB, opts Opts) string {
 	// The shell ends it when the pipe is closed, which it is at the latest when this process is gone.
 	cmd := exec.Command("/bin/sh", "-c", `"$0" pgbouncer.ini </dev/null & read -r _; kill -INT $!; sleep 1; kill -KILL $!`, program)
 	cmd.Dir = dir
-	if err := runAsOwner(cmd, dir, behind.Host); err != nil {
+	if err := runAsOwner(cmd, dir, server.Host); err != nil {
 		tb.Fatalf("testbouncer: %v", err)
 	}
 	stop, err := cmd.StdinPipe()
@@ -67,14 +67,14 @@ func Start(tb testing.TB, opts Opts) string {
 		tb.Fatalf("testbouncer: %v", err)
 	}
 	tb.Cleanup(func() { _, _ = stop.Close(), cmd.Wait() })
-	through := (&url.URL{Scheme: "postgres", Path: "/" + behind.Database, RawQuery: url.Values{
-		"host": {dir}, "port": {strconv.Itoa(port)}, "user": {behind.User},
+	through := (&url.URL{Scheme: "postgres", Path: "/" + server.Database, RawQuery: url.Values{
+		"host": {dir}, "port": {strconv.Itoa(port)}, "user": {server.User},
 	}.Encode()}).String()
 	wait(tb, dir, through)
 	return through
 }
 
-func files(dir string, behind *pgx.ConnConfig, opts Opts) map[string]string {
+func files(dir string, server *pgx.ConnConfig, opts Opts) map[string]string {
 	settings := map[string]string{
 		"auth_file":       filepath.Join(dir, "users.txt"),
 		"auth_type":       "trust",
@@ -87,13 +87,13 @@ func files(dir string, behind *pgx.ConnConfig, opts Opts) map[string]string {
 		settings["pool_mode"] = opts.Mode
 	}
 	maps.Copy(settings, opts.Settings)
-	database := fmt.Sprintf("* = host=%s port=%d", behind.Host, behind.Port)
+	database := fmt.Sprintf("* = host=%s port=%d", server.Host, server.Port)
 	var b, users strings.Builder
 	fmt.Fprintf(&b, "[databases]\n%s\n[pgbouncer]\n", database)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&b, "%s = %s\n", name, settings[name])
 	}
-	fmt.Fprintf(&users, "%q %q\n", behind.User, behind.Password)
+	fmt.Fprintf(&users, "%q %q\n", server.User, server.Password)
 	for _, role := range opts.Roles {
 		fmt.Fprintf(&users, "%q \"\"\n", role)
 	}

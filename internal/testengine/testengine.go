@@ -124,7 +124,7 @@ func (e *Engine) WaitStatus(tb testing.TB, id int64, want ...batch.Status) *batc
 	}
 }
 
-// riverKnows tells whether River's job of a run has ended, or is gone.
+// riverKnows reports whether River's job of a run has ended, or is gone.
 func (e *Engine) riverKnows(ctx context.Context, tb testing.TB, id int64) (ended bool) {
 	tb.Helper()
 	err := e.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM tidemill.river_job WHERE id = $1 AND finalized_at IS NULL)`, id).Scan(&ended)

@@ -87,7 +87,7 @@ func decompress(src *rawReader, c Compression) (io.ReadCloser, error) {
 }
 
 // gzipReader reads member after member. It goes through them itself because
-// zeros behind the last one are padding and other bytes are worth a word.
+// zeros after the last one are padding and other bytes are worth a word.
 type gzipReader struct {
 	src    *rawReader
 	in     *bufio.Reader

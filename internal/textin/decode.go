@@ -80,7 +80,7 @@ func (d *decodeReader) fill() {
 	}
 	d.n += read
 	var used int
-	// Behind an error that is not the end, the rest of a character may still come when the file is read again.
+	// After an error that is not the end, the rest of a character may still come when the file is read again.
 	d.out, used = d.d.decode(d.out[:0], d.src[:d.n], d.err == io.EOF)
 	d.pos = 0
 	d.n = copy(d.src, d.src[used:d.n])

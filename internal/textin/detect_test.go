@@ -143,7 +143,7 @@ func TestWhatItMayBe(t *testing.T) {
 	}
 }
 
-// TestWrongGuess: ASCII at first, something else behind the sample.
+// TestWrongGuess: ASCII at first, something else after the sample.
 func TestWrongGuess(t *testing.T) {
 	t.Parallel()
 

@@ -62,7 +62,7 @@ func firstInvalid(text []byte) int {
 	return len(text)
 }
 
-// column is the character behind before in its line, from 1.
+// column is the character after before in its line, from 1.
 func column(before []byte) int {
 	return utf8.RuneCount(before[bytes.LastIndexAny(before, "\r\n")+1:]) + 1
 }

@@ -10,10 +10,10 @@ import (
 
 // pairs maps two bytes to a character of the basic plane; 0 marks those that
 // stand for none. With a table, the bytes of a fault are known, and a stray lead
-// byte does not swallow the delimiter behind it.
+// byte does not swallow the delimiter after it.
 type pairs [1 << 16]uint16
 
-// newPairs asks a decoder of x/text for each pair of high and low, behind prefix.
+// newPairs asks a decoder of x/text for each pair of high and low, after prefix.
 func newPairs(e encoding.Encoding, prefix []byte, isLead, isTrail func(byte) bool) *pairs {
 	t := new(pairs)
 	d := e.NewDecoder()
@@ -105,7 +105,7 @@ func halfKana(b byte) rune { return 0xff61 + rune(b-0xa1) }
 
 type eucJP struct {
 	pairs *pairs
-	third *pairs // JIS X 0212, behind 0x8f
+	third *pairs // JIS X 0212, after 0x8f
 }
 
 func isEUC(b byte) bool { return b >= 0xa1 && b <= 0xfe }

@@ -54,7 +54,7 @@ func readHead(open Source) (raw []byte, whole bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	// One byte more than is used tells whether the file ends there.
+	// One byte more than is used shows whether the file ends there.
 	raw, err = io.ReadAll(io.LimitReader(source, SampleSize+1))
 	if err = errors.Join(err, source.Close()); err != nil {
 		return nil, false, fmt.Errorf("read the head of the file: %w", err)

@@ -155,8 +155,8 @@ func scoreLatin(text []byte) []Guess {
 		if b < 0x80 {
 			continue
 		}
-		before, behind := neighbour(text, i-1), neighbour(text, i+1)
-		weight := latinWeight(b, before, behind)
+		before, after := neighbour(text, i-1), neighbour(text, i+1)
+		weight := latinWeight(b, before, after)
 		switch {
 		case b == 0x81, b == 0x8d, b == 0x8f, b == 0x90, b == 0x9d:
 			windows.invalid++
@@ -179,15 +179,15 @@ func neighbour(text []byte, i int) byte {
 	return text[i]
 }
 
-func latinWeight(b, before, behind byte) float64 {
+func latinWeight(b, before, after byte) float64 {
 	high := 0
-	for _, n := range []byte{before, behind} {
+	for _, n := range []byte{before, after} {
 		if n >= 0x80 {
 			high++
 		}
 	}
 	letters := 0
-	for _, n := range []byte{before, behind} {
+	for _, n := range []byte{before, after} {
 		if n|0x20 >= 'a' && n|0x20 <= 'z' {
 			letters++
 		}

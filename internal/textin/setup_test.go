@@ -81,7 +81,7 @@ func text(t testing.TB, data []byte, f Format, offset int64) (string, error) {
 	}
 	got, err := io.ReadAll(s)
 	if s.Offset() != offset+int64(len(got)) {
-		t.Errorf("offset %d behind %d bytes from %d", s.Offset(), len(got), offset)
+		t.Errorf("offset %d after %d bytes from %d", s.Offset(), len(got), offset)
 	}
 	if closing := s.Close(); closing != nil {
 		t.Error(closing)

@@ -23,7 +23,7 @@ type Stream struct {
 
 // Open gives the decoded stream of a file from a decoded offset on. Both parts
 // of the format must be set; [Look] finds them out. Errors of the source come
-// back as they are, wrapped; an offset behind the end of the text is an error.
+// back as they are, wrapped; an offset after the end of the text is an error.
 func Open(open Source, f Format, offset int64) (*Stream, error) {
 	if err := f.check(); err != nil {
 		return nil, err

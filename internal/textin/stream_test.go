@@ -58,10 +58,10 @@ func TestEveryEncodingAndCompressionFromEveryOffset(t *testing.T) {
 					}
 				}
 				if e == UTF8 && file.c == None {
-					return // a seek behind the end reads nothing
+					return // a seek after the end reads nothing
 				}
 				if _, err := text(t, file.data, Format{file.c, e}, int64(len(want)+1)); err == nil || !strings.Contains(err.Error(), "it has only") {
-					t.Errorf("behind the end: %v", err)
+					t.Errorf("after the end: %v", err)
 				}
 			})
 		}

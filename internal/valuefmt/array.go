@@ -113,7 +113,7 @@ func appendElement(dst, value []byte, convert func(dst, value []byte) ([]byte, e
 			special++
 		}
 	}
-	// From behind, so that each byte moves once and no second buffer is needed.
+	// From the end, so that each byte moves once and no second buffer is needed.
 	end := len(dst)
 	dst = append(dst, make([]byte, special)...)
 	for to := len(dst); special > 0; {

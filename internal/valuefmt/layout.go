@@ -203,12 +203,12 @@ func (c *clock) takeOffset(value []byte) (n int, ok bool) {
 	}
 	n = 3
 	minutes := 0
-	behind := n
-	if behind < len(value) && value[behind] == ':' {
-		behind++
+	next := n
+	if next < len(value) && value[next] == ':' {
+		next++
 	}
-	if m, ok := two(behind); ok {
-		minutes, n = m, behind+2
+	if m, ok := two(next); ok {
+		minutes, n = m, next+2
 	}
 	if minutes > 59 {
 		return 0, false

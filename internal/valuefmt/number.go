@@ -35,7 +35,7 @@ func (n number) append(dst, value []byte) ([]byte, error) {
 	if negative {
 		dst = append(dst, '-')
 	}
-	whole, groups, last := 0, 0, 0 // digits, separators, digits behind the last separator
+	whole, groups, last := 0, 0, 0 // digits, separators, digits after the last separator
 	for len(rest) > 0 {
 		if b := rest[0]; b >= '0' && b <= '9' {
 			dst = append(dst, b)
@@ -84,7 +84,7 @@ func (n number) append(dst, value []byte) ([]byte, error) {
 }
 
 // cutSign takes one sign off: -, + and the minus of typesetters in front, or a -
-// behind, as some accounting programs write it.
+// after, as some accounting programs write it.
 func cutSign(value []byte) (rest []byte, negative bool) {
 	const minus = "\u2212"
 	switch {

@@ -97,7 +97,7 @@ func TestVerify(t *testing.T) {
 		{"5 minutes ahead", []string{first}, good, "body", at.Add(-5 * time.Minute), nil},
 		{"further ahead", []string{first}, good, "body", at.Add(-5*time.Minute - time.Second), webhook.ErrTime},
 		{"end of time", []string{first}, with(func(h *webhook.Headers) { h.Timestamp = "9223372036854775807" }), "body", at, webhook.ErrTime},
-		{"behind the end of time", []string{first}, with(func(h *webhook.Headers) { h.Timestamp = "9223372036854775808" }), "body", at, webhook.ErrUnsigned},
+		{"after the end of time", []string{first}, with(func(h *webhook.Headers) { h.Timestamp = "9223372036854775808" }), "body", at, webhook.ErrUnsigned},
 		{"time in words", []string{first}, with(func(h *webhook.Headers) { h.Timestamp = "noon" }), "body", at, webhook.ErrUnsigned},
 
 		{"no id", []string{first}, with(func(h *webhook.Headers) { h.ID = "" }), "body", at, webhook.ErrUnsigned},

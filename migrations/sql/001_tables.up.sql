@@ -245,7 +245,7 @@ COMMENT ON COLUMN {tidemill}.artifact.run IS 'the run that writes it now; only t
 COMMENT ON COLUMN {tidemill}.artifact.prefix IS 'begins the keys of all its objects, and of no others';
 CREATE INDEX artifact_run_idx ON {tidemill}.artifact (run);
 
--- The parts that are committed; one behind the other, in the order of the key, they are the file. An object that is in no
+-- The parts that are committed; one after another, in the order of the key, they are the file. An object that is in no
 -- row was left by an attempt that died before its commit.
 CREATE TABLE {tidemill}.artifact_part (
     artifact  bigint NOT NULL REFERENCES {tidemill}.artifact (id) ON DELETE CASCADE,

@@ -83,7 +83,7 @@ BEGIN
               FROM {tidemill}.job j WHERE j.name = NEW.metadata->'tidemill'->>'job' AND j.then_jobs IS NOT NULL;
         END IF;
     ELSIF was_final AND children IS NOT NULL THEN
-        -- Somebody lets it go on. What follows it follows its next end, unless all there was to enqueue is enqueued.
+        -- Somebody lets it continue. What follows it follows its next end, unless all there was to enqueue is enqueued.
         UPDATE {tidemill}.run r SET children_settled = false WHERE r.id = NEW.id AND r.outcome IS NULL;
         DELETE FROM {tidemill}.child_cancel WHERE run = NEW.id;
     END IF;

@@ -95,7 +95,7 @@ BEGIN
     RETURN cancelled;
 END $$;
 
--- cancel_waiting_children goes on with the cancellations that are due and reports whether there is more to do at once. A
+-- cancel_waiting_children continues with the cancellations that are due and reports whether there is more to do at once. A
 -- cancellation ends when its run and all children of it have.
 CREATE FUNCTION {tidemill}.cancel_waiting_children(most integer)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

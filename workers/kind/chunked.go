@@ -46,7 +46,7 @@ func (c *Chunked[A]) Run(ctx context.Context, job *river.Job[A], jobs Jobs, kind
 	return c.Attempt(ctx, job.JobRow, opts, func(ctx context.Context, run *batch.Run) error { return do(ctx, def, run) })
 }
 
-// Changed is the end of a run that began by another definition of its job, by which it cannot go on.
+// Changed is the end of a run that began by another definition of its job, by which it cannot continue.
 func Changed(def *config.Job) error {
 	return retry.Permanent(fmt.Errorf("the definition of job %s has changed since this run began; start it again", def.Name))
 }

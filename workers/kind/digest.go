@@ -24,7 +24,7 @@ func DigestFrom(state []byte) (hash.Hash, error) {
 		return h, nil
 	}
 	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
-		return nil, retry.Permanent(fmt.Errorf("go on with the digest: %w", err))
+		return nil, retry.Permanent(fmt.Errorf("continue the digest: %w", err))
 	}
 	return h, nil
 }

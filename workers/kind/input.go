@@ -27,7 +27,7 @@ type InputOpts struct {
 	Force    bool        // also for content that a run has had
 	Trigger  string      // who asks, for the ledger; default go
 	Progress func(int64) // told the bytes stored so far
-	// RejectsOf is the run whose mended rejects the file holds; 0: none.
+	// RejectsOf is the run whose corrected rejects the file holds; 0: none.
 	RejectsOf int64
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/tidemill/tidemill/workers"
 )
 
-// A run goes on only under the hash that it began with, and a file counts as imported under the hash of its import: a job
+// A run continues only under the hash that it began with, and a file counts as imported under the hash of its import: a job
 // whose hash changes without need repeats work.
 func TestHashes(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func (e *smallerError) Error() string { return e.err.Error() }
 // isolateSize is for how few rows each that cannot be deleted is looked for by itself.
 const isolateSize = 16
 
-// chunk looks at up to size rows, deletes those that are due, and commits that with the place behind them.
+// chunk looks at up to size rows, deletes those that are due, and commits that with the place after them.
 func (c *cleanupRun) chunk(ctx context.Context, s *cleanupStretch, size int) (*cleanupChunk, error) {
 	part := &cleanupChunk{}
 	put := &cleanupUploads{run: c}
@@ -239,7 +239,7 @@ func (d *cleanupDelete) remove(ctx context.Context, tx pgx.Tx, tids []string) (n
 
 const lockNotAvailable = "55P03"
 
-// isRefusal says whether the server refuses single rows, by a constraint, a trigger or a value that a trigger cannot handle,
+// isRefusal reports whether the server refuses single rows, by a constraint, a trigger or a value that a trigger cannot handle,
 // or because of a lock on what refers to them. What a trigger raises under a code of its own is about the row, too, but
 // for the codes that ask for another try.
 func isRefusal(err error) bool {

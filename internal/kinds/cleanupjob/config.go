@@ -16,7 +16,7 @@ const kindName = "cleanup"
 func configKind() config.Kind {
 	return config.NewKind[Config](config.Kind{
 		Name: kindName, Chunked: true, Params: config.NoParams,
-		Doc: "Deletes rows that are old or expired, in short transactions that leave time to others. It goes on where it was stopped. `tidemill cleanup JOB --dry-run` counts.",
+		Doc: "Deletes rows that are old or expired, in short transactions that leave time to others. It resumes where it was stopped. `tidemill cleanup JOB --dry-run` counts.",
 	}, fields())
 }
 
@@ -183,7 +183,7 @@ func (c *Config) Check(d *config.Checker, _ *config.Job, at field.Path) {
 }
 
 type cleanupDefinition struct {
-	Rules   []Rule // in their order: a run that goes on counts them
+	Rules   []Rule // in their order: a run that continues counts them
 	Archive string
 }
 

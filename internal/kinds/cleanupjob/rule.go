@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/bulk"
 )
 
-// cleanupProblem is what the table does not allow of a rule. No other try mends it.
+// cleanupProblem is what the table does not allow of a rule. No other try fixes it.
 type cleanupProblem struct {
 	field         string // of the rule
 	message, hint string

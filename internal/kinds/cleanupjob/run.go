@@ -34,7 +34,7 @@ type cleanupCursor struct {
 	Definition string         `json:"definition"`
 	Due        time.Time      `json:"due"` // what the rules are held against
 	Counts     []cleanupCount `json:"counts"`
-	Rule       int            `json:"rule"`            // that is followed; behind the last one the spans are looked at again
+	Rule       int            `json:"rule"`            // that is followed; after the last one the spans are looked at again
 	Part       uint32         `json:"part,omitempty"`  // of its table
 	Place      *cleanupPlace  `json:"place,omitempty"` // within the part; nil: not begun
 	Spans      []cleanupSpan  `json:"spans,omitempty"`
@@ -126,7 +126,7 @@ func (c *cleanupRun) begin(ctx context.Context, due time.Time) error {
 	return nil
 }
 
-// cleanupError marks what no other try mends.
+// cleanupError marks what no other try fixes.
 func cleanupError(err error) error {
 	var problem *cleanupProblem
 	if errors.As(err, &problem) || batch.Classify(err) == batch.Config {
@@ -193,7 +193,7 @@ func (c *cleanupRun) plan(ctx context.Context, rule *cleanupRule, part cleanupPa
 
 const undefinedTable = "42P01"
 
-// gone tells whether a part was dropped, as old partitions are.
+// gone reports whether a part was dropped, as old partitions are.
 func (c *cleanupRun) gone(ctx context.Context, part cleanupPart) bool {
 	var there bool
 	err := c.deps.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1)`, part.oid).Scan(&there)
@@ -222,7 +222,7 @@ func (c *cleanupRun) walk(ctx context.Context, s *cleanupStretch) error {
 		switch {
 		case err == nil:
 		case errors.As(err, &smaller) && smaller.size < size:
-			c.log.DebugContext(ctx, "clean-up goes on with fewer rows", "table", s.walk.part.ident, "rows", smaller.size, "error", smaller.err)
+			c.log.DebugContext(ctx, "clean-up continues with fewer rows", "table", s.walk.part.ident, "rows", smaller.size, "error", smaller.err)
 			size = smaller.size
 			continue
 		case statement.Code(err) == statement.QueryCanceled && ctx.Err() == nil && size > 1:

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// cleanupPlace is where a walk through a part stands: behind the row with that key and, among those of the same key, that
+// cleanupPlace is where a walk through a part stands: after the row with that key and, among those of the same key, that
 // tid; or in front of that block.
 type cleanupPlace struct {
 	At    string `json:"at,omitempty"`
@@ -204,7 +204,7 @@ func (w *cleanupWalk) state() string {
 	return b.String()
 }
 
-// query looks at the next rows behind $1 (and $2), at most $3, and locks those that are due and free. until is the last
+// query looks at the next rows after $1 (and $2), at most $3, and locks those that are due and free. until is the last
 // place of a walk that does not go to the end.
 func (w *cleanupWalk) query(until *cleanupPlace) string {
 	var search string
@@ -251,11 +251,11 @@ type cleanupFound struct {
 	locked    []string // tids of those due that are ours now
 	first     string   // key of the first row; empty for a walk by blocks
 	next      cleanupPlace
-	end       bool // there is nothing behind next
+	end       bool // there is nothing after next
 	full      bool // as many rows were looked at as asked for
 }
 
-// next looks at rows behind a place and locks those that are due. size is in rows.
+// next looks at rows after a place and locks those that are due. size is in rows.
 func (w *cleanupWalk) next(ctx context.Context, tx pgx.Tx, from cleanupPlace, until *cleanupPlace, size int) (cleanupFound, error) {
 	var found cleanupFound
 	args := []any{from.At, from.TID, size}

@@ -134,7 +134,7 @@ func (b *cleanupBundle) done(t *testing.T) (*batch.Info, cleanupjob.Result) {
 	return info, result
 }
 
-// startAndPause starts a run that is paused behind its first chunk.
+// startAndPause starts a run that is paused after its first chunk.
 func (b *cleanupBundle) startAndPause(t *testing.T, args kind.Args) int64 {
 	t.Helper()
 	started := make(chan int64, 1)
@@ -455,7 +455,7 @@ func TestCleanupGoesOnWhereItWas(t *testing.T) {
 		INSERT INTO sessions SELECT i, now() - interval '1 day' + i * interval '1 minute' FROM generate_series(1, 100) i`,
 		"rules: [{table: sessions, column: until, expired: true}]\nbatch: 20\nmax_batch: 20")
 	id := b.startAndPause(t, kind.Args{})
-	// What expires after the start is not due, however late the run goes on; what lies behind its place was passed.
+	// What expires after the start is not due, however late the run continues; what lies after its place was passed.
 	b.exec(t, `INSERT INTO sessions VALUES (1001, now() - interval '1 ms'), (1002, now() - interval '2 days')`)
 	if err := b.Ledger.Resume(ctx, id); err != nil {
 		t.Fatal(err)
@@ -470,7 +470,7 @@ func TestCleanupGoesOnWhereItWas(t *testing.T) {
 	if result.Rules[0].Deleted != 100 {
 		t.Errorf("%+v", result)
 	}
-	// Another run begins anew.
+	// Another run starts over.
 	info, _ = b.wait(t, b.start(t, kind.Args{}))
 	if got := b.list(t, "SELECT count(*)::text FROM sessions"); info.Status != batch.Succeeded || got != "0" {
 		t.Errorf("%s, %s rows left", info.Status, got)

@@ -128,7 +128,7 @@ func declares(job *config.Job, name string) bool {
 	return slices.ContainsFunc(job.Params, func(p config.Param) bool { return p.Name == name })
 }
 
-// eachFits tells whether values of a column can be those of a param. Columns of types that it does not know, and texts, which
+// eachFits reports whether values of a column can be those of a param. Columns of types that it does not know, and texts, which
 // may spell any value, are given the benefit of the doubt.
 func eachFits(param string, oid uint32) bool {
 	integer := oid == pgtype.Int2OID || oid == pgtype.Int4OID || oid == pgtype.Int8OID

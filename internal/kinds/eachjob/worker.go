@@ -26,7 +26,7 @@ func (Args) Kind() string { return RiverKind }
 
 // Worker walks over a query by key and enqueues a job for each row, or for each batch of rows.
 //
-// Children are inserted in the transaction that moves the cursor behind their rows, so that no row gets two and none is left
+// Children are inserted in the transaction that moves the cursor past their rows, so that no row gets two and none is left
 // out, whatever kills the worker. The end of the walk is fixed when the run begins: rows with greater keys that come later are
 // not visited. Rows are read as they are when the walk comes by. One that a start of the child would refuse for its params, such
 // as a NULL that it needs a value for, is a reject.

@@ -50,7 +50,7 @@ type claims struct {
 	schema migrations.Schema
 }
 
-// load returns the key of a run's mail and what is known of its recipients. A run that goes on in the place of a failed one,
+// load returns the key of a run's mail and what is known of its recipients. A run that takes the place of a failed one,
 // whose River job was cleaned away, has the key of that one.
 func (s *claims) load(ctx context.Context, run int64) (int64, map[string]claim, error) {
 	key := run
@@ -62,7 +62,7 @@ func (s *claims) load(ctx context.Context, run int64) (int64, map[string]claim, 
 			 WHERE r.status IN ('failed', 'cancelled'))
 		SELECT coalesce(min(id), $1) FROM chain`), run).Scan(&key)
 	if err != nil {
-		return 0, nil, fmt.Errorf("look for the run that this one goes on from: %w", err)
+		return 0, nil, fmt.Errorf("look for the run that this one resumes from: %w", err)
 	}
 	rows, err := s.pool.Query(ctx, s.schema.SQL(`
 		SELECT recipient, run, state, tries, ended, message_id, coalesce(detail, ''), first_at

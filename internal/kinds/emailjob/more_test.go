@@ -160,7 +160,7 @@ func TestEmailSlowServer(t *testing.T) {
 	t.Cleanup(func() { close(stuck) })
 }
 
-// A run that goes on in the place of one whose River job is gone is about the same mail.
+// A run that takes the place of one whose River job is gone is about the same mail.
 func TestEmailGoesOnAsANewRun(t *testing.T) {
 	t.Parallel()
 	b := setupEmail(t, nil)
@@ -176,7 +176,7 @@ func TestEmailGoesOnAsANewRun(t *testing.T) {
 		}
 		next := b.retry(t, last)
 		if next == last {
-			t.Fatal("the run goes on as itself")
+			t.Fatal("the run continues as itself")
 		}
 		last = next
 	}

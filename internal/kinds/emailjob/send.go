@@ -28,7 +28,7 @@ type delivery struct {
 	result  emailResult
 }
 
-// run serves each recipient that does not have the mail. Its error is what kept it from going on; what became of single
+// run serves each recipient that does not have the mail. Its error is what kept it from continuing; what became of single
 // recipients is in the result.
 func (d *delivery) run(ctx context.Context, timeout time.Duration) error {
 	if timeout > 0 {
@@ -63,7 +63,7 @@ func (d *delivery) hangUp() {
 	}
 }
 
-// recall takes over what is settled about a recipient, and tells whether there is anything left to do.
+// recall takes over what is settled about a recipient, and reports whether there is anything left to do.
 func (d *delivery) recall(ctx context.Context, to string, seen claim) (bool, error) {
 	switch seen.state {
 	case claimSent:

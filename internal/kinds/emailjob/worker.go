@@ -125,7 +125,7 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args], def *config.
 	return d.verdict(failed)
 }
 
-// lastAttempt tells whether no further attempt follows by itself.
+// lastAttempt reports whether no further attempt follows by itself.
 func lastAttempt(ctx context.Context, job *rivertype.JobRow, err error) bool {
 	return retry.IsPermanent(err) || job.Attempt >= job.MaxAttempts || errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely)
 }

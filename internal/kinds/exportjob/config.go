@@ -33,7 +33,7 @@ const (
 	Keep   = "keep"
 
 	Keyset   = "keyset"   // chunk by chunk in key order, each row as it is when it is read; resumed where it stopped
-	Snapshot = "snapshot" // all rows as of one instant; begins anew when its process dies
+	Snapshot = "snapshot" // all rows as of one instant; starts over when its process dies
 )
 
 // Config is what a job of kind export does.
@@ -88,13 +88,13 @@ func fields() field.Table[Config] {
 			func(e *Config) *string { return &e.Null }),
 		field.Row("formulas", field.Choice{Defuse, Keep}, Defuse, "What is done to a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, which a spreadsheet would run as a formula: `defuse` puts a `'` in front and counts it in the result; `keep` is for files that are read back. Numbers and times are never touched. Of `csv`.",
 			func(e *Config) *string { return &e.Formulas }),
-		field.Row("consistency", field.Choice{Keyset, Snapshot}, Keyset, "`keyset` reads chunk by chunk, each row as it is at that moment, and goes on where it stopped. `snapshot` has all rows as of one instant, and begins anew when its process dies.",
+		field.Row("consistency", field.Choice{Keyset, Snapshot}, Keyset, "`keyset` reads chunk by chunk, each row as it is at that moment, and resumes where it stopped. `snapshot` has all rows as of one instant, and starts over when its process dies.",
 			func(e *Config) *string { return &e.Consistency }),
 		field.Row("ranges", field.Integer[int]{Min: 1, Max: 16}, "2", "Ranges that are read at once, each through a connection of its own. Of `snapshot`.",
 			func(e *Config) *int { return &e.Ranges }),
 		field.Row("timeout", field.Duration{Min: time.Second, Max: 7 * field.Day}, "1h", "Longest time that the snapshot is held open: meanwhile no table can be cleared of dead rows. Of `snapshot`.",
 			func(e *Config) *time.Duration { return &e.Timeout }),
-		field.Row("chunk", field.Integer[int]{Min: 1, Max: 1_000_000}, "50000", "Rows of a part, which is what a run that goes on repeats at most.",
+		field.Row("chunk", field.Integer[int]{Min: 1, Max: 1_000_000}, "50000", "Rows of a part, which is what a run that continues repeats at most.",
 			func(e *Config) *int { return &e.Chunk }),
 		field.Row("expire", field.Duration{Min: time.Minute, Max: 3650 * field.Day}, "7d", "How long the file is kept after the end of its run.",
 			func(e *Config) *time.Duration { return &e.Expire }),

@@ -53,7 +53,7 @@ func (c *Copy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migration
 		}
 		err := c.part(ctx, &parts[i])
 		if errors.Is(err, storage.ErrNotFound) {
-			return c.rewind() // begun anew since the look
+			return c.rewind() // started over since the look
 		}
 		if err != nil {
 			return errors.Join(err, c.rewind()) // some of the part may be written
@@ -62,13 +62,13 @@ func (c *Copy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migration
 	return nil
 }
 
-// committed returns the parts behind what was copied, in the order of the file, and whether what was copied stands.
+// committed returns the parts after what was copied, in the order of the file, and whether what was copied stands.
 func (c *Copy) committed(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) (parts []exportPart, stands bool, err error) {
 	last := exportPart{span: -1}
 	if n := len(c.copied); n > 0 {
 		last = c.copied[n-1]
 	}
-	// The last one tells of them all: a run that begins anew forgets them together.
+	// The last one tells of them all: a run that starts over forgets them together.
 	rows, err := pool.Query(ctx, schema.SQL(`
 		SELECT p.span, p.no, p.object, p.rows, p.bytes, p.crc32c, p.ends_span, $4 = '' OR EXISTS (
 			SELECT FROM {tidemill}.artifact_part o WHERE o.artifact = a.id AND (o.span, o.no) = ($2, $3) AND o.object = $4)
@@ -94,7 +94,7 @@ func (c *Copy) committed(ctx context.Context, pool *pgxpool.Pool, schema migrati
 	return parts, stands, nil
 }
 
-// isNext tells whether no part can come between what was copied and this one.
+// isNext reports whether no part can come between what was copied and this one.
 func (c *Copy) isNext(part *exportPart) bool {
 	if len(c.copied) == 0 {
 		return part.span == 0 && part.no == 1

@@ -9,7 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/keyset"
 )
 
-// Runs that stopped before an upgrade go on after it.
+// Runs that stopped before an upgrade continue after it.
 func TestCursorsStayReadable(t *testing.T) {
 	t.Parallel()
 	span := keyset.Span{After: []string{"a", "1"}, Until: []string{"z", "9"}}

@@ -78,7 +78,7 @@ func (x *Expirer) Sweep(ctx context.Context) (int, error) {
 	return deleted, nil
 }
 
-// expire keeps the artifact locked while its objects go, so that no run that is being retried goes on with it.
+// expire keeps the artifact locked while its objects go, so that no run that is being retried continues with it.
 func (x *Expirer) expire(ctx context.Context, id int64) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, x.opts.Pool, func(tx pgx.Tx) error {
 		var prefix string

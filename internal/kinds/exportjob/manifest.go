@@ -37,7 +37,7 @@ func ReadResult(result json.RawMessage) (*Result, error) {
 // exportVersion is that of the manifest's form.
 const exportVersion = 1
 
-// Manifest lists the parts of a file. One behind the other they are the file.
+// Manifest lists the parts of a file. One after the other they are the file.
 type Manifest struct {
 	Version     int          `json:"version"`
 	Run         int64        `json:"run"`

@@ -146,7 +146,7 @@ type writerFunc func([]byte) error
 
 func (f writerFunc) Write(p []byte) (int, error) { return len(p), f(p) }
 
-// transient repeats fn, which begins anew each time, while the database is away or asks for it, until ctx ends.
+// transient repeats fn, which starts over each time, while the database is away or asks for it, until ctx ends.
 func (e *exportRun) transient(ctx context.Context, fn func() error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := fn()
@@ -171,7 +171,7 @@ func (e *exportRun) transient(ctx context.Context, fn func() error) error {
 type keysetPart struct {
 	*exportPart
 	after []string // key of its last row; nil if there is no further part
-	whole []byte   // state of the digest behind it
+	whole []byte   // state of the digest after it
 }
 
 // readKeyset reads the first rows of a span into part number no. whole has digested the parts before.
@@ -202,7 +202,7 @@ func (r *exportReader) readKeyset(ctx context.Context, no int, span keyset.Span,
 	return result, nil
 }
 
-// copyKeyset reads one row more than the part takes: that tells whether there is another part, and whether the key is
+// copyKeyset reads one row more than the part takes: that reports whether there is another part, and whether the key is
 // unique where one ends.
 func (r *exportReader) copyKeyset(ctx context.Context, part *keysetPart, span keyset.Span) error {
 	limit := int64(r.run.ex.Chunk)

@@ -268,7 +268,7 @@ func (p *exportPlan) csv() *rowout.CSV {
 	return rowout.NewCSV(opts)
 }
 
-// isText tells whether values of the column are texts of people's making. Of the other types one that begins like a
+// isText reports whether values of the column are texts of people's making. Of the other types one that begins like a
 // formula is a number or a length of time.
 func (c exportColumn) isText() bool {
 	if strings.Contains("NDTBARVGI", c.category) {
@@ -319,7 +319,7 @@ func (p *exportPlan) head() []byte {
 	return head
 }
 
-// shape tells whether the columns are the same as those that an earlier attempt has written.
+// shape reports whether the columns are the same as those that an earlier attempt has written.
 func (p *exportPlan) shape() string {
 	h := sha256.New()
 	for _, c := range p.columns {

@@ -36,7 +36,7 @@ type exportRun struct {
 	asOf   time.Time // of a snapshot
 }
 
-// exportCursor is the place behind the last committed part.
+// exportCursor is the place after the last committed part.
 type exportCursor struct {
 	Artifact   int64  `json:"artifact"`
 	Definition string `json:"definition"`      // hash of the job's
@@ -86,7 +86,7 @@ func (e *exportRun) work(ctx context.Context) error {
 	return e.finish(ctx)
 }
 
-// readError marks errors of reading that another try cannot mend: what a query may not do (0A, 25006), and values that an
+// readError marks errors of reading that a retry cannot fix: what a query may not do (0A, 25006), and values that an
 // expression of it cannot take (22).
 func readError(err error) error {
 	code := statement.Code(err)
@@ -98,7 +98,7 @@ func readError(err error) error {
 
 func (e *exportRun) sql(query string) string { return e.deps.Schema.SQL(query) }
 
-// claim makes this the run that writes the artifact. It is made on the first attempt; a run that goes on in the place of
+// claim makes this the run that writes the artifact. It is made on the first attempt; a run that takes the place of
 // another takes the other's over.
 func (e *exportRun) claim(ctx context.Context, found bool) error {
 	id := e.cursor.Artifact
@@ -145,7 +145,7 @@ func (e *exportRun) discard(ctx context.Context) error {
 	return err
 }
 
-// commit records a stored part and the place behind it.
+// commit records a stored part and the place after it.
 func (e *exportRun) commit(ctx context.Context, part *exportPart, next exportCursor) error {
 	delta := batch.Counters{Read: part.Rows, Processed: part.Rows}
 	err := e.run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (batch.Step, error) {

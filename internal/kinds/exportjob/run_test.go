@@ -25,7 +25,7 @@ import (
 const manyRows = `CREATE TABLE public.t (a int, b text, v text, PRIMARY KEY (a, b));
 	INSERT INTO t SELECT i / 7, 'k' || i % 7, 'value ' || i FROM generate_series(1, 5000) i; ANALYZE t`
 
-// stopped pauses and resumes the run again and again, so that it goes on in many attempts.
+// stopped pauses and resumes the run again and again, so that it continues in many attempts.
 func (b *exportBundle) stopped(t *testing.T, id int64) *batch.Info {
 	t.Helper()
 	ctx := context.Background()
@@ -101,7 +101,7 @@ func TestExportSnapshotBeginsAnew(t *testing.T) {
 	}
 }
 
-// A run whose River job is gone goes on as another run, and the first may not go on any more.
+// A run whose River job is gone continues as another run, and the first may not continue any more.
 func TestExportTakesOver(t *testing.T) {
 	t.Parallel()
 

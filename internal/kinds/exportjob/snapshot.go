@@ -273,7 +273,7 @@ func (p *exportPlan) cuts(ctx context.Context, tx pgx.Tx, count int) ([]string, 
 	var cuts []string
 	column := p.columns[p.key[0]]
 	if column.table != 0 {
-		// In a savepoint: a role that may read the query need not be allowed to sample what is behind it.
+		// In a savepoint: a role that may read the query need not be allowed to sample the tables under it.
 		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) (err error) {
 			cuts, err = sampleCuts(ctx, tx, column, count)
 			return err

@@ -24,8 +24,8 @@ func (Args) Kind() string { return RiverKind }
 // Worker writes a table, or the rows of a query, into a file in the storage.
 //
 // The file is made of parts, which never change once they are written, and a manifest that lists them. A part is stored
-// before the chunk that names it is committed, so a run that is interrupted goes on behind its last part, on whatever
-// machine: with consistency keyset by the key of the last row; a snapshot ends with its sessions and begins anew.
+// before the chunk that names it is committed, so a run that is interrupted resumes after its last part, on whatever
+// machine: with consistency keyset by the key of the last row; a snapshot ends with its sessions and starts over.
 //
 // Rows are read by COPY in read-only sessions. A CSV is what the server's own COPY would write, but for cells that a
 // spreadsheet would run as formulas; the result, [Result], says what was done to them.

@@ -259,7 +259,7 @@ func TestExportThatCannotBegin(t *testing.T) {
 		{"not unique in other forms", "query: SELECT v FROM (VALUES (1.0), (1.00), (2)) q (v)\norder_by: [v]\nchunk: 1", "is not unique"},
 		{"not unique in other forms, of a table", "table: forms\norder_by: [v]\nchunk: 1", "is not unique"},
 		{"NULL in the key", "table: t\norder_by: [n, id]", "is NULL"},
-		{"NULL behind", "query: SELECT 1 AS a, n FROM t\norder_by: [a, n]", "is NULL"},
+		{"NULL after", "query: SELECT 1 AS a, n FROM t\norder_by: [a, n]", "is NULL"},
 		{"division by zero", "query: SELECT 1 / (id - id) AS id FROM t\norder_by: [id]", "division by zero"},
 	}
 	b := setupExport(t, schema, tests[0].fields)

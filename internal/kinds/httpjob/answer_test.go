@@ -48,7 +48,7 @@ func TestHTTPStatus(t *testing.T) {
 		answer http.HandlerFunc
 		state  rivertype.JobState
 		delay  time.Duration
-		want   string // behind the name of the request
+		want   string // after the name of the request
 	}{
 		{"gone", httpAnswer(410, "x", "Retry-After", "60"), discarded, 0, ": the endpoint says gone (410)"},
 		{"server error", httpAnswer(500, "<h1>Oops</h1>\n\n<p>a  b\x00\x1b[31mc</p>\n"), retryable, httpDelay, ": 500 Internal Server Error: <h1>Oops</h1> <p>a b [31mc</p>"},
@@ -103,7 +103,7 @@ func TestHTTPBody(t *testing.T) {
 		{"text that is full", "text/plain", "0123456789abcdef", out{"body": "0123456789abcdef"}},
 		{"text that is cut", "text/plain", "0123456789abcdefg", out{"body": "0123456789abcdef", "truncated": true}},
 		{"cut in a character", "text/plain", "0123456789abcd€", out{"body": "0123456789abcd", "truncated": true}},
-		{"cut behind a character", "text/plain", "0123456789abc€x", out{"body": "0123456789abc€", "truncated": true}},
+		{"cut after a character", "text/plain", "0123456789abc€x", out{"body": "0123456789abc€", "truncated": true}},
 		{"JSON", json, `{"a":[1,null]}`, out{"body": out{"a": []any{1., nil}}}},
 		{"JSON of a kind", "application/problem+json", `"x"`, out{"body": "x"}},
 		{"JSON that is false", json, `false`, out{"body": false}},
@@ -256,7 +256,7 @@ func TestHTTPBrokenAnswers(t *testing.T) {
 				<-tick.C
 			}
 		}, rivertype.JobStateCompleted, "", nil},
-		{"hangs behind what is kept", hijack("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"+strings.Repeat("x", 1500), hang), rivertype.JobStateCompleted, "", nil},
+		{"hangs after what is kept", hijack("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"+strings.Repeat("x", 1500), hang), rivertype.JobStateCompleted, "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -31,7 +31,7 @@ type Config struct {
 	// Secrets sign the request as Standard Webhooks has it, each with a signature of its own, so that a secret can be
 	// replaced without a gap. None: the request is not signed.
 	//
-	// A secret is whsec_ with the base64 of the key behind it, or the key itself.
+	// A secret is whsec_ with the base64 of the key after it, or the key itself.
 	Secrets     []string
 	Timeout     time.Duration // of one attempt, response included
 	MaxResponse int           // bytes of the response's body that are kept
@@ -123,7 +123,7 @@ func checkSecret(s string) (problem, hint string) {
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	switch {
 	case err != nil:
-		return "has no base64 behind whsec_", example
+		return "has no base64 after whsec_", example
 	case len(key) < 24 || len(key) > 64:
 		return "is not of 24 to 64 bytes", example
 	}

@@ -27,7 +27,7 @@ func TestHTTPRedirects(t *testing.T) {
 		method   string
 		status   int
 		location string
-		want     string // behind the name of the request; "" if it arrives
+		want     string // after the name of the request; "" if it arrives
 	}{
 		{"temporary", "POST", 307, "/end?x=1", ""},
 		{"permanent", "PUT", 308, "end", ""},

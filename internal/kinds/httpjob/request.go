@@ -58,7 +58,7 @@ func httpTransport() *http.Transport {
 }
 
 // prepare makes the request of this attempt. An error in the params is permanent, for they are the job's arguments; one in
-// the definition is not, for a deploy mends it.
+// the definition is not, for a deploy may fix it.
 func (w *Worker) prepare(job *river.Job[Args], def *config.Job) (*httpCall, error) {
 	d := def.Spec.(*Config)
 	target, err := url.Parse(d.URL)

@@ -37,7 +37,7 @@ import (
 
 var (
 	anythingFor  = flag.Duration("anything.for", 5*time.Second, "how long TestImportOfAnything imports")
-	anythingSeed = flag.Uint64("anything.seed", 0, "of the first file; those behind it have the next ones; 0 = by the clock, printed")
+	anythingSeed = flag.Uint64("anything.seed", 0, "of the first file; those after it have the next ones; 0 = by the clock, printed")
 )
 
 const (

@@ -87,7 +87,7 @@ func failure(info *batch.Info) string {
 	return *info.Error
 }
 
-// Another session sees nothing of the import while it runs, and it begins anew when its connection is lost.
+// Another session sees nothing of the import while it runs, and it starts over when its connection is lost.
 func TestImportAtomicIsSeenAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

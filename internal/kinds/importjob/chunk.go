@@ -26,10 +26,10 @@ const (
 type importChunk struct {
 	batch   *bulk.Batch
 	rows    []importRow
-	raw     []byte // of the rows, one behind the other, for those that the table will refuse
+	raw     []byte // of the rows, one after another, for those that the table will refuse
 	rejects []batch.Reject
 	kept    int          // bytes of rejects
-	end     importCursor // behind the last record
+	end     importCursor // after the last record
 	before  *fileDigest  // at a place before the first record
 	source  *importSource
 	unused  unusedMembers // before the first record
@@ -70,7 +70,7 @@ type importParser struct {
 	source     *importSource
 	broken     error // what the file ends with, to be told when all before it is written
 	file       *wholeReader
-	digest     *fileDigest // behind the chunk before
+	digest     *fileDigest // after the chunk before
 	ordinal    int64
 	plan       *importPlan
 	maxRows    int // of a chunk
@@ -80,7 +80,7 @@ type importParser struct {
 	unused     unusedMembers // of the rows so far
 }
 
-// fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot go on.
+// fill reads records until the chunk is full, the file ends, or so many are rejected that the run cannot continue.
 func (p *importParser) fill(c *importChunk) error {
 	c.reset()
 	if p.broken != nil {

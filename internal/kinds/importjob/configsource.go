@@ -15,10 +15,10 @@ type Source struct {
 	URL     string // as it is written; empty: files are uploaded
 	Dir     string // URL of a directory or of a prefix in a bucket: the segments before the first one with a wildcard
 	Pattern string // the other segments, with slashes between them, each a pattern of [path.Match]
-	Params  string // how to reach a bucket: what is behind the question mark
+	Params  string // how to reach a bucket: what follows the question mark
 }
 
-// Unfinished tells whether a file, or a directory, of that name is left alone: by its name it is hidden or still written.
+// Unfinished reports whether a file, or a directory, of that name is left alone: by its name it is hidden or still written.
 func Unfinished(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".part")
 }

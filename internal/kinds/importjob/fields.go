@@ -44,7 +44,7 @@ func fields() field.Table[Config] {
 			func(i *Config) *int { return &i.MaxRecord }),
 		field.Row("again", field.Choice{AgainChanged, AgainAlways}, AgainChanged, "What to do with a file of the same content and definition as this job's last import: `changed` imports it only if the table has been emptied since; `always` imports it each time. A file that was imported before the last one is imported in any case.",
 			func(i *Config) *string { return &i.Again }),
-		field.Row("mode", field.Choice{Chunked, Atomic}, Chunked, "`chunked` commits as it goes: an import that is interrupted goes on where it was, and one that fails keeps what it has imported. `atomic` commits all rows at its end or none: others see all of them at once, an import that is interrupted begins anew, and its transaction is as long as the import.",
+		field.Row("mode", field.Choice{Chunked, Atomic}, Chunked, "`chunked` commits as it goes: an import that is interrupted resumes where it was, and one that fails keeps what it has imported. `atomic` commits all rows at its end or none: others see all of them at once, an import that is interrupted starts over, and its transaction is as long as the import.",
 			func(i *Config) *string { return &i.Mode }),
 		field.Row("writers", field.Integer[int]{Min: 1, Max: 8}, "1", "Chunks that are written at the same time, each over a connection of its own; they are committed in the order of the file, so that no row depends on it but the values of sequences. Of `mode: chunked`.",
 			func(i *Config) *int { return &i.Writers }),

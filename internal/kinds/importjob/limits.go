@@ -46,7 +46,7 @@ func longer(value []byte, limit int) bool {
 	return len(value) > limit && utf8.RuneCount(value) > limit
 }
 
-// moreDigits says whether a number has more digits after its point than the limit. Zeros at the end are none.
+// moreDigits reports whether a number has more digits after its point than the limit. Zeros at the end are none.
 func moreDigits(value []byte, limit int) bool {
 	mantissa, exponent := bytes.TrimSpace(value), 0
 	if at := bytes.IndexAny(mantissa, "eE"); at >= 0 {
@@ -89,7 +89,7 @@ func digits(text []byte) int {
 	return n
 }
 
-// moreOfASecond says whether a time has more digits after the second's point than the limit.
+// moreOfASecond reports whether a time has more digits after the second's point than the limit.
 func moreOfASecond(value []byte, limit int) bool {
 	colon := bytes.LastIndexByte(value, ':')
 	for colon >= 0 && !bytes.ContainsRune(value[colon:], '.') { // that of an offset

@@ -107,7 +107,7 @@ func (m *memberSearch) add(record *rowio.Record) {
 
 // checkMapped refuses a mapping of which no line has a member: its column would be NULL in each row.
 func (m *memberSearch) checkMapped() error {
-	if m.lines == 0 || m.source.rejects { // of the lines that are mended, any may lack what others had
+	if m.lines == 0 || m.source.rejects { // of the lines that were corrected, any may lack what others had
 		return nil
 	}
 	for _, column := range m.source.def.Columns {

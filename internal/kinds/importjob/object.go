@@ -13,7 +13,7 @@ import (
 
 // importObject is the file of an import, wherever it is.
 type importObject interface {
-	// check tells whether it is there, as it was when the import was started, and which version of it. Another version than
+	// check reports whether it is there, as it was when the import was started, and which version of it. Another version than
 	// that of an attempt before need not be another file.
 	check(ctx context.Context) (version string, err error)
 	open(ctx context.Context, offset int64) (io.ReadCloser, error)

@@ -41,7 +41,7 @@ type RejectsOpts struct {
 }
 
 // WriteRejects writes the rejects of an import as a file of the same form with one more field, _error, which says why; the
-// file can be mended and imported again. A record that cannot be split into fields stands in the first one, whole. It
+// file can be corrected and imported again. A record that cannot be split into fields stands in the first one, whole. It
 // returns how many there were.
 func WriteRejects(ctx context.Context, opts RejectsOpts) (int64, error) {
 	info, err := opts.Ledger.Get(ctx, opts.Run)

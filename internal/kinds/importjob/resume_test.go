@@ -110,7 +110,7 @@ func TestImportGoesOnAtEveryChunk(t *testing.T) {
 	}
 }
 
-// A run reads the rest of its file as it read the beginning, though whoever goes on with it would judge otherwise.
+// A run reads the rest of its file as it read the beginning, though whoever continues with it would judge otherwise.
 func TestImportGoesOnAsItBegan(t *testing.T) {
 	t.Parallel()
 	const table = "table: n\ncolumns: {a: a, b: \"b,c,d\"}"
@@ -203,7 +203,7 @@ func TestImportOfLongCharacters(t *testing.T) {
 	}
 }
 
-// Members of a file of rejects may first come behind the one that says why.
+// Members of a file of rejects may first follow the one that says why.
 func TestImportOfRejectsWithALateMember(t *testing.T) {
 	t.Parallel()
 	b := setup(t, `CREATE TABLE public.people (id int PRIMARY KEY, name text)`, "table: people\nmatch: [id]\nformat: ndjson", pausing(1))

@@ -32,7 +32,7 @@ type importRun struct {
 	writer *bulk.Writer // makes the batches; the first lane writes with it, too
 }
 
-// importCursor is the place behind the last committed record. Offset counts bytes of the decoded stream.
+// importCursor is the place after the last committed record. Offset counts bytes of the decoded stream.
 type importCursor struct {
 	Offset  int64 `json:"offset"`
 	Line    int64 `json:"line"`
@@ -187,7 +187,7 @@ func (im *importRun) result(total batch.Counters, end importCursor) any {
 func (im *importRun) progress(chunk *importChunk, part importPart) int64 {
 	switch {
 	case part.end && chunk.last:
-		return im.args.Size // with the blank lines and comments behind the last record
+		return im.args.Size // with the blank lines and comments after the last record
 	case im.source.seeks():
 		return part.cursor.Offset // the header's bytes count as done too
 	case !part.end:

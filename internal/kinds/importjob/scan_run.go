@@ -36,7 +36,7 @@ type ScanResult struct {
 // listedRuns bounds the result of a run that finds very many files.
 const listedRuns = 1000
 
-// scanCursor is what the attempts so far have started. There is no place to go on from: see Work.
+// scanCursor is what the attempts so far have started. There is no place to resume from: see Work.
 type scanCursor struct {
 	New  int64   `json:"new"`
 	Same int64   `json:"same"`
@@ -105,7 +105,7 @@ func (s *scanRun) work(ctx context.Context) error {
 	})
 }
 
-// permanentSource marks what whoever looks again must mend first: a schedule comes back by itself, and need not find a run
+// permanentSource marks what whoever looks again must fix first: a schedule comes back by itself, and need not find a run
 // that still waits for its next attempt.
 func permanentSource(err error) error {
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrNoBucket) || errors.Is(err, fs.ErrPermission) {

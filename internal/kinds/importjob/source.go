@@ -28,8 +28,8 @@ type importSource struct {
 	// lacking are the optional members that no line has.
 	lacking []string
 	first   importCursor // of the first record
-	form    *importForm  // by which the run goes on; nil: at its beginning
-	// rejects: the file holds mended rejects, with the field _error in each record.
+	form    *importForm  // by which the run continues; nil: at its beginning
+	// rejects: the file holds corrected rejects, with the field _error in each record.
 	rejects bool
 }
 
@@ -39,7 +39,7 @@ type scanner interface {
 }
 
 // importForm is what was found out about a file. A run keeps it from its first chunk on (importCursor), so that whatever
-// goes on with it, perhaps a newer version that judges otherwise, reads the rest as it read the beginning.
+// continues with it, perhaps a newer version that judges otherwise, reads the rest as it read the beginning.
 type importForm struct {
 	Compression textin.Compression `json:"compression"`
 	Encoding    textin.Encoding    `json:"encoding"`
@@ -48,13 +48,13 @@ type importForm struct {
 	Names       []string           `json:"names,omitempty"` // of NDJSON
 }
 
-// valid tells whether a run can go on by it.
+// valid reports whether a run can continue by it.
 func (f *importForm) valid(format string) bool {
 	return f != nil && f.Compression != "" && f.Encoding != "" && (format == config.NDJSON || len(f.Delimiter) == 1 && len(f.Quote) == 1)
 }
 
 // lookAt finds out what the definition leaves open, and reads the header. What no row can be got from is a permanent error.
-// With a form, that of a run that goes on, nothing is left open, and nothing is asked that was answered at its beginning.
+// With a form, that of a run that continues, nothing is left open, and nothing is asked that was answered at its beginning.
 // Looking through a large file takes time; alive is called in between.
 func lookAt(ctx context.Context, s importSource, table *bulk.Table, alive func(context.Context) error) (*importSource, error) {
 	s.first = importCursor{Line: 1}
@@ -222,7 +222,7 @@ func (s *importSource) clean(raw []byte) []byte {
 	return s.head.Encoding.Clean(nil, raw)
 }
 
-// pin is what the next attempt goes on by.
+// pin is what the next attempt continues by.
 func (s *importSource) pin() *importForm {
 	form := &importForm{Compression: s.head.Compression, Encoding: s.head.Encoding}
 	if s.def.Format != config.NDJSON {
@@ -265,7 +265,7 @@ func (s *importSource) fail(format string, args ...any) error {
 	return retry.Permanent(fmt.Errorf("%s: %s", s.name, fmt.Sprintf(format, args...)))
 }
 
-// damaged marks what another try cannot mend: a file that is broken. Errors of the storage are for the storage to judge.
+// damaged marks what a retry cannot fix: a file that is broken. Errors of the storage are for the storage to judge.
 func (s *importSource) damaged(err error) error {
 	var damage *textin.DamageError
 	if errors.As(err, &damage) {

@@ -139,7 +139,7 @@ func checkFormats(cfg *config.Config, job *config.Job, table *bulk.Table) []*fie
 	return problems
 }
 
-// misfits tells whether a column of the type takes no value of the format. Of types that PostgreSQL does not bring it knows
+// misfits reports whether a column of the type takes no value of the format. Of types that PostgreSQL does not bring it knows
 // nothing.
 func misfits(format, typeName string) bool {
 	isArray := strings.HasSuffix(typeName, "[]")

@@ -32,7 +32,7 @@ type Args struct {
 	// Source is the URL of a file in the job's source, and Version tells its content from the next one's.
 	Source  string `json:"source,omitempty"`
 	Version string `json:"version,omitempty"`
-	// RejectsOf is the run whose mended rejects this file holds, with the field _error at the end of each record; 0: none.
+	// RejectsOf is the run whose corrected rejects this file holds, with the field _error at the end of each record; 0: none.
 	RejectsOf int64 `json:"rejects_of,omitempty"`
 	// Definition is the hash of the job's definition when the run was started; a run never changes its meaning midway.
 	Definition string `json:"definition"`
@@ -58,7 +58,7 @@ type Opts struct {
 
 // Worker loads a stored CSV file into a table.
 //
-// It commits in chunks of 50,000 rows or some 3 MiB, and goes on from the byte behind the last committed row whatever killed
+// It commits in chunks of 50,000 rows or some 3 MiB, and resumes from the byte after the last committed row whatever killed
 // it. Rows that the file or the table makes impossible are put aside with their reason (runs rejects); more of them than
 // reject_limit fail the run, and what is committed stays. A start with the content and definition of the job's last import is
 // that run.
@@ -97,7 +97,7 @@ func Identity(def *config.Job, sha256 string) []byte {
 	return batch.Identity(RiverKind, def.Name, def.Hash(), sha256)
 }
 
-// hasRows says whether there is a row in the table. Of one that the role may not read it is taken for granted.
+// hasRows reports whether there is a row in the table. Of one that the role may not read it is taken for granted.
 func hasRows(ctx context.Context, tx pgx.Tx, table config.Table) (has bool, err error) {
 	name := pgx.Identifier{table.Name}
 	if table.Schema != "" {
@@ -115,7 +115,7 @@ func hasRows(ctx context.Context, tx pgx.Tx, table config.Table) (has bool, err 
 	return has, err
 }
 
-// permanentStorage marks errors of the storage that another try cannot mend.
+// permanentStorage marks errors of the storage that a retry cannot fix.
 func permanentStorage(err error) error {
 	if errors.Is(err, storage.ErrNotFound) {
 		return retry.Permanent(fmt.Errorf("the uploaded file is gone: %w", err))

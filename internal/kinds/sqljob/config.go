@@ -28,7 +28,7 @@ type Config struct {
 // sqlFields are the further fields of a job of kind sql.
 func fields() field.Table[Config] {
 	return field.Table[Config]{
-		field.Row("statement", field.Text{Words: "SQL", Check: checkStatement}, "", "One statement: `CALL app.stats(:day)`. Each `:name` is declared in `params`, and each param is in the statement. In the slice of an array put a space behind the colon: `a[low: high]`.",
+		field.Row("statement", field.Text{Words: "SQL", Check: checkStatement}, "", "One statement: `CALL app.stats(:day)`. Each `:name` is declared in `params`, and each param is in the statement. In the slice of an array put a space after the colon: `a[low: high]`.",
 			func(s *Config) *string { return &s.Statement }).Require(),
 		field.Row("timeout", field.Duration{Min: time.Second, Max: 30 * field.Day}, "5m", "Longest time of one attempt.",
 			func(s *Config) *time.Duration { return &s.Timeout }),

@@ -154,7 +154,7 @@ func TestSQLErrors(t *testing.T) {
 		want            string
 	}{
 		{"syntax", "SELECT 1,\n  é.é FRM t", nil, true, "statement: line 2, column 11: syntax error at or near \"t\" (SQLSTATE 42601)"},
-		{"behind placeholders", "SELECT :longname::int,\n :longname::int, nowhere", map[string]any{"longname": int64(1)}, true, `statement: line 2, column 18: column "nowhere" does not exist (SQLSTATE 42703)`},
+		{"after placeholders", "SELECT :longname::int,\n :longname::int, nowhere", map[string]any{"longname": int64(1)}, true, `statement: line 2, column 18: column "nowhere" does not exist (SQLSTATE 42703)`},
 		{"at a placeholder", "SELECT 1 + 1,\n :longname::date + :longname::date", map[string]any{"longname": "x"}, true, "statement: line 2, column 18: operator does not exist: date + date (SQLSTATE 42883); No operator matches the given name and argument types. You might need to add explicit type casts."},
 		{"table", "SELECT * FROM nowhere", nil, true, `statement: line 1, column 15: relation "nowhere" does not exist (SQLSTATE 42P01)`},
 		{"two types", "SELECT :n::int, id = :n, d = :n FROM t", map[string]any{"n": int64(1)}, true, `statement: line 1, column 28: operator does not exist: date = integer (SQLSTATE 42883); No operator matches the given name and argument types. You might need to add explicit type casts.`},
@@ -319,7 +319,7 @@ func TestSQLTruncates(t *testing.T) {
 		{"exactly", "SELECT generate_series(1, 100)", 100, 100},
 		{"bytes", "SELECT repeat('x', 1000) FROM generate_series(1, 90)", 65, 90},
 		{"a row that is too long", "SELECT repeat('x', 70000) FROM generate_series(1, 2)", 0, 2},
-		{"a long row behind a short one", "SELECT repeat('x', n) FROM (VALUES (1), (70000), (1)) v (n)", 1, 3},
+		{"a long row after a short one", "SELECT repeat('x', n) FROM (VALUES (1), (70000), (1)) v (n)", 1, 3},
 		{"quotes count", "SELECT repeat('\"', 40000)", 0, 1},
 	}
 	for _, tt := range tests {

@@ -29,7 +29,7 @@ func (Args) Kind() string { return RiverKind }
 //
 // Like every job it runs at least once: if the worker dies after the statement took effect, it runs again.
 //
-// What mends itself or may do so is tried again as the job's retry says: lost connections, conflicts of transactions,
+// Transient errors are retried under the job's retry policy: lost connections, conflicts of transactions,
 // timeouts, data that another program is about to change. A wrong statement, a missing right or table, and a param that
 // does not fit its type fail the run at once.
 type Worker struct {

@@ -120,7 +120,7 @@ func TestSQLWorker(t *testing.T) {
 		{"as the start says", "day", "", `{"rows": [["2026-02-01"]], "columns": ["tomorrow"], "command": "SELECT 1", "row_count": 1}`, "", &due, rivertype.JobStateCompleted, 1},
 		{"not a date", "day", `{"day": "soon"}`, "", `param "day": "soon" is not a date`, nil, rivertype.JobStateDiscarded, 1},
 		{"no such table", "wrong", "", "", `line 1, column 28: relation "nowhere" does not exist (SQLSTATE 42P01)`, nil, rivertype.JobStateDiscarded, 1},
-		{"what might mend itself", "zero", "", "", "division by zero (SQLSTATE 22012)", nil, rivertype.JobStateDiscarded, 3},
+		{"what may be transient", "zero", "", "", "division by zero (SQLSTATE 22012)", nil, rivertype.JobStateDiscarded, 3},
 	}
 	for _, tt := range tests { // one after the other: they share the channel of events
 		t.Run(tt.name, func(t *testing.T) {
