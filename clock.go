@@ -32,7 +32,7 @@ func (a *App) learnClock(ctx context.Context, watch *watch) func(db, sent, recei
 	}
 }
 
-// A clock that is off by more than skewed is told of, until it is off by less than half of that.
+// A clock that is off by more than skewed is reported, until it is off by less than half of that.
 const skewed = 5 * time.Second
 
 // skewWatch tells when this machine's clock and the database's come apart, and when they agree again.

@@ -18,7 +18,7 @@ import (
 	"github.com/tidemill/tidemill/metrics"
 )
 
-// The skew is told once when it begins and once when it ends, not with each beat, and not when it wavers around the limit.
+// The skew is logged once when it begins and once when it ends, not with each beat, and not when it wavers around the limit.
 func TestSkewIsToldOnce(t *testing.T) {
 	t.Parallel()
 	m, err := metrics.New(metrics.Opts{Registerer: prometheus.NewRegistry()})

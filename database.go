@@ -49,7 +49,7 @@ func unreadable(err error) error {
 	if inner == nil || errors.As(inner, &inURL) {
 		return &redacted{text: why, err: err}
 	}
-	// What is said about settings names them, and not what stands before them.
+	// What is said about settings names them, and not what is before them.
 	text := inner.Error()
 	for _, part := range regexp.MustCompile(`[^\s:/@?&='"]+`).FindAllString(userinfoOf(parsing.ConnString), -1) {
 		if strings.Contains(text, part) {

@@ -12,7 +12,7 @@ import (
 // ErrNoExport is returned by Download for a run that has written no file.
 var ErrNoExport = errors.New("the run has written no file")
 
-// Download writes the file of an export that has ended to w, and checks it. progress, if set, is told the bytes so far and
+// Download writes the file of an export that has ended to w, and checks it. progress, if set, gets the bytes so far and
 // those of the whole. After an error w may have received a part of the file.
 func (a *App) Download(ctx context.Context, run int64, w io.Writer, progress func(done, total int64)) error {
 	fetch, err := a.Fetch(ctx, run, onceTarget{w})
@@ -64,7 +64,7 @@ func (f *Fetch) Advance(ctx context.Context) error {
 	return nil
 }
 
-// Finish copies the rest when the run has ended, and checks the whole. progress, if set, is told the bytes so far and those
+// Finish copies the rest when the run has ended, and checks the whole. progress, if set, gets the bytes so far and those
 // of the whole.
 func (f *Fetch) Finish(ctx context.Context, progress func(done, total int64)) error {
 	info, err := f.app.Ledger.Get(ctx, f.run)

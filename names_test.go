@@ -53,7 +53,7 @@ func sqlWords(t *testing.T) []string {
 					return true
 				}
 				value, err := strconv.Unquote(text.Value)
-				// An alias may stand in a piece of a statement: ") q".
+				// An alias may be in a piece of a statement: ") q".
 				if err != nil || !isSQL.MatchString(value) && len(value) > 12 {
 					return true
 				}

@@ -11,7 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/tests3"
 )
 
-// A connection that breaks while files are read is no word about the files: the look and the imports are tried again.
+// A connection that breaks while files are read is no word about the files: the scan and the imports are tried again.
 func TestSourceInS3OverABadLine(t *testing.T) {
 	t.Parallel()
 
@@ -52,7 +52,7 @@ func TestSourceInS3OverABadLine(t *testing.T) {
 	}
 }
 
-// A service that is busy is asked again; what only a person can fix ends the look.
+// A service that is busy is asked again; what only a person can fix ends the scan.
 func TestSourceInS3Refused(t *testing.T) {
 	t.Parallel()
 

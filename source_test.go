@@ -114,7 +114,7 @@ func looksForFiles(t *testing.T, b *sourceBundle) {
 	if note := b.look(t).Note; note != "none of 3 files is new" {
 		t.Error(note)
 	}
-	// What follows comes after each import, and after a look only if that failed.
+	// What follows comes after each import, and after a scan only if that failed.
 	for job, want := range map[string]int{"after": 3, "failed": 1} {
 		if err := waitFor(t, b.App, want, `SELECT count(*)::int FROM tidemill.run WHERE trigger = 'then' AND status = 'succeeded' AND job = '`+job+`'`); err != nil {
 			t.Error(err)
@@ -169,7 +169,7 @@ func manyLooks(t *testing.T, b *sourceBundle) {
 	}
 }
 
-// A look that dies between two files continues with those that have no run yet.
+// A scan that dies between two files continues with those that have no run yet.
 func TestSourceLookThatIsInterrupted(t *testing.T) {
 	t.Parallel()
 
@@ -210,7 +210,7 @@ CREATE TRIGGER obstruct BEFORE INSERT ON tidemill.run FOR EACH ROW EXECUTE FUNCT
 	}
 }
 
-// A file that cannot be read fails the look, but holds up no other.
+// A file that cannot be read fails the scan, but holds up no other.
 func TestSourceUnreadableFile(t *testing.T) {
 	t.Parallel()
 

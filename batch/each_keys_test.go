@@ -103,7 +103,7 @@ func TestEachOfKeysThatAreMoreThanTheySeem(t *testing.T) {
 	}
 }
 
-// A role may have floats lose digits as texts. From such a key the walk would read the same row for ever, or leave out the next one.
+// A role may have floats lose digits as texts. From such a key the walk would read the same row forever, or leave out the next one.
 func TestEachOfKeysWhoseTextIsAnotherKey(t *testing.T) {
 	t.Parallel()
 

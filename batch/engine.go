@@ -68,7 +68,7 @@ func New(opts Opts) *Engine {
 }
 
 // Drain makes every run stop after its current chunk and go back to its queue, at no cost of an attempt. It cannot be
-// taken back. Call it when the process is told to end.
+// taken back. Call it when the process is asked to stop.
 func (e *Engine) Drain() { e.drain.Do(func() { close(e.draining) }) }
 
 type engineKey struct{}

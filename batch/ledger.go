@@ -55,7 +55,7 @@ type Info struct {
 	Waits      *string         `json:"waits,omitempty"`    // why nobody takes the run, and what to do; nil: nothing is in its way
 }
 
-// Status is where a run stands.
+// Status is where the run is.
 type Status string
 
 const (

@@ -54,7 +54,7 @@ func (u *Upkeep) Run(ctx context.Context) {
 	keeper, done := session.Share(u.opts.Session, u.opts.Conn)
 	defer done()
 	failed := func(err error) {
-		u.opts.Logger.WarnContext(ctx, "look for runs that have ended; to be tried again", "error", err)
+		u.opts.Logger.WarnContext(ctx, "look for runs that have ended; it will be retried", "error", err)
 	}
 	keeper.Loop(ctx, failed, u.step)
 }
@@ -121,7 +121,7 @@ func (u *Upkeep) follow(ctx context.Context, conn *pgx.Conn) error {
 	var run int64
 	var problem string
 	_, err = pgx.ForEachRow(rows, []any{&run, &problem}, func() error {
-		u.opts.Logger.WarnContext(ctx, "start what follows a run; to be tried again", "run_id", run, "error", problem)
+		u.opts.Logger.WarnContext(ctx, "start what follows a run; it will be retried", "run_id", run, "error", problem)
 		return nil
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/tidemill/tidemill/config/field"
 )
 
-// checkSchedules looks at all schedules and puts those that stand in their job with the others.
+// checkSchedules looks at all schedules and puts those that are in their job with the others.
 func (d *Checker) checkSchedules() {
 	c := d.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Schedules)) {

@@ -30,7 +30,7 @@ type Config struct {
 	Reload       string        // ReloadManual or ReloadAuto
 	Timezone     string        // IANA name; of schedules and dates where nothing else says
 	Jobs         map[string]*Job
-	Schedules    map[string]*Schedule // by name, those that stand in a job among them; never nil
+	Schedules    map[string]*Schedule // by name, those that are in a job among them; never nil
 
 	root  *field.Node // for positions; nil for Default
 	kinds []Kind
@@ -115,7 +115,7 @@ type Opts struct {
 	Lookup func(string) (string, bool)
 	// Kinds are those that jobs may be of, beside those that a user's program registers: those of package workers.
 	Kinds []Kind
-	// Offline leaves ${NAME} without value and default in texts as it stands, and
+	// Offline leaves ${NAME} without value and default in texts as it is, and
 	// other fields with such a name at their defaults, instead of reporting it. It
 	// is for checking a file where its secrets are not known.
 	Offline bool
@@ -196,7 +196,7 @@ func (c *Config) At(path ...string) field.Position {
 	return pos
 }
 
-// Given reports whether the file has a value at path. Without, the value is the default, and nobody has asked for it.
+// Given reports whether the file has a value at path. Without, the value is the default, and nobody asked for it.
 func (c *Config) Given(path ...string) bool {
 	_, _, found := field.Locate(c.root, path)
 	return found

@@ -13,7 +13,7 @@ import (
 )
 
 // fields is the table of the top level. Retry, retention, queues and timezone
-// stand before jobs and schedules, which inherit from them.
+// are before jobs and schedules, which inherit from them.
 func (c *Config) fields() field.Table[Config] {
 	return field.Table[Config]{
 		field.Row("database", field.Section[Database]{Fields: databaseFields()}, "", "The PostgreSQL database that holds jobs and runs.",
@@ -42,7 +42,7 @@ func (c *Config) fields() field.Table[Config] {
 			func(c *Config) *string { return &c.Timezone }),
 		field.Row("jobs", newJobs(c.kinds, c), "", "The jobs by name. A name is of lower-case letters, digits, `-` and `_`, begins with a letter or digit and has at most 64 characters.",
 			func(c *Config) *map[string]*Job { return &c.Jobs }),
-		field.Row("schedules", newSchedules(c), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also stand in its job.",
+		field.Row("schedules", newSchedules(c), "", "When jobs start by themselves, by name; names are formed like those of jobs. A schedule may also be in its job.",
 			func(c *Config) *map[string]*Schedule { return &c.Schedules }),
 	}
 }

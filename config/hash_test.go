@@ -177,7 +177,7 @@ func TestConfigHash(t *testing.T) {
 	}
 	const own, when = "{kind: own, schedule: {every: 1h, params: {a: 1, b: 2}}}", "schedules: {o: {job: o, every: 60m, timezone: UTC, overlap: skip, params: {b: 2, a: 1}}}\n"
 	if hash(strings.Replace(jobs, "{kind: own}", own, 1)) != hash(jobs+when) {
-		t.Error("hash depends on where a schedule stands")
+		t.Error("hash depends on where the schedule is")
 	}
 	for _, other := range []string{
 		"jobs:\n",

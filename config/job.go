@@ -22,7 +22,7 @@ type Job struct {
 	// imports and kinds of the user's own have it.
 	Stall time.Duration
 
-	// Schedule is the one that stands in the job, nil if there is none. It is in Config.Schedules too.
+	// Schedule is the one that is in the job, nil if there is none. It is in Config.Schedules too.
 	Schedule *Schedule
 
 	// Params are declared in the order of the file. Nil: a start may give any; empty, but not nil: none. See ResolveParams.

@@ -25,7 +25,7 @@ func (t jobs) fields() field.Table[Job] {
 			func(j *Job) *bool { return &j.Unique }),
 		field.Row("params", params{field.Section[Param]{Fields: paramFields()}}, "", "What a start may give, by name: the type, or the fields below. A name is of lower-case letters, digits and `_`, begins with no digit and has at most 63 characters. Without `params` a start may give anything"+t.words(", except to a job of kind ", " or ", func(k Kind) bool { return k.Params == DeclaredParams })+"; `{}` is none"+t.words(". Not for kinds ", " and ", func(k Kind) bool { return k.Params == NoParams })+".",
 			func(j *Job) *[]Param { return &j.Params }),
-		field.Row("schedule", newJobSchedule(t.config), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one stand in the top-level `schedules`. An import needs a `source` for it.",
+		field.Row("schedule", newJobSchedule(t.config), "", "When the job starts by itself: `\"0 9 * * *\"`, or the fields below. The schedule has the name of the job; more than one are in the top-level `schedules`. An import needs a `source` for it.",
 			func(j *Job) **Schedule { return &j.Schedule }),
 		field.Row("then", field.Section[Then]{Fields: thenFields()}, "", "What follows a run that has ended, whoever started it. A cycle is refused.",
 			func(j *Job) *Then { return &j.Then }),

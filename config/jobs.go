@@ -19,7 +19,7 @@ func isJobName(s string) bool { return len(s) <= maxNameLength && jobNameRE.Matc
 
 // jobs is a mapping from names to jobs, whose fields depend on their kind.
 type jobs struct {
-	config *Config // so far: what jobs inherit stands before them
+	config *Config // so far: what jobs inherit is before them
 	kinds  []Kind  // that of a user's own program is the last
 }
 

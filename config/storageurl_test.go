@@ -20,7 +20,7 @@ func TestStorageURL(t *testing.T) {
 		"s3://files/a%20b":                    "has a % or a # in its prefix",
 		"s3://files/a?regoin=x":               `has "regoin", which is no parameter of S3`,
 		"s3://files/a?use_path_style=on":      "has use_path_style, which is neither true nor false",
-		"s3://id:secret@files/a":              "has a : or an @ where the name of its bucket stands",
+		"s3://id:secret@files/a":              "has a : or an @ where the name of its bucket is",
 		"s3://files?endpoint=http://a:b@c:1/": "has an @ in its endpoint",
 		"s3://files?region=x;y":               "has parameters that are not name=value with & between them",
 	} {

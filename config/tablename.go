@@ -9,10 +9,10 @@ import (
 
 const maxIdent = 63 // bytes, by PostgreSQL
 
-// identRE are the identifiers that PostgreSQL takes without quotes as they stand.
+// identRE are the identifiers that PostgreSQL takes without quotes as they are.
 var identRE = regexp.MustCompile(`^[a-z_\x{80}-\x{10ffff}][a-z0-9_$\x{80}-\x{10ffff}]*$`)
 
-// TableName is schema.table or table. As in SQL a part may stand in double quotes; a
+// TableName is schema.table or table. As in SQL a part may be in double quotes; a
 // part with capitals must, because SQL would fold it to lower case.
 type TableName struct{}
 

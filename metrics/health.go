@@ -27,11 +27,11 @@ type Check func(context.Context) error
 
 // Health reports whether a process is ready for work: when all its checks pass and it does not drain. The zero value is ready.
 type Health struct {
-	// Logger, if set, is told why the process is not ready, each time that this changes.
+	// Logger, if set, logs why the process is not ready, each time that this changes.
 	Logger *slog.Logger
 
 	mu       sync.RWMutex
-	said     string // what the logger was told last
+	said     string // what was logged last
 	names    []string
 	checks   []Check
 	draining bool
@@ -51,7 +51,7 @@ func (h *Health) Add(name string, check Check) {
 	h.checks = append(h.checks, check)
 }
 
-// Drain makes the process unready for good. Call it when the process is told to end.
+// Drain makes the process unready for good. Call it when the process is asked to stop.
 func (h *Health) Drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func runAll(ctx context.Context, checks []Check) []error {
 		check int
 		err   error
 	}
-	said := make(chan result, len(checks)) // whoever comes late must not block for ever
+	said := make(chan result, len(checks)) // whoever comes late must not block forever
 	errs := make([]error, len(checks))
 	for i, check := range checks {
 		errs[i] = fmt.Errorf("no answer within %s", checkTimeout)

@@ -171,7 +171,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("/metrics: %d %s", status, body)
 	}
 
-	// A request that is under way when the server is told to end gets its answer.
+	// A request that is under way when the server is asked to stop gets its answer.
 	type answer struct {
 		status int
 		body   string

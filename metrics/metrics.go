@@ -141,7 +141,7 @@ func build(b *builder, opts Opts) *Metrics {
 		rows:  b.counter("run_rows_total", "rows", "Rows in committed chunks, by what became of them; read is their sum.", "kind", "job", "result"),
 
 		ticks: b.counter("schedule_ticks_total", "ticks",
-			"Ticks that this process dealt with, by what became of them: enqueued, caught_up, waiting, overlap, paused, missed. One that waited counts again when it is started.",
+			"Ticks that this process handled, by what became of them: enqueued, caught_up, waiting, overlap, paused, missed. One that waited counts again when it is started.",
 			"schedule", "outcome"),
 		tickFailures: b.counter("schedule_failures_total", "tries",
 			"Tries of this process to fire a schedule that failed; its tick stays due.", "schedule"),
@@ -207,7 +207,7 @@ func firstNames(all []string) []string {
 	return sorted[:min(len(sorted), maxNames)]
 }
 
-// JobName returns the name of the configured job that stands in a River job's metadata, {"tidemill": {"job": "…"}}, or "".
+// JobName returns the name of the configured job that is in a River job's metadata, {"tidemill": {"job": "…"}}, or "".
 func JobName(job *rivertype.JobRow) string {
 	// Metadata can hold megabytes of logs, hence no decoding of all of it.
 	name := gjson.GetBytes(job.Metadata, "tidemill.job")

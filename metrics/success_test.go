@@ -19,7 +19,7 @@ func (b *bundle) addRuns(t *testing.T, job, status string, n int, ago time.Durat
 
 func (b *bundle) addJob(t *testing.T, name string) {
 	t.Helper()
-	exec(t, b.pool, `INSERT INTO tidemill.job (name, kind, args, nests, queue, priority, max_attempts, alone) VALUES ($1, 'k', '{}', false, 'default', 1, 1, false)`, name)
+	exec(t, b.pool, `INSERT INTO tidemill.job (name, kind, args, args_nested, queue, priority, max_attempts, is_unique) VALUES ($1, 'k', '{}', false, 'default', 1, 1, false)`, name)
 }
 
 func TestLastSuccess(t *testing.T) {

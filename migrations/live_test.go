@@ -45,7 +45,7 @@ func aged(t *testing.T, version int) *live {
 	if _, err := migrations.Down(t.Context(), l.pool, migrations.Schema{}, steps); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.pool.Exec(t.Context(), `INSERT INTO tidemill.job (name, kind, args, nests, queue, priority, max_attempts, alone)
+	if _, err := l.pool.Exec(t.Context(), `INSERT INTO tidemill.job (name, kind, args, args_nested, queue, priority, max_attempts, is_unique)
 		VALUES ('j', 'k', '{}', false, 'default', 1, 1, false)`); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ type Change struct {
 	Lock []TableLock
 	// Do may be called more than once, each time in a new transaction.
 	Do     func(ctx context.Context, tx pgx.Tx) error
-	Logger *slog.Logger // nil: nobody is told about waiting
+	Logger *slog.Logger // nil: waiting is not logged
 }
 
 // TableLock is a lock of a whole table.
@@ -80,7 +80,7 @@ func lockTimeout(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
 	return err
 }
 
-// retry calls try, which waits for no lock longer than it is told, until it is given what it asks for, or patience ends. conn
+// retry calls try, which waits for no lock longer than it is allowed to, until it is given what it asks for, or patience ends. conn
 // finds out who is in the way.
 func (c Change) retry(ctx context.Context, conn *pgx.Conn, try func(wait time.Duration) error) error {
 	var blocked *BlockedError

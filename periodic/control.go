@@ -25,7 +25,7 @@ func NewAdmin(pool *pgxpool.Pool, schema migrations.Schema) *Admin {
 	return &Admin{pool: pool, schema: schema.Defaults()}
 }
 
-// Status is a schedule as it stands.
+// Status is a schedule as it is.
 type Status struct {
 	Name        string     `json:"name"`
 	Job         string     `json:"job"`

@@ -49,7 +49,7 @@ type itemTick struct {
 	Ticks  int    `json:"ticks,omitempty"`
 }
 
-// work is what a run learns of its tick; the fields stand in the arguments of its job.
+// work is what a run learns of its tick; the fields are in the arguments of its job.
 type work struct {
 	ScheduledFor time.Time  `json:"scheduled_for"`      // in the schedule's time zone
 	Previous     *time.Time `json:"previous,omitempty"` // tick before, whatever became of it
@@ -63,7 +63,7 @@ func decide(now, since time.Time, row dueRow, schedule *Schedule) item {
 	if next := schedule.Next(now); !next.IsZero() {
 		out.Next = &next
 	}
-	// The first tick stands in the database; it may be none of the schedule's, which is no reason to lose it.
+	// The first tick is in the database; it may be none of the schedule's, which is no reason to lose it.
 	due := []time.Time{}
 	for t := schedule.Prev(now.Add(time.Nanosecond)); t.After(row.NextAt) && len(due) < listed; t = schedule.Prev(t) {
 		due = append(due, t)

@@ -28,9 +28,9 @@ type Opts struct {
 	Logger *slog.Logger
 	// Poll is how often it looks for changes while nothing is due; default 1 s. Ticks are not delayed by it.
 	Poll time.Duration
-	// OnTick, if set, is told of each tick that this process has dealt with.
+	// OnTick, if set, is called for each tick that this process has handled.
 	OnTick func(Tick)
-	// OnFailure, if set, is told of each try to fire a schedule that failed, and why. It is tried again.
+	// OnFailure, if set, is called for each failed attempt to fire a schedule, with the error. The tick is retried.
 	OnFailure func(schedule, problem string)
 	// Clock replaces the database's, for tests. Nothing else decides what is due.
 	Clock func() time.Time
@@ -44,7 +44,7 @@ type Tick struct {
 	Run      *int64     `json:"run"`
 	Reason   *string    `json:"reason"`
 	Ticks    int        `json:"ticks"` // how many the row stands for: very many missed ones share a row
-	At       *time.Time `json:"at"`    // when it was dealt with
+	At       *time.Time `json:"at"`    // when it was handled
 }
 
 // The outcomes of a tick.
@@ -87,7 +87,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	keeper, done := session.Share(s.opts.Session, s.opts.Conn)
 	defer done()
 	failed := func(err error) {
-		s.opts.Logger.WarnContext(ctx, "look for due schedules; to be tried again", "error", err)
+		s.opts.Logger.WarnContext(ctx, "look for due schedules; it will be retried", "error", err)
 	}
 	keeper.Loop(ctx, failed, s.step)
 }

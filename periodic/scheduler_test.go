@@ -321,7 +321,7 @@ func TestAFailingScheduleHoldsUpNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	_, err = tx.Exec(t.Context(), `INSERT INTO tidemill.run (id, job, kind, trigger, alone) VALUES (1000000, 'held', 'report', 'sql', true)`)
+	_, err = tx.Exec(t.Context(), `INSERT INTO tidemill.run (id, job, kind, trigger, is_unique) VALUES (1000000, 'held', 'report', 'sql', true)`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,15 +69,15 @@ type Opts struct {
 	// default 7.5 s.
 	DeadAfterLostSession time.Duration
 
-	// OnClock, if set, is told with each beat, and by Register, what the database's clock showed at some moment between sent
+	// OnClock, if set, is called with each beat, and by Register, with what the database's clock showed at some moment between sent
 	// and received, which are of time.Now. It must not block.
 	OnClock func(db, sent, received time.Time)
-	// OnMoved, if set, is told of jobs that were moved. It must not block.
+	// OnMoved, if set, is called for jobs that were moved. It must not block.
 	OnMoved func(Moved)
-	// OnReconnect, if set, is told when beats go through another session than before: the server may be another one, and
+	// OnReconnect, if set, is called when beats go through another session than before: the server may be another one, and
 	// other sessions may still be with the old one. It must not block.
 	OnReconnect func()
-	// OnFenced, if set, is told of each other process that this one has declared dead, by its id. It must not block.
+	// OnFenced, if set, is called for each other process that this one has declared dead, by its id. It must not block.
 	OnFenced func(id string)
 }
 

@@ -14,14 +14,14 @@ type options struct {
 	onRetry func(attempt int, err error, delay time.Duration)
 }
 
-// OnRetry has fn told of each attempt that failed and is to be repeated: its number, from 1, its error, and how long Do
-// waits before the next. It is not told of the last one, whose error Do returns.
+// OnRetry calls fn after each failed attempt that is retried, with its number, from 1, its error, and how long Do
+// waits before the next. It is not called for the last one, whose error Do returns.
 func OnRetry(fn func(attempt int, err error, delay time.Duration)) Option {
 	return func(o *options) { o.onRetry = fn }
 }
 
 // Do calls fn until it succeeds, until policy.MaxAttempts are used up, until its error is marked Permanent, or until ctx
-// ends. fn is told the number of the attempt, from 1.
+// ends. fn gets the number of the attempt, from 1.
 //
 // It returns what the last call of fn returned, its error with the number of attempts if there were several. The marks of
 // Permanent and After are kept, so a worker that returns the error has River follow them. If ctx ended, the error is both

@@ -167,7 +167,7 @@ func cmdJSON(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// gate shut|open holds or releases the row with id 2501; see peopleTable. gate wait waits until a run stands there.
+// gate shut|open holds or releases the row with id 2501; see peopleTable. gate wait waits until a run is there.
 func cmdGate(ts *testscript.TestScript, args []string) error {
 	w := worldOf(ts)
 	switch args[0] {

@@ -18,7 +18,7 @@ const maxMerged = 100 // mappings in one merge key
 
 func (b *builder) build(n ast.Node, at Path) *Node {
 	out := b.buildNode(n, at)
-	if out.size > 0 { // an alias: measured where its anchor stands
+	if out.size > 0 { // an alias: measured where its anchor is
 		return out
 	}
 	out.size, out.depth = 1, 1

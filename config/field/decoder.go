@@ -21,7 +21,7 @@ type Checker struct {
 // Opts say what stands for the names in a file.
 type Opts struct {
 	Lookup  func(string) (string, bool) // gives the value of ${NAME}; nil: os.LookupEnv
-	Offline bool                        // a name without value and default is left as it stands
+	Offline bool                        // a name without value and default is left as it is
 }
 
 // New returns one for the file of that name.

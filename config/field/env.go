@@ -9,7 +9,7 @@ import (
 type Expansion struct {
 	Text     string
 	Replaced bool     // at least one value came from outside
-	Unset    []string // names without value and default; left in text as they stand
+	Unset    []string // names without value and default; left in text as they are
 	Problem  string   // not well-formed; text is then as it was
 }
 

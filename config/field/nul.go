@@ -35,7 +35,7 @@ func NULParam(given json.RawMessage) (name string, found bool) {
 	return slices.Min(names), true
 }
 
-// HasNUL reports whether a text within data, which is JSON, holds a NUL. There it can only stand as an escape.
+// HasNUL reports whether a text within data, which is JSON, holds a NUL. There it can only be as an escape.
 func HasNUL(data json.RawMessage) bool {
 	if !bytes.Contains(data, []byte(`\u0000`)) {
 		return false
@@ -86,7 +86,7 @@ func ShowParam(data json.RawMessage) string {
 
 func Compact(data json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
-	if json.Compact(&b, data) != nil { // not JSON; whoever called finds out himself
+	if json.Compact(&b, data) != nil { // not JSON; whoever called finds out
 		return data
 	}
 	return b.Bytes()

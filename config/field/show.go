@@ -9,7 +9,7 @@ import (
 )
 
 // Shown is a configuration, or a part of it, with everything said that the file leaves open: defaults, and what a job takes
-// from the top level. Texts that come from outside stay ${NAME}, and secrets that stand in the file are ***. It is for
+// from the top level. Texts that come from outside stay ${NAME}, and secrets that are in the file are ***. It is for
 // people to read: as a file it would mean nearly the same, but a job that takes its delays from `retry` would say them
 // itself.
 type Shown struct{ settings []setting }
@@ -153,7 +153,7 @@ func asWritten(n *Node) any {
 	return plain(n)
 }
 
-// plain is a scalar. What came from outside may be secret wherever it stands, unless it is a number or a truth value.
+// plain is a scalar. What came from outside may be secret wherever it is, unless it is a number or a truth value.
 func plain(n *Node) scalar {
 	switch {
 	case n.Kind == NullNode:

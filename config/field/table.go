@@ -19,7 +19,7 @@ type Type[V any] interface {
 
 // Meta describes a type to the generators.
 type Meta struct {
-	Words    string         // for people, to stand in a table: "whole number, 1 to 4"
+	Words    string         // for people, to be shown in a table: "whole number, 1 to 4"
 	Schema   map[string]any // JSON Schema, without description and default
 	Optional bool           // an empty value counts as absent: sections and lists
 	secret   bool           // the value, or those of its keys, is never shown
@@ -39,7 +39,7 @@ type Variant struct {
 // Info is what the generators need of a field.
 type Info struct {
 	Name, Doc string
-	Default   string // as it would stand in the file; empty: none
+	Default   string // as it would be in the file; empty: none
 	Inherits  string // in place of def: where the value comes from when absent
 	required  bool
 	Meta      Meta

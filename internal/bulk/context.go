@@ -8,7 +8,7 @@ import (
 // copyContext finds what the server says about the position in a COPY into table: the row (1 for the first) and the
 // text after the number. The words around are in the server's language, only "COPY table" and the number are not.
 //
-// The first line that begins with COPY and the name counts. Lines of triggers can stand before it. It can be followed by
+// The first line that begins with COPY and the name counts. Lines of triggers can be before it. It can be followed by
 // lines that come from the value of a cell, and those must not be believed.
 func copyContext(where, table string) (row int, rest string, ok bool) {
 	lines := strings.Split(where, "\n")
@@ -57,7 +57,7 @@ func firstNumber(s string) (n int, rest string, ok bool) {
 	return n, s[end:], n > 0
 }
 
-// contextColumn finds the name of the column in the context of a COPY error: it stands between the row number and the
+// contextColumn finds the name of the column in the context of a COPY error: it is between the row number and the
 // quoted value or the colon. Empty if there is none.
 func contextColumn(where string, columns []*Column) string {
 	for line := range strings.SplitSeq(where, "\n") {

@@ -13,7 +13,7 @@ import (
 type target struct {
 	sql   string
 	table string // name as it appears in error contexts
-	// prefix appends what stands before the encoded row.
+	// prefix appends what is before the encoded row.
 	prefix func(buf []byte, row int) []byte
 }
 

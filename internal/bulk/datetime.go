@@ -29,7 +29,7 @@ func refuseDatetime(v []byte) string {
 	return codeBadDatetime
 }
 
-// hasWord reports whether the word stands somewhere in v with no letter before it.
+// hasWord reports whether the word is somewhere in v with no letter before it.
 func hasWord(v, word []byte) bool {
 	for {
 		i := bytes.Index(v, word)

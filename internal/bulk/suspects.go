@@ -7,7 +7,7 @@ import (
 )
 
 // A suspect is a row whose key was perhaps appended before. Few suspects are written apart from the other rows: those
-// go in by a direct COPY, and the suspects after them by way of staging, as if they had stood there.
+// go in by a direct COPY, and the suspects after them by way of staging, as if they had been there.
 //
 // The order of rows matters only where keys collide. A suspect that finds its key taken is a duplicate of a row before
 // it, for no row after it with an equal key was taken for a new one; [Batch.unsure] says when that cannot be relied on.

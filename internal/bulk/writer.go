@@ -129,7 +129,7 @@ type run struct {
 	exhausted bool
 	apart     bool // the rows are suspects, and the rows between them are in the table already
 	from, end int  // the rows to write
-	next      int  // everything before it is dealt with
+	next      int  // everything before it is handled
 	res       Result
 }
 

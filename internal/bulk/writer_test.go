@@ -442,7 +442,7 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 }
 
-// TestTwoWritesInOneTransaction: nothing of the first stands in the way of the second.
+// TestTwoWritesInOneTransaction: nothing of the first is in the way of the second.
 func TestTwoWritesInOneTransaction(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "CREATE TABLE t (k int PRIMARY KEY)")

@@ -14,7 +14,7 @@ import (
 
 var without = flag.String("chaos.without", "", "the guard that TestSeeded does without, to see that it fails: fence, lease, orphans, self-stop or poison")
 
-// change takes a guard out: a text of a source file, and what stands there instead; or a statement for the database.
+// change takes a guard out: a text of a source file, and what is there instead; or a statement for the database.
 type change struct{ file, text, instead, sql string }
 
 // guards are what must not be missing. Workers without one are built from sources that differ in that text only; nothing in

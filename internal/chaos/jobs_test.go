@@ -156,7 +156,7 @@ func TestKillWithJobs(t *testing.T) {
 	}
 }
 
-// Two workers are told to end, one after the other, again and again, while they work.
+// Two workers are stopped, one after the other, again and again, while they work.
 //
 //	go test ./internal/chaos -run RollingRestarts -chaos.restarts 30 -chaos.steps 5000 -timeout 30m -v
 func TestRollingRestarts(t *testing.T) {

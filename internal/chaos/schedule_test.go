@@ -15,7 +15,7 @@ var (
 	tickFor   = flag.Duration("chaos.tickfor", 8*time.Second, "how long TestTicks fires schedules")
 	tickers   = flag.Int("chaos.schedules", 100, "schedules under TestTicks, each due every second")
 	tickKill  = flag.Duration("chaos.tickkill", 3*time.Second, "how often TestTicks kills or freezes a process")
-	tickWatch = 3 * time.Second // after the last kill, so that what it left is dealt with
+	tickWatch = 3 * time.Second // after the last kill, so that what it left is handled
 )
 
 // Four processes fire schedules that are due every second; again and again one is killed, or frozen.

@@ -241,7 +241,7 @@ func (s *seeded) forget(ctx context.Context, name string) error {
 	return err
 }
 
-// settle ends the load and waits until all of it has been dealt with.
+// settle ends the load and waits until all of it has been handled.
 func (s *seeded) settle(t *testing.T, b *broken) {
 	t.Helper()
 	began := time.Now()

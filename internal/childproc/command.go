@@ -24,7 +24,7 @@ type Command struct {
 
 	// MaxOutput is how many bytes of output are kept.
 	MaxOutput int
-	// OnLine, if set, is told each line of output as it comes, from one goroutine, never after Run has returned. A slow
+	// OnLine, if set, gets each line of output as it comes, from one goroutine, never after Run has returned. A slow
 	// one slows the command down. What it gets is what Result says of Output, in pieces of at most 8 KiB.
 	OnLine func(line string)
 }

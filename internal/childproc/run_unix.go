@@ -23,7 +23,7 @@ const (
 	// killBound is how long processes may take to end after SIGKILL; one that waits for a dead disk never does.
 	killBound = 5 * time.Second
 	// lastWords is how long output is awaited once the group has ended: a process that left the group may hold the
-	// pipe open for ever.
+	// pipe open forever.
 	lastWords = 200 * time.Millisecond
 	// lateReads is how often a reader that was busy until then may still read. One read takes what a pipe holds.
 	lateReads = 4

@@ -29,7 +29,7 @@ func (m *Main) convertCmd() *cobra.Command {
   vercel.json   each cron becomes a job of kind http, with GET and the bearer secret
   crontab       each line becomes a job of kind command; also what Whenever makes of its schedule.rb
 
-FILE - is standard input. What cannot be carried over is said on standard error, a line each: where; what; why; what to do.
+FILE - is standard input. What cannot be carried over is printed on standard error, a line each: where; what; why; what to do.
 
 Exit codes:
   0  all was carried over

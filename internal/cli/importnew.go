@@ -12,7 +12,7 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// importNew starts a look for new files in the source of a job, and follows it and the imports that it starts.
+// importNew starts a scan for new files in the source of a job, and follows it and the imports that it starts.
 func (m *Main) importNew(ctx context.Context, job string, detach bool) error {
 	app, err := m.open(ctx)
 	if err != nil {

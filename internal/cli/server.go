@@ -14,7 +14,7 @@ func (m *Main) serverCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "server",
 		Short: "Serve HTTP",
-		Long: `Serves HTTP at server.listen (default 127.0.0.1:8080) until it is told to end:
+		Long: `Serves HTTP at server.listen (default 127.0.0.1:8080) until it is stopped:
 
   GET|POST /api/cron/SCHEDULE   starts the job of a schedule, for whoever sends "Authorization: Bearer" and server.cron_secret;
                                 answers 202 with the run; with ?wait=30s it waits for the end: 200 succeeded, 500 failed.

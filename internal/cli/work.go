@@ -29,7 +29,7 @@ func (m *Main) work(ctx context.Context, cfg *config.Config, queues []string, pr
 			return err
 		})
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return nil // it was told to end before it had begun to work by this configuration
+			return nil // it was stopped before it had begun to work by this configuration
 		}
 		if err != nil || next == nil || ctx.Err() != nil {
 			return err

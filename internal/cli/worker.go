@@ -23,7 +23,7 @@ func (m *Main) workerCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Work jobs",
-		Long: `Works the jobs of the configured queues until it is told to end.
+		Long: `Works the jobs of the configured queues until it is stopped.
 
 SIGTERM or Ctrl-C: takes no more jobs, lets the running ones continue for drain_timeout, then ends. A second signal ends at
 once; the jobs are given to other workers within seconds. SIGHUP: reads the configuration again, applies it, and, when

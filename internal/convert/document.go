@@ -70,7 +70,7 @@ func (d *document) grow(note []string, fields []member) {
 // full tells that a configuration can hold no more.
 func (d *document) full() bool { return d.size > MaxBytes }
 
-// inside are the schedules that can stand in their jobs: the only one of a job, and of its name.
+// inside are the schedules that can be in their jobs: the only one of a job, and of its name.
 func (d *document) inside() map[string]*schedule {
 	count := map[string]int{}
 	for _, s := range d.schedules {

@@ -127,7 +127,7 @@ func isZoneName(name string) bool {
 }
 
 // sixHint is what six fields become here. Quartz and most others have seconds before the five; AWS has a year after them,
-// and is told by where the ? is.
+// and is recognised by where the ? is.
 func sixHint(words []word) string {
 	fields := make([]string, len(words))
 	for i, w := range words {

@@ -54,7 +54,7 @@ var (
 	everyHintRE = regexp.MustCompile(`write every: (\S+) in place of cron$`)
 )
 
-// What a hint shows can be written as it stands.
+// What a hint shows can be written as it is.
 func TestHintsAreAccepted(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -129,7 +129,7 @@ func TestStartRefusesFolderOfOtherServer(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
 	db := startTest(t, &Opts{Dir: dir})
-	// The same data by another name, so that the lock of the folder does not stand before it.
+	// The same data by another name, so that the folder's lock is not met first.
 	alias := shortDir(t)
 	if err := os.Symlink(filepath.Join(dir, "data"), filepath.Join(alias, "data")); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// pidFile is what postmaster.pid tells of a server.
+// pidFile is what postmaster.pid says about a server.
 type pidFile struct {
 	pid    int
 	ready  bool   // it accepts connections

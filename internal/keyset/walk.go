@@ -67,7 +67,7 @@ func (a *Args) All() []any {
 // NewArgs are those of a statement of which the walk's query is a part.
 func (w *Walk) NewArgs() *Args { return &Args{mode: w.Mode, values: slices.Clone(w.Args)} }
 
-// From is the query as an item of FROM, called q. A comment may end it, so the bracket stands on a line of its own.
+// From is the query as an item of FROM, called q. A comment may end it, so the bracket is on a line of its own.
 func (w *Walk) From() string { return "(" + strings.TrimRight(w.Query, "; \t\r\n") + "\n) q" }
 
 // Names are the key's columns in the row of that name.

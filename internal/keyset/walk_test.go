@@ -110,7 +110,7 @@ func TestWalks(t *testing.T) {
 	}
 }
 
-// A float that loses digits on its way into the cursor would have the walk read the same rows for ever.
+// A float that loses digits on its way into the cursor would have the walk read the same rows forever.
 func TestTextThatIsAnotherKey(t *testing.T) {
 	t.Parallel()
 	pool := testdb.Pool(t, testdb.URL(t)+"&extra_float_digits=0")

@@ -16,7 +16,7 @@ import (
 type Message struct {
 	From        *Address
 	ReplyTo     []*Address
-	To, CC, BCC []*Address // BCC stands in no header
+	To, CC, BCC []*Address // BCC is in no header
 	Subject     string
 	Text, HTML  string // at least one; with both, HTML is the alternative that readers prefer
 	Attachments []Attachment

@@ -66,7 +66,7 @@ func parseHTML(layout, source Source) (*htmltemplate.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What escapes a value depends on where it stands; html/template finds out before the first byte, and only then says
+	// What escapes a value depends on where it is; html/template finds out before the first byte, and only then says
 	// what it cannot do. Missing data is no matter here.
 	trial, err := root.Clone()
 	if err != nil {

@@ -29,7 +29,7 @@ type Source struct {
 	textName, htmlName string // what messages call them
 }
 
-// Inline is the source of a template that stands in the configuration; messages call it by its place there.
+// Inline is the source of a template that is in the configuration; messages call it by its place there.
 func Inline(place, text, html string) Source {
 	return Source{Text: text, HTML: html, textName: place + ".text", htmlName: place + ".html"}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// stored is a dashboard as it stands in its file, read without the types that wrote it.
+// stored is a dashboard as it is in its file, read without the types that wrote it.
 type stored struct {
 	Editable      *bool    `json:"editable"`
 	Refresh       string   `json:"refresh"`

@@ -86,7 +86,7 @@ func workerRows(b *board) {
 			query{`sum(rate(tidemill_processes_fenced_total[$__rate_interval]))`, "declared dead"},
 			query{`sum(rate(tidemill_process_restarts_total[$__rate_interval]))`, "started again"},
 			query{`sum by (result) (rate(tidemill_jobs_rescued_total[$__rate_interval]))`, "jobs rescued, now {{result}}"}).runbook("TidemillJobsRescued"),
-		graph("Draining", "1 while a process takes no more jobs because it was told to end.", count,
+		graph("Draining", "1 while a process takes no more jobs because it was asked to stop.", count,
 			query{`tidemill_process_draining`, "{{instance}}"}),
 	)
 	b.line(8,

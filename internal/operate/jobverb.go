@@ -17,7 +17,7 @@ type JobVerb struct {
 	Name string // retry
 	Done string // retried
 
-	possible []string // states in which a job can be; others are told from a job that only is in use at the moment
+	possible []string // states in which a job can be; others differ from a job that only is in use at the moment
 	usual    []string // states that are taken if the filter names none
 	// jobs does it to jobs that tx has locked and found in a possible state.
 	jobs func(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx], ids []int64) error

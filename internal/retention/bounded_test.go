@@ -47,7 +47,7 @@ func TestBacklogGoesInBoundedStatements(t *testing.T) {
 	b := setup(t)
 	var trace deletes
 	b.conn.Tracer = &trace
-	// Jobs that are kept stand between those that go; half of all ended in the same instant.
+	// Jobs that are kept are between those that go; half of all ended in the same instant.
 	b.exec(`
 		INSERT INTO tidemill.river_job (kind, args, max_attempts, queue, state, metadata, finalized_at)
 		SELECT 'k', '{}', 1, 'default', 'completed', CASE WHEN n % 5 = 0 THEN '{"tidemill": {"job": "kept"}}' ELSE '{}' END::jsonb,

@@ -5,8 +5,8 @@
 // it must have all of River's retention periods at -1. Files in the storage are not its business: an upload stays when
 // the last run that names it is deleted.
 //
-// Any number of processes may run a Sweeper: the one whose session stands in the table leader sweeps, another takes over when
-// that ends. It deletes through a further session, which stands in the same table and ends with the sweep. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
+// Any number of processes may run a Sweeper: the one whose session is in the table leader sweeps, another takes over when
+// that ends. It deletes through a further session, which is in the same table and ends with the sweep. Each statement commits by itself, deletes a bounded number of rows, waits for nobody's row lock and is
 // ended by the server if it takes too long, so that neither vacuum nor a worker is held up by a large backlog.
 package retention
 
@@ -56,7 +56,7 @@ type Opts struct {
 	Batch int
 	// Pause is the least time between two statements that delete; it grows with the time that they take. Default 50 ms.
 	Pause time.Duration
-	// OnSwept, if set, is told by Run after each sweep what that has deleted. It must not block.
+	// OnSwept, if set, gets from Run what each sweep has deleted. It must not block.
 	OnSwept func(Deleted)
 }
 
@@ -112,7 +112,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 				"rejects", deleted.Rejects, "messages", deleted.Messages, "lost", deleted.Lost, "seconds", time.Since(began).Seconds())
 		}
 		if err != nil && !errors.Is(err, session.ErrElsewhere) && ctx.Err() == nil {
-			s.opts.Logger.WarnContext(ctx, "delete what was kept long enough; to be tried again", "error", err)
+			s.opts.Logger.WarnContext(ctx, "delete what was kept long enough; it will be retried", "error", err)
 		}
 	})
 }

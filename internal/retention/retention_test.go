@@ -228,8 +228,8 @@ func TestRunsOutliveTheirJobs(t *testing.T) {
 		{"", "short", 2 * day, 5, false},
 		{"", "kept", 1000 * day, 0, true},
 		{"completed", "a", 91 * day, 0, false},   // goes with its job, in the same sweep
-		{"discarded", "a", 91 * day, 0, true},    // can be retried for ever, and must then continue and not start over
-		{"", "a", 91 * day, 5, true},             // its rejects are kept for ever
+		{"discarded", "a", 91 * day, 0, true},    // can be retried forever, and must then continue and not start over
+		{"", "a", 91 * day, 5, true},             // its rejects are kept forever
 		{"available", "a", -91 * day, 0, true},   // live
 		{"running", "short", -91 * day, 3, true}, // live, its rejects too
 		{"", "short", -91 * day, 0, true},        // live, its job gone: somebody else's business

@@ -197,7 +197,7 @@ func (e *executor) park(ctx context.Context, ends *ends, attempts []attempt, why
 		"jobs", len(parked), "reason", why)
 	// What is free is stored now. What is not waits for the next sweep of any process, however this ends.
 	if _, err := e.pool.Exec(ctx, e.sql(`SELECT {tidemill}.settle_ends()`)); err != nil {
-		e.opts.Logger.WarnContext(ctx, "store parked ends; to be tried again", "error", err)
+		e.opts.Logger.WarnContext(ctx, "store parked ends; it will be retried", "error", err)
 	}
 	jobs := make([]*rivertype.JobRow, len(parked))
 	for i, id := range parked {

@@ -38,7 +38,7 @@ type CSVOpts struct {
 	// counted; default 8 MiB, at most 1 GiB. A longer record is malformed.
 	MaxRecord int
 
-	// Offset is where the reader stands in the decoded stream: [Record.End] of
+	// Offset is where the reader is in the decoded stream: [Record.End] of
 	// the last record done, to resume after it. At 0 a UTF-8 byte order mark is skipped.
 	Offset int64
 
@@ -73,11 +73,11 @@ type Kind uint8
 const (
 	KindText    Kind = iota
 	KindString       // Quoted; Value has its escapes resolved
-	KindNumber       // Value as it stands in the file, no digit lost
+	KindNumber       // Value as it is in the file, no digit lost
 	KindBool         // Value is true or false
 	KindNull         // no value
 	KindMissing      // the record does not have the field; no value
-	KindJSON         // an array or object; Value as it stands in the file
+	KindJSON         // an array or object; Value as it is in the file
 )
 
 // Record is one record of a stream. It and everything in it are valid until
@@ -86,7 +86,7 @@ type Record struct {
 	// Fields are the fields in order; empty when Err is set, otherwise at least one.
 	Fields []Field
 
-	// Raw is the record as it stands in the stream, without its line end. Of a
+	// Raw is the record as it is in the stream, without its line end. Of a
 	// record that cannot be taken apart it is the first physical line, cut at MaxRecord bytes.
 	Raw []byte
 

@@ -37,7 +37,7 @@ const headRecords = 200
 
 // DetectDialect finds out what want leaves open, from the decoded head of a file:
 // some KiB will do. whole says that sample is all of the file; otherwise its
-// last record is taken for cut. What cannot be told is as in RFC 4180, with a header.
+// last record is taken for cut. What is unclear is as in RFC 4180, with a header.
 func DetectDialect(sample []byte, whole bool, want Dialect, comment byte) DetectedDialect {
 	d := DetectedDialect{Dialect: want, Confidence: 1}
 	best := d.choose(sample, whole, want, comment)

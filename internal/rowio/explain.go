@@ -29,7 +29,7 @@ var encodings = [...]signature{
 	{"\xfe\xff", "UTF-16", "convert it to UTF-8"},
 }
 
-// Formats are told by prefixes that no text begins with, or that are too
+// Formats are recognised by prefixes that no text begins with, or that are too
 // long for a header to begin with by chance.
 var formats = [...]signature{
 	{"\x1f\x8b", "gzip", "decompress it first"},

@@ -12,7 +12,7 @@ type class uint8
 const (
 	classText class = iota
 	classEmpty
-	classNumber // also dates, times and amounts: digits and what stands between them
+	classNumber // also dates, times and amounts: digits and what is between them
 	classCode   // letters and digits mixed, addresses: no name of a field
 )
 
@@ -48,14 +48,14 @@ func judgeHeader(records [][]string) (score float64, reason string) {
 	}
 	switch {
 	case reason == "" && score >= 0:
-		return 0.1, "header or not cannot be told; taken with a header"
+		return 0.1, "unclear whether there is a header; one is assumed"
 	case reason == "":
 		reason = "no header: the first record has values twice"
 	}
 	return score, reason
 }
 
-// judgeColumn compares a name with what stands below it.
+// judgeColumn compares a name with what is below it.
 func judgeColumn(i int, name string, rows [][]string) (score float64, why string) {
 	values, odd, same := 0, 0, 0
 	for _, row := range rows {
@@ -77,7 +77,7 @@ func judgeColumn(i int, name string, rows [][]string) (score float64, why string
 	case same > 0:
 		return -0.5, fmt.Sprintf("no header: %q of the first record is a value of others", clip(name))
 	case odd*10 >= values*8:
-		return 1, fmt.Sprintf("header: %q stands above values of another kind", clip(name))
+		return 1, fmt.Sprintf("header: %q is above values of another kind", clip(name))
 	}
 	return 0, ""
 }

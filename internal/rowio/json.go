@@ -31,7 +31,7 @@ func skipSpace(raw []byte, i int) int {
 	return i
 }
 
-// describe names what stands at raw[i].
+// describe names what is at raw[i].
 func describe(raw []byte, i int) string {
 	if i >= len(raw) {
 		return "the line ends"

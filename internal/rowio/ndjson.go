@@ -26,7 +26,7 @@ type NDJSONOpts struct {
 	// in this order. Other members are checked, and only their names are given ([Record.Others]).
 	Names []string
 
-	// Offset is where the reader stands in the decoded stream, as in [CSVOpts].
+	// Offset is where the reader is in the decoded stream, as in [CSVOpts].
 	Offset int64
 }
 

@@ -89,7 +89,7 @@ func (c *CSV) appendText(dst, text []byte, defuse bool) []byte {
 	return append(append(dst, text...), '"')
 }
 
-// formula tells of each byte whether a spreadsheet takes a cell that begins with it for a formula.
+// formula reports for each byte whether a spreadsheet takes a cell that begins with it for a formula.
 var formula = func() (t [256]bool) {
 	for _, c := range "=+-@\t\r" {
 		t[c] = true

@@ -104,7 +104,7 @@ func (p *Part) flush() error {
 		_, err = p.out.Write(p.buf)
 	}
 	p.buf = p.buf[:0]
-	if cap(p.buf) > 8*flushAt { // one long row need not cost its memory for ever
+	if cap(p.buf) > 8*flushAt { // one long row need not cost its memory forever
 		p.buf = make([]byte, 0, flushAt+16<<10)
 	}
 	return err

@@ -62,10 +62,10 @@ func CheckParams(query string) (problem, hint string) {
 
 // Problems of a URL that may hold a secret, so that it is not shown.
 const (
-	atInBucket   = "has a : or an @ where the name of its bucket stands"
+	atInBucket   = "has a : or an @ where the name of its bucket is"
 	atInEndpoint = "has an @ in its endpoint"
 
-	credentialsHint = "credentials stand in the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+	credentialsHint = "credentials belong in the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 )
 
 func MaybeSecret(problem string) bool { return problem == atInBucket || problem == atInEndpoint }

@@ -84,7 +84,7 @@ func waitOf(r *http.Request) (time.Duration, error) {
 	}
 	for name := range query {
 		if name != "wait" {
-			return 0, fmt.Errorf("%.50q is no parameter of this; the only one is wait. The params of a job stand in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE", name)
+			return 0, fmt.Errorf("%.50q is no parameter of this; the only one is wait. The params of a job are in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE", name)
 		}
 	}
 	texts := query["wait"]
@@ -111,7 +111,7 @@ func noBody(r *http.Request) error {
 	if n == 0 {
 		return errors.New("the body of the request cannot be read; a trigger has none")
 	}
-	return errors.New("a trigger takes no body, and this one has one. The params of a job stand in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE")
+	return errors.New("a trigger takes no body, and this one has one. The params of a job are in its schedule, or start it with them: tidemill start JOB --param NAME=VALUE")
 }
 
 // outcome returns the run as it is when it has ended, or when the wait is over; nil if it cannot be read.

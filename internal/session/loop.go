@@ -22,7 +22,7 @@ const (
 	mostBackoff = 5 * time.Second
 )
 
-// Loop is Loop whose steps use a session. What goes wrong is told to failed, and tried again sooner or later than a step would say.
+// Loop is Loop whose steps use a session. Errors are passed to failed, and the step is retried after a back-off.
 func (k *Keeper) Loop(ctx context.Context, failed func(error), step func(context.Context, *pgx.Conn) (time.Duration, error)) {
 	failures := 0
 	Loop(ctx, func(ctx context.Context) (wait time.Duration) {

@@ -82,7 +82,7 @@ func PinNow(ctx context.Context, conn *pgconn.PgConn, settings map[string]string
 }
 
 const (
-	// pathSQL is the search path without pg_catalog if that stands after other schemas, whose functions and types would be
+	// pathSQL is the search path without pg_catalog if that is after other schemas, whose functions and types would be
 	// taken for the server's own. Without a place in the path it comes first.
 	pathSQL = `CASE WHEN pg_catalog.array_position(pg_catalog.current_schemas(false), 'pg_catalog') OPERATOR(pg_catalog.>) 1 THEN (
 		SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n) FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u (s, n)

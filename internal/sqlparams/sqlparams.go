@@ -15,7 +15,7 @@ import (
 // Bind returns the statement with each :name replaced by $1, $2 and so on, and the names in that order, each once.
 //
 // A colon begins no name where PostgreSQL gives it another meaning: in a cast (x::date), in :=, and in the slice of an
-// array (a[1:2], a[low:high]), where it stands right after a value in square brackets or in front of a digit or a space.
+// array (a[1:2], a[low:high]), where it is right after a value in square brackets or in front of a digit or a space.
 //
 // The error tells the line and column, in characters from 1, of a quote or comment that is not closed, or of a $1 that is
 // there already.
@@ -30,7 +30,7 @@ func Bind(statement string) (sql string, names []string, err error) {
 }
 
 // Replace returns the statement with the n-th of the names that Bind returns, from 1, replaced by what with returns for n
-// wherever it stands: for commands that PostgreSQL takes no values beside. What with returns must be an expression in
+// wherever it is: for commands that PostgreSQL takes no values beside. What with returns must be an expression in
 // itself, and its values must be quoted.
 func Replace(statement string, with func(n int) string) (string, error) {
 	s := scanner{text: statement, numbers: map[string]int{}, place: with}
@@ -100,7 +100,7 @@ func (s *scanner) bracket(c byte) {
 	}
 }
 
-// colon stands on one that is alone, and writes a parameter if a name follows.
+// colon starts at a single one, and writes a parameter if a name follows.
 func (s *scanner) colon() {
 	start := s.at
 	s.at++

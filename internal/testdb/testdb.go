@@ -86,7 +86,7 @@ func Pool(tb testing.TB, url string) *pgxpool.Pool {
 	return pool
 }
 
-// closePool bounds Close, which waits for connections that are held for ever.
+// closePool bounds Close, which waits for connections that are held forever.
 func closePool(pool *pgxpool.Pool, bound time.Duration) error {
 	closed := make(chan struct{})
 	go func() {

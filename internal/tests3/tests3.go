@@ -1,6 +1,6 @@
 // Package tests3 gives tests an S3 server of their own, over HTTP on loopback, which does what tests want to see go wrong.
 //
-// The server is gofakes3. What it does not do, and S3 does, stands in front of it: If-Match of reads.
+// The server is gofakes3. What it does not do, and S3 does, is in front of it: If-Match of reads.
 package tests3
 
 import (

@@ -25,7 +25,7 @@ var (
 	chinese  = []encoding.Encoding{simplifiedchinese.GBK, simplifiedchinese.GB18030}
 )
 
-// Texts as they stand in files; each line is a file of its own too, and so is each word.
+// Texts as they are in files; each line is a file of its own too, and so is each word.
 var languages = []struct {
 	name      string
 	encodings []encoding.Encoding
@@ -136,7 +136,7 @@ func decomposed(text string) string {
 		}
 		parts := []rune(norm.NFD.String(string(r)))
 		last := len(parts) - 1
-		for i, p := range parts { // the tone may stand before the other mark
+		for i, p := range parts { // the tone may be before the other mark
 			if strings.ContainsRune("\u0300\u0301\u0303\u0309\u0323", p) {
 				parts[i], parts[last] = parts[last], parts[i]
 				break

@@ -204,7 +204,7 @@ func plausible(guesses []Guess) []Guess {
 	return slices.DeleteFunc(slices.Clone(guesses), func(g Guess) bool { return g.Score < 0.15 })
 }
 
-// wide recognizes UTF-16 without a mark: the zero halves of its ASCII stand on
+// wide recognizes UTF-16 without a mark: the zero halves of its ASCII are at
 // one side of the pairs, and every file with rows has ASCII in it.
 func wide(text []byte) (e Encoding, zeros int) {
 	var side [2]int

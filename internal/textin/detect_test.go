@@ -21,7 +21,7 @@ func look(t *testing.T, data []byte, want Format) *Head {
 	return head
 }
 
-// Texts as they stand in files that people send.
+// Texts as they are in files that people send.
 var (
 	customers = "顧客番号,氏名,フリガナ,郵便番号,住所,備考\r\n1001,佐藤 一郎,サトウ イチロウ,100-0001,東京都千代田区千代田１－１,\r\n1002,鈴木 花子,スズキ ハナコ,530-0001,大阪府大阪市北区梅田２丁目,至急お願いします。\r\n"
 	names     = "氏名\n佐藤 一郎\n鈴木 花子\n高橋 健太\n"
@@ -109,7 +109,7 @@ func TestDetectDoubts(t *testing.T) {
 	}
 }
 
-// TestFewUTF8: one letter is enough to know UTF-8 by, unless it does not belong where it stands.
+// TestFewUTF8: one letter is enough to know UTF-8 by, unless it does not belong where it is.
 func TestFewUTF8(t *testing.T) {
 	t.Parallel()
 

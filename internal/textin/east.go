@@ -134,7 +134,7 @@ func (e *east) charCost(r rune, b []byte, before, after rune) float64 {
 
 func latinLetter(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' }
 
-// halfKanaCost knows which of the half-width kana take a mark, which begin no word, and that none stands alone. single says that
+// halfKanaCost knows which of the half-width kana take a mark, which begin no word, and that none is alone. single says that
 // each is a byte.
 func halfKanaCost(r, before, after rune, single bool) float64 {
 	c := 0.9

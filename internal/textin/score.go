@@ -147,7 +147,7 @@ func eucWeight(lead byte) float64 {
 }
 
 // scoreLatin judges by the neighbours: in the languages of western Europe a letter
-// with an accent stands between plain letters, seldom beside two of its kind.
+// with an accent is between plain letters, seldom beside two of its kind.
 func scoreLatin(text []byte) []Guess {
 	var windows, latin tally
 	for i := 0; i < len(text); i++ {

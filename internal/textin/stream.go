@@ -92,7 +92,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) Offset() int64 { return s.offset }
 
 // Consumed is how many bytes of the file were read or skipped, read-ahead
-// included: what progress is told by. It may be called at any time.
+// included: what progress is measured by. It may be called at any time.
 func (s *Stream) Consumed() int64 { return s.raw.count() }
 
 // Format is what the stream was opened as.

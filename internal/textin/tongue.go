@@ -14,7 +14,7 @@ type tongue struct {
 	script  *unicode.RangeTable
 }
 
-// letter is one of a tongue. place is where it stands, as [newTongue] says.
+// letter is one of a tongue. place is where it is, as [newTongue] says.
 type letter struct {
 	cost  float64
 	place byte
@@ -170,7 +170,7 @@ func caseCost(g, before, after glyph) float64 {
 	return 0
 }
 
-// soundCost: vowels stand between consonants, and the other way round, more often than not.
+// soundCost: vowels are between consonants, and the other way round, more often than not.
 func soundCost(g, before, after glyph) float64 {
 	same := 0
 	for _, n := range []glyph{before, after} {

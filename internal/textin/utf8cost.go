@@ -9,7 +9,7 @@ import (
 const fewChars = 3
 
 // utf8Cost is how unlikely words of valid UTF-8 are. Two letters of another encoding seldom make a character, and hardly ever one that
-// belongs where it stands.
+// belongs where it is.
 func utf8Cost(words []word) float64 {
 	c := -4.0 // most files are UTF-8
 	for _, w := range words {

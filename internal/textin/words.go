@@ -9,15 +9,15 @@ import (
 // maxWords is how many different words an encoding is judged by.
 const maxWords = 1000
 
-// word is what stands between blanks, signs and digits of ASCII, with the bytes around it. No encoding has such a byte within
+// word is what is between blanks, signs and digits of ASCII, with the bytes around it. No encoding has such a byte within
 // a character.
 type word struct {
 	text          []byte
 	before, after byte
 }
 
-// highWords are the different words of a text that are not all ASCII: a name that stands there a hundred times says no more than
-// one that stands there once.
+// highWords are the different words of a text that are not all ASCII: a name that is there a hundred times says no more than
+// one that is there once.
 func highWords(text []byte) []word {
 	seen := map[string]bool{}
 	var words []word

@@ -31,7 +31,7 @@ const (
 type Format struct {
 	Type Type
 
-	// Decimal separates the fraction of a Number; default ".". Grouping may stand
+	// Decimal separates the fraction of a Number; default ".". Grouping may be
 	// between groups of three digits; default: nothing may. A space stands for every
 	// kind of space.
 	Decimal, Grouping string

@@ -106,7 +106,7 @@ func (c *clock) parse(layout []token, value []byte) bool {
 		}
 		value = value[n:]
 	}
-	if c.pm { // which may stand before the hour
+	if c.pm { // which may be before the hour
 		c.hour += 12
 	}
 	return len(value) == 0 && c.valid()

@@ -13,7 +13,7 @@ const (
 	Bare    State = iota // a text without quotes; one of no length is an empty field
 	Quoted               // a text in quotes, perhaps of no length
 	String               // a string of JSON, its quotes and escapes resolved
-	Value                // a number, true, false, an array or an object of JSON, as it stands there
+	Value                // a number, true, false, an array or an object of JSON, as it is there
 	Null                 // null of JSON
 	Missing              // the record does not have the field
 )

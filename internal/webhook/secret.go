@@ -22,7 +22,7 @@ type Secret struct{ key []byte }
 // ParseSecret reads a secret in the form of the specification, whsec_ followed by the key in base64, or any other text,
 // whose bytes are then the key. A key has 16 bytes or more. The error never shows the secret.
 //
-// The libraries of the specification take a text without whsec_ for base64, so a receiver that uses one must be told that
+// The libraries of the specification take a text without whsec_ for base64, so a receiver that uses one must know that
 // such a key is raw.
 func ParseSecret(s string) (Secret, error) {
 	key := []byte(s)

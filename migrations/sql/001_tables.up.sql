@@ -23,7 +23,7 @@ CREATE TABLE {tidemill}.process (
 ) WITH (fillfactor = 50);
 
 -- One execution of a job; id is the River job's id.
--- cursor, counters, done, rate, seq, updated_at and the counts of children stand in no index, and identity and is_unique do not
+-- cursor, counters, done, rate, seq, updated_at and the counts of children are in no index, and identity and is_unique do not
 -- change after the insert, so that a chunk's update stays HOT.
 CREATE TABLE {tidemill}.run (
     id               bigint PRIMARY KEY,
@@ -160,7 +160,7 @@ CREATE TABLE {tidemill}.schedule (
     next_tick_at timestamptz,
     updated_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
-COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been dealt with; NULL: there is none any more';
+COMMENT ON COLUMN {tidemill}.schedule.next_tick_at IS 'the first tick that has not been handled; NULL: there is none any more';
 COMMENT ON COLUMN {tidemill}.schedule.job IS 'the job of that name in the table job; with own, only the name of the runs';
 COMMENT ON COLUMN {tidemill}.schedule.own IS 'what a program''s schedule starts, with the columns of the table job; NULL: the job of the configuration';
 CREATE INDEX schedule_next_idx ON {tidemill}.schedule (next_tick_at) WHERE next_tick_at IS NOT NULL;

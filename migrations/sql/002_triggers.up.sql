@@ -277,7 +277,7 @@ REVOKE ALL ON FUNCTION {tidemill}.run_follows_job, {tidemill}.run_loses_job, {ti
 -- Triggers of one event fire in the order of their names.
 --
 -- River's insert is INSERT ... ON CONFLICT DO UPDATE, for which the server fires statement triggers of UPDATE as well. The
--- condition stands in the trigger, so that an application's insert pays no call of a function.
+-- condition is in the trigger, so that an application's insert pays no call of a function.
 CREATE TRIGGER tidemill_1_fence BEFORE UPDATE ON {river}.river_job
     FOR EACH STATEMENT WHEN (pg_catalog.current_setting('tidemill.client', true) <> '')
     EXECUTE FUNCTION {tidemill}.fence();

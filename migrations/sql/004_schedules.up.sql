@@ -78,7 +78,7 @@ END $$;
 
 -- fire deals with ticks that came due. Each item names a schedule, the next_tick_at that its caller saw (was), the new one
 -- (next), and the ticks in between, each {work, missed, ticks}. An item is done as a whole or not at all; one that another
--- process deals with, or has dealt with, is left out. What went wrong with one is returned, and holds up no other.
+-- process deals with, or has handled, is left out. What went wrong with one is returned, and holds up no other.
 -- It waits for nobody for long: an open transaction that starts the same unique job must not hold up the others.
 CREATE FUNCTION {tidemill}.fire(items jsonb)
 RETURNS TABLE (schedule text, due_at timestamptz, outcome text, problem text)

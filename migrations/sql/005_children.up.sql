@@ -186,7 +186,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- What follows an import follows the runs that import, not the one that looks for files; but that it failed may be told.
+-- What follows an import follows the runs that import, not the one that looks for files; but its failure may be reported.
 CREATE FUNCTION {tidemill}.scan_is_no_end() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

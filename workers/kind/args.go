@@ -26,7 +26,7 @@ type Args struct {
 	CaughtUp bool `json:"caught_up,omitempty"`
 }
 
-// Payload is what a program of the user's is told, as a request's body or on a command's standard input.
+// Payload is what a program of the user's gets, as a request's body or on a command's standard input.
 type Payload struct {
 	ID           string         `json:"id"`  // the same for all attempts, and no other run's
 	Run          string         `json:"run"` // its number, for people

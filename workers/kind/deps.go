@@ -27,7 +27,7 @@ type Deps struct {
 	Version  string // of the program
 	// Storage opens the storage; the error says what to configure if there is none.
 	Storage func(context.Context) (*storage.Bucket, error)
-	// OnChunk is told what each committed chunk did.
+	// OnChunk gets what each committed chunk did.
 	OnChunk func(job string, delta batch.Counters)
 	// Child says how a job inserts another one for a row, as a start of it would.
 	Child func(job string) (Child, error)
@@ -50,7 +50,7 @@ func (d *Deps) WithDefaults() *Deps {
 type Child struct {
 	Job  string // its name
 	Kind string // as River has it
-	// Args are what all children have. Params stand in a field of their own, as they are given, if ArgsNested is set, and are fields of Args
+	// Args are what all children have. Params are in a field of their own, as they are given, if ArgsNested is set, and are fields of Args
 	// otherwise.
 	Args        []byte
 	ArgsNested  bool

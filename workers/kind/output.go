@@ -30,6 +30,6 @@ type Target interface {
 type Copy interface {
 	// Advance copies what the run has committed.
 	Advance(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) error
-	// Finish copies the rest when the run has ended, and checks the whole. progress, if set, is told the bytes so far and those of the whole.
+	// Finish copies the rest when the run has ended, and checks the whole. progress, if set, gets the bytes so far and those of the whole.
 	Finish(ctx context.Context, run *batch.Info, progress func(done, total int64)) error
 }

@@ -108,7 +108,7 @@ func Effects(ctx context.Context, pool *pgxpool.Pool, job *config.Job) ([][]Effe
 
 // archive makes references that cascade keep the row to which they refer: what they delete would be in no archive. earlier
 // are the rules before this one; a table that refers to this one needs one of them, for otherwise its rows keep those of
-// this table for ever.
+// this table forever.
 func (r *cleanupRule) archive(ctx context.Context, db bulk.Querier, earlier []*cleanupRule) error {
 	r.archived = true
 	for p := range r.parts {

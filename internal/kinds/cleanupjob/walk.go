@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// cleanupPlace is where a walk through a part stands: after the row with that key and, among those of the same key, that
+// cleanupPlace is where a walk through a part is: after the row with that key and, among those of the same key, that
 // tid; or in front of that block.
 type cleanupPlace struct {
 	At    string `json:"at,omitempty"`
@@ -170,7 +170,7 @@ func (w *cleanupWalk) before() string {
 	return w.column() + " < '" + w.rule.cutoff + "'::" + w.rule.typ
 }
 
-// condition is the rule's own, to follow others. It stands on lines of its own, as it may end in a comment.
+// condition is the rule's own, to follow others. It is on lines of its own, as it may end in a comment.
 func (w *cleanupWalk) condition(given bool) string {
 	if !given || w.rule.Where == "" {
 		return ""

@@ -19,7 +19,7 @@ const RiverKind = "tidemill.command"
 
 const (
 	commandGrace = 10 * time.Second
-	// commandStopGrace is short because a worker that is told to end has little time. One that has lost its database has
+	// commandStopGrace is short because a worker that is asked to stop has little time. One that has lost its database has
 	// less: the end of its jobs' contexts says how much (rescue: SilentAfter).
 	commandStopGrace = 4 * time.Second
 	// commandOrphanGrace is shorter than the 7.5 s after which others have the jobs of a killed process (rescue:

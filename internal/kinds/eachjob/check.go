@@ -49,7 +49,7 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 		if !statement.IsOurs(err) {
 			return nil, err
 		}
-		return append(problems, cfg.Errorf(append(slices.Clip(path), "query"), "write a SELECT", "cannot stand in brackets, as part of another query: %s", sqlMessage(err))), nil
+		return append(problems, cfg.Errorf(append(slices.Clip(path), "query"), "write a SELECT", "cannot be in brackets, as part of another query: %s", sqlMessage(err))), nil
 	}
 	child := cfg.Jobs[job.Spec.(*Config).Enqueue.Job]
 	if child == nil {

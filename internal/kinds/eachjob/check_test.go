@@ -44,7 +44,7 @@ func TestCheckEach(t *testing.T) {
 		{"comment at the end", `query: "SELECT id FROM people -- all\n;", order_by: [id], enqueue: {job: any}`, nil},
 
 		{"no table", "query: SELECT id FROM persons, order_by: [id], enqueue: {job: any}", []string{`.query: line 1, column 16: relation "persons" does not exist (SQLSTATE 42P01)`}},
-		{"no query", "query: DELETE FROM people RETURNING id, order_by: [id], enqueue: {job: any}", []string{`.query: cannot stand in brackets, as part of another query: syntax error at or near "FROM"`}},
+		{"no query", "query: DELETE FROM people RETURNING id, order_by: [id], enqueue: {job: any}", []string{`.query: cannot be in brackets, as part of another query: syntax error at or near "FROM"`}},
 		{"order", "query: SELECT email FROM people, order_by: [id], enqueue: {job: any}", []string{".order_by: the query has no column id"}},
 		{"two columns", "query: 'SELECT id, id FROM people', order_by: [id], enqueue: {job: any}", []string{".query: the query has two columns with the name id"}},
 		{"param of another type", "query: 'SELECT id FROM people WHERE id = :day', params: {day: date}, order_by: [id], enqueue: {job: any}", []string{`.params.day: is of type date, which does not fit the statement: invalid input syntax for type integer: "2026-01-31" (SQLSTATE 22P02)`}},

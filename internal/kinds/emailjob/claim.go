@@ -88,7 +88,7 @@ func claimKey(run int64) string { return strconv.FormatInt(run, 10) }
 // errTaken is a claim that somebody else has changed: two attempts of one run are at work, and this one is the older.
 var errTaken = errors.New("another attempt of this run is sending to the same recipient")
 
-// put writes the state of a recipient that seen tells of, the zero claim if there is none. sending counts a try; the others
+// put writes the state of a recipient in seen, the zero claim if there is none. sending counts a try; the others
 // may be written by whoever made the last one, however late.
 func (s *claims) put(ctx context.Context, key int64, recipient string, seen, next claim) (claim, error) {
 	next.tries = seen.tries

@@ -51,7 +51,7 @@ type Config struct {
 	Delimiter byte
 	LineEnd   string // LF or CRLF
 	BOM       bool
-	Null      string // what NULL is written as; a text that equals it stands in quotes
+	Null      string // what NULL is written as; a text that equals it is in quotes
 	Formulas  string // Defuse or Keep
 
 	Consistency string        // Keyset or Snapshot
@@ -84,7 +84,7 @@ func fields() field.Table[Config] {
 			func(e *Config) *string { return &e.LineEnd }),
 		field.Row("bom", field.Boolean{}, "false", "Whether the file begins with a byte order mark, by which spreadsheets know UTF-8. Of `csv`.",
 			func(e *Config) *bool { return &e.BOM }),
-		field.Row("null_as", field.Text{Words: "text", Check: checkNull}, `""`, "What NULL is written as, without quotes. A text that equals it stands in quotes, so that the two can be told apart. Of `csv`.",
+		field.Row("null_as", field.Text{Words: "text", Check: checkNull}, `""`, "What NULL is written as, without quotes. A text that equals it is in quotes, so that the two can be told apart. Of `csv`.",
 			func(e *Config) *string { return &e.Null }),
 		field.Row("formulas", field.Choice{Defuse, Keep}, Defuse, "What is done to a text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, which a spreadsheet would run as a formula: `defuse` puts a `'` in front and counts it in the result; `keep` is for files that are read back. Numbers and times are never touched. Of `csv`.",
 			func(e *Config) *string { return &e.Formulas }),

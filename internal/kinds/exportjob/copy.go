@@ -37,7 +37,7 @@ func NewCopy(bucket *storage.Bucket, to kind.Target) *Copy {
 	return &Copy{bucket: bucket, to: to, buffer: make([]byte, 256<<10), whole: sha256.New()}
 }
 
-// Advance copies the parts that the run has committed, as far as all that stand before them in the file are committed, too.
+// Advance copies the parts that the run has committed, as far as all that are before them in the file are committed, too.
 // An error leaves the target with whole parts, or with nothing: what could not be copied now may still be copied at the end.
 func (c *Copy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) error {
 	parts, stands, err := c.committed(ctx, pool, schema, run)
@@ -62,13 +62,13 @@ func (c *Copy) Advance(ctx context.Context, pool *pgxpool.Pool, schema migration
 	return nil
 }
 
-// committed returns the parts after what was copied, in the order of the file, and whether what was copied stands.
+// committed returns the parts after what was copied, in the order of the file, and whether what was copied is still valid.
 func (c *Copy) committed(ctx context.Context, pool *pgxpool.Pool, schema migrations.Schema, run int64) (parts []exportPart, stands bool, err error) {
 	last := exportPart{span: -1}
 	if n := len(c.copied); n > 0 {
 		last = c.copied[n-1]
 	}
-	// The last one tells of them all: a run that starts over forgets them together.
+	// The last one stands for them all: a run that starts over forgets them together.
 	rows, err := pool.Query(ctx, schema.SQL(`
 		SELECT p.span, p.no, p.object, p.rows, p.bytes, p.crc32c, p.ends_span, $4 = '' OR EXISTS (
 			SELECT FROM {tidemill}.artifact_part o WHERE o.artifact = a.id AND (o.span, o.no) = ($2, $3) AND o.object = $4)
@@ -106,7 +106,7 @@ func (c *Copy) isNext(part *exportPart) bool {
 	return part.span == last.span && part.no == last.no+1
 }
 
-// Finish copies what is left of the file of a run that has ended, and checks the whole. progress, if set, is told the bytes so far and those
+// Finish copies what is left of the file of a run that has ended, and checks the whole. progress, if set, gets the bytes so far and those
 // of the whole.
 func (c *Copy) Finish(ctx context.Context, run *batch.Info, progress func(done, total int64)) error {
 	result, err := ReadResult(run.Result)

@@ -45,7 +45,7 @@ func (x *Expirer) Run(ctx context.Context) {
 			x.opts.Logger.InfoContext(ctx, "deleted expired exports", "exports", n)
 		}
 		if err != nil && ctx.Err() == nil {
-			x.opts.Logger.WarnContext(ctx, "delete expired exports; to be tried again", "error", err)
+			x.opts.Logger.WarnContext(ctx, "delete expired exports; it will be retried", "error", err)
 		}
 	})
 }

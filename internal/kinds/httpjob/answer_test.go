@@ -298,7 +298,7 @@ func TestHTTPErrorThatCannotBeStored(t *testing.T) {
 	}
 }
 
-// A worker that is told to stop gives the attempt back: nobody has failed.
+// A worker that is asked to stop gives the attempt back: nobody has failed.
 func TestHTTPShutdown(t *testing.T) {
 	t.Parallel()
 	b := setupHTTP(t)

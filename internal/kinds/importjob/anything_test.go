@@ -247,7 +247,7 @@ func (a *anythingBundle) run(ctx context.Context, def *config.Job, content []byt
 	return last, errors.Join(err, a.storage.Delete(context.WithoutCancel(ctx), object.Key))
 }
 
-// checkRejects: as many are stored as are counted, in order; each is the bytes that stand in the file where it says; and
+// checkRejects: as many are stored as are counted, in order; each is the bytes that are in the file where it says; and
 // all of them make a file. Those of an import that was undone are told, and not counted.
 func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, content []byte, undone bool) error {
 	var metadata struct {
@@ -273,7 +273,7 @@ func (a *anythingBundle) checkRejects(ctx context.Context, info *batch.Info, con
 			continue
 		}
 		if r.Offset > int64(len(content)) || !bytes.HasPrefix(content[r.Offset:], r.Raw) {
-			return fmt.Errorf("reject %d does not stand at byte %d of the file: %q", i, r.Offset, r.Raw)
+			return fmt.Errorf("reject %d does not start at byte %d of the file: %q", i, r.Offset, r.Raw)
 		}
 		if line, at = line+lineEnds(content[at:r.Offset]), r.Offset; r.Line != line {
 			return fmt.Errorf("reject %d is said to be on line %d, and is on line %d: %q", i, r.Line, line, r.Raw)

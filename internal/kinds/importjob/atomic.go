@@ -34,7 +34,7 @@ type atomicImport struct {
 	shown    time.Time
 }
 
-// atomic imports all or nothing. What was rejected is told in either case.
+// atomic imports all or nothing. Rejects are reported in either case.
 func (im *importRun) atomic(ctx context.Context, first importCursor) error {
 	var a *atomicImport
 	err := im.run.Chunk(ctx, func(ctx context.Context, tx pgx.Tx) (batch.Step, error) {

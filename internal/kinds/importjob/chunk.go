@@ -68,7 +68,7 @@ type importParser struct {
 	records    scanner
 	stream     *textin.Stream
 	source     *importSource
-	broken     error // what the file ends with, to be told when all before it is written
+	broken     error // what the file ends with, to be reported when all before it is written
 	file       *wholeReader
 	digest     *fileDigest // after the chunk before
 	ordinal    int64

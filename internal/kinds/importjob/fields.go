@@ -10,9 +10,9 @@ import (
 // importFields are the further fields of a job of kind import.
 func fields() field.Table[Config] {
 	return field.Table[Config]{
-		field.Row("source", sourceURL{}, "", "Files that others put somewhere: `file:///srv/drop/*.csv`, or `s3://bucket/drop/*.csv?region=eu-central-1`. Wildcards are `*`, `?` and `[a-z]`, within a segment; `*/*.csv` looks into each directory. Each start of the job, by a schedule, by hand, by SQL or after another job, looks for files that are new, and starts a run for each. Names that begin with a dot or end in `.tmp` or `.part` are left alone. Without `source` a file is given at the start. Not with `unique`.",
+		field.Row("source", sourceURL{}, "", "Files that others put somewhere: `file:///srv/drop/*.csv`, or `s3://bucket/drop/*.csv?region=eu-central-1`. Wildcards are `*`, `?` and `[a-z]`, within a segment; `*/*.csv` looks into each directory. Each start of the job, by a schedule, by hand, by SQL or after another job, scans for new files, and starts a run for each. Names that begin with a dot or end in `.tmp` or `.part` are left alone. Without `source` a file is given at the start. Not with `unique`.",
 			func(i *Config) *Source { return &i.Source }),
-		field.Row("table", config.TableName{}, "", "The table to fill. A name with capitals or other characters stands in double quotes: `'\"My Schema\".\"T\"'`.",
+		field.Row("table", config.TableName{}, "", "The table to fill. A name with capitals or other characters is in double quotes: `'\"My Schema\".\"T\"'`.",
 			func(i *Config) *config.Table { return &i.Table }).Require(),
 		field.Row("format", field.Choice{config.CSV, config.NDJSON}, config.CSV, "Format of the file; `ndjson` is a JSON object on each line, whose members are its fields.",
 			func(i *Config) *string { return &i.Format }),

@@ -106,7 +106,7 @@ func (o sourceObject) permanent(err error) error {
 	case errors.Is(err, storage.ErrNotFound):
 		return retry.Permanent(fmt.Errorf("%s is gone; put it there again as it was, and retry the run", o.args.Source))
 	case errors.Is(err, storage.ErrChanged):
-		return retry.Permanent(fmt.Errorf("%s has changed since this run was started; what it has committed is kept, and the next look at the source finds the file as new",
+		return retry.Permanent(fmt.Errorf("%s has changed since this run was started; what it has committed is kept, and the next scan at the source finds the file as new",
 			o.args.Source))
 	}
 	return err

@@ -41,7 +41,7 @@ type RejectsOpts struct {
 }
 
 // WriteRejects writes the rejects of an import as a file of the same form with one more field, _error, which says why; the
-// file can be corrected and imported again. A record that cannot be split into fields stands in the first one, whole. It
+// file can be corrected and imported again. A record that cannot be split into fields is in the first one, whole. It
 // returns how many there were.
 func WriteRejects(ctx context.Context, opts RejectsOpts) (int64, error) {
 	info, err := opts.Ledger.Get(ctx, opts.Run)
@@ -99,7 +99,7 @@ func (w *rejectWriter) reject(r batch.Reject) {
 	if !ok {
 		fields = make([]rowio.Field, len(w.file.Fields))
 		fields[0].Value = r.Raw
-		why += "; the whole line stands in the first field"
+		why += "; the whole line is in the first field"
 	}
 	if len(r.Raw) >= maxRejectRaw {
 		why += "; only its beginning was kept"

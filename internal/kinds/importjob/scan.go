@@ -38,8 +38,8 @@ type ScanOpts struct {
 //
 // A file is new if no run of the job was started for it as it is: its path, its size and, in a directory, the time of its last
 // change or, in a bucket, its ETag. That is recorded in the transaction that starts the run, so that no file is left out and none
-// gets two runs, whatever kills the worker and however many look at once. New files are read once for their SHA-256, which finds
-// content that was imported before under another name. One that changes meanwhile is left for the next look.
+// gets two runs, whatever kills the worker and however many scan at once. New files are read once for their SHA-256, which finds
+// content that was imported before under another name. One that changes meanwhile is left for the next scan.
 type ScanWorker struct {
 	kind.Chunked[ScanArgs]
 

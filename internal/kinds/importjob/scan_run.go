@@ -28,7 +28,7 @@ type ScanResult struct {
 	Files    int64   `json:"files"`    // that match
 	New      int64   `json:"new"`      // of these
 	Same     int64   `json:"same"`     // of the new ones, those whose content has a run already
-	Changing int64   `json:"changing"` // that were written to meanwhile, and are left for the next look
+	Changing int64   `json:"changing"` // that were written to meanwhile, and are left for the next scan
 	Runs     []int64 `json:"runs"`     // that were started, the first 1,000 of them
 	Note     string  `json:"note"`     // all that, for people
 }
@@ -43,7 +43,7 @@ type scanCursor struct {
 	Runs []int64 `json:"runs"`
 }
 
-// scanRun is one attempt of a look for files.
+// scanRun is one attempt of a scan for files.
 type scanRun struct {
 	def   *config.Job
 	opts  ScanOpts
@@ -114,7 +114,7 @@ func permanentSource(err error) error {
 	return err
 }
 
-// fresh tells of each file whether it is new.
+// fresh reports for each file whether it is new.
 func (s *scanRun) fresh(ctx context.Context, files []storage.SourceFile) ([]bool, error) {
 	urls, versions := make([]string, len(files)), make([]string, len(files))
 	for i, file := range files {

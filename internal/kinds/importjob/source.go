@@ -194,7 +194,7 @@ func (s *importSource) text(offset int64) (*textin.Stream, error) {
 	return stream, nil
 }
 
-// records returns a scanner of the stream, which stands at from, for records of that width.
+// records returns a scanner of the stream, which is at from, for records of that width.
 func (s *importSource) records(stream io.Reader, from importCursor, width int) scanner {
 	if s.def.Format == config.NDJSON {
 		return rowio.NewNDJSON(stream, &rowio.NDJSONOpts{

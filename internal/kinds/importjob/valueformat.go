@@ -32,11 +32,11 @@ func formatFields[T any](target func(*T) *ValueFormat, types field.Choice) field
 			func(t *T) *string { return &target(t).Type }).Inherit("`text`: values are passed as they are, into a column of any type"),
 		field.Row("decimal", field.Text{Words: "one character"}, "", "Of `number`: what separates the fraction.",
 			func(t *T) *string { return &target(t).Decimal }).Inherit("`.`"),
-		field.Row("grouping", field.Text{Words: "one character"}, "", "Of `number`: what may stand between groups of three digits; a space stands for every kind of space.",
+		field.Row("grouping", field.Text{Words: "one character"}, "", "Of `number`: what may be between groups of three digits; a space stands for every kind of space.",
 			func(t *T) *string { return &target(t).Grouping }),
 		field.Row("layout", field.TextOrTexts{Words: "layout, or list of layouts"}, "", layoutDoc,
 			func(t *T) *[]string { return &target(t).Layouts }).Inherit("`iso`"),
-		field.Row("timezone", field.Text{Words: "IANA name", Check: config.CheckTimezone}, "", "Of `timestamp`: where the clock stood whose time has no offset. A time that was skipped there is rejected; one that came twice is the first.",
+		field.Row("timezone", field.Text{Words: "IANA name", Check: config.CheckTimezone}, "", "Of `timestamp`: the zone of times without an offset. A time that was skipped there is rejected; one that came twice is the first.",
 			func(t *T) *string { return &target(t).Timezone }).Inherit("none: it goes to PostgreSQL without an offset, which reads it as UTC where the column has one"),
 		field.Row("true_if", field.TextOrTexts{Words: "text, or list of texts"}, "", "Of `boolean`: the texts that are true, in any case.",
 			func(t *T) *[]string { return &target(t).TrueIf }).Inherit("`true`, `t`, `yes`, `y`, `on`, `1`"),
@@ -57,7 +57,7 @@ func valueTypes() field.Choice {
 // arrayFields are those of formatFields that only an array has.
 func arrayFields() field.Table[Column] {
 	return field.Table[Column]{
-		field.Row("separator", field.Text{Words: "text"}, "", "Of `array`: what stands between the elements. Space around them does not count; an empty one is NULL unless it is a text.",
+		field.Row("separator", field.Text{Words: "text"}, "", "Of `array`: what is between the elements. Space around them does not count; an empty one is NULL unless it is a text.",
 			func(c *Column) *string { return &c.Separator }).Inherit("none: the value is a JSON array"),
 		field.Row("element", element{field.Section[ValueFormat]{Fields: elementFields()}}, "", "Of `array`: how the elements are written.",
 			func(c *Column) **ValueFormat { return &c.Element }).Inherit("texts"),

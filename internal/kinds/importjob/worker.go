@@ -52,7 +52,7 @@ type Opts struct {
 	// ChunkRows bounds the rows of one transaction; default 50,000. A chunk also ends at 6 MiB divided by the
 	// writers and one.
 	ChunkRows int
-	// OnChunk, if set, is told what each committed chunk did.
+	// OnChunk, if set, gets what each committed chunk did.
 	OnChunk func(job string, delta batch.Counters)
 }
 

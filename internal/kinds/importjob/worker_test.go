@@ -216,7 +216,7 @@ func TestImportMapping(t *testing.T) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if diff := cmp.Diff(info.Counters, b.chunks); diff != "" {
-				t.Errorf("what OnChunk was told: %s", diff)
+				t.Errorf("what OnChunk got: %s", diff)
 			}
 			if info.Done != int64(len(tt.file)) && len(b.rows(t, tt.query)) > 0 {
 				t.Errorf("done %d of %d bytes", info.Done, len(tt.file))
