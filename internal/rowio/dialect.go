@@ -7,22 +7,10 @@ import (
 	"strings"
 )
 
-// Heading decides if the first record names the fields. The zero value is to
-// be found out.
-type Heading uint8
-
-// The headings.
-const (
-	AutoHeading Heading = iota
-	WithHeader
-	WithoutHeader
-)
-
 // Dialect is how a file of CSV is written. A zero part is to be found out.
 type Dialect struct {
 	Delimiter byte
 	Quote     byte
-	Header    Heading
 }
 
 // DetectedDialect says what a file is and how that is known.
@@ -37,7 +25,7 @@ const headRecords = 200
 
 // DetectDialect finds out what want leaves open, from the decoded head of a file:
 // some KiB will do. whole says that sample is all of the file; otherwise its
-// last record is taken for cut. What is unclear is as in RFC 4180, with a header.
+// last record is taken for cut. What is unclear is as in RFC 4180.
 func DetectDialect(sample []byte, whole bool, want Dialect, comment byte) DetectedDialect {
 	d := DetectedDialect{Dialect: want, Confidence: 1}
 	best := d.choose(sample, whole, want, comment)
@@ -53,20 +41,9 @@ func DetectDialect(sample []byte, whole bool, want Dialect, comment byte) Detect
 			why = append(why, fmt.Sprintf("%d fields are enclosed in %c", best.quoted, best.quote))
 		}
 	}
-	if want.Header == AutoHeading {
-		score, reason := judgeHeader(best.records)
-		d.Header = WithHeader
-		if score < 0 {
-			d.Header = WithoutHeader
-		}
-		why = append(why, reason)
-		d.Confidence = min(d.Confidence, 0.5+min(abs(score), 1)*0.45)
-	}
 	d.Why = strings.Join(why, "; ")
 	return d
 }
-
-func abs(f float64) float64 { return max(f, -f) }
 
 // reading is a sample read with one delimiter and quote.
 type reading struct {

@@ -103,11 +103,7 @@ func (s *importSource) lookAtJSON(ctx context.Context, table *bulk.Table, alive 
 }
 
 func (s *importSource) lookAtCSV() error {
-	header := rowio.WithHeader
-	if !s.def.Header {
-		header = rowio.WithoutHeader
-	}
-	want := rowio.Dialect{Delimiter: s.def.Delimiter, Quote: s.def.Quote, Header: header}
+	want := rowio.Dialect{Delimiter: s.def.Delimiter, Quote: s.def.Quote}
 	if s.form != nil {
 		want.Delimiter, want.Quote = s.form.Delimiter[0], s.form.Quote[0]
 	}
