@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/rescue"
 )
 
-// A process knows the database's clock from the start, and is told of it with each beat.
+// A process knows the database's clock from the start, and hears it with each beat.
 func TestProcessKnowsTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{time.Hour, -time.Hour} {

@@ -221,7 +221,7 @@ func (s *seeded) hold(t *testing.T, step step) {
 		_ = conn.Close(ctx)
 		return
 	case "vacuum full":
-		// Longer holders of rows are in its way, too, and everybody waits behind it; it is not given their time.
+		// Longer holders of rows are in its way, too, and everybody waits for it; it is not given their time.
 		ctx, cancel := context.WithTimeout(context.Background(), step.length+time.Second)
 		go func() {
 			defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A wire must do what it says, or the tests behind it prove nothing.
+// A wire must do what it says, or the tests that use it prove nothing.
 func TestWire(t *testing.T) {
 	t.Parallel()
 

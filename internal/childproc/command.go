@@ -38,7 +38,7 @@ type Result struct {
 	TimedOut    bool
 	Interrupted bool
 	// Output is what was written, as UTF-8: invalid bytes and NUL are replaced by U+FFFD, and a carriage return starts
-	// its line anew, so that of a progress bar the last state is left. Of more than MaxOutput bytes the first quarter
+	// its line again, so that of a progress bar the last state is left. Of more than MaxOutput bytes the first quarter
 	// and the last three quarters of MaxOutput are kept, and the gap is marked.
 	Output    string
 	Truncated bool          // the output has a gap

@@ -74,7 +74,7 @@ func (m *Main) checkConfig(ctx context.Context, offline bool) error {
 	return err
 }
 
-// findProblems returns those of the live database, and what is no problem but should be known; those of the file itself
+// findProblems returns those of the live database, and notes, which are not problems but worth knowing; those of the file itself
 // are an error of type config.Errors.
 func (m *Main) findProblems(ctx context.Context, offline bool) (_ *config.Config, problems field.Errors, notes []string, _ error) {
 	if offline {

@@ -14,7 +14,7 @@ import (
 	"github.com/tidemill/tidemill/workers"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // convertFile converts a file of testdata and has package config read what it becomes.
 func convertFile(t *testing.T, name string, opts Opts) (*Result, *config.Config) {
@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("(-want +got); go test ./internal/convert -update writes it anew:\n%s", diff)
+				t.Errorf("(-want +got); go test ./internal/convert -update writes it again:\n%s", diff)
 			}
 		})
 	}

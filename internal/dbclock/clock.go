@@ -10,7 +10,7 @@ import (
 )
 
 // Clock is the database's clock as this process knows it: what the database said last, plus what has passed since then on
-// this machine's monotonic clock, which nobody sets. The zero value knows nothing yet and tells this machine's time. It may be
+// this machine's monotonic clock, which nobody sets. The zero value returns this machine's time. It may be
 // used by many goroutines.
 type Clock struct {
 	mu    sync.Mutex

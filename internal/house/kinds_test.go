@@ -122,7 +122,7 @@ func TestNamesOfKindsAreSeen(t *testing.T) {
 	r := sketch(t, map[string]string{
 		"a.go": "package tidemill\n\nimport _ \"github.com/tidemill/tidemill/internal/kinds/sqljob\"\n\n" +
 			"var a = job.Kind == \"import\"\n" +
-			"var b = \"tidemill.scan\" + \"import\"\n" +
+			"var b = \"tidemill.import_scan\" + \"import\"\n" +
 			"var c = config.Job{Kind: \"each\"}\n" +
 			"func d() { switch job.Kind { case \"x\", \"http\": } }\n" +
 			"var e = url.Scheme == \"http\"\n",

@@ -143,7 +143,7 @@ func (w *world) fill(mark string) string {
 	return strconv.FormatInt(id, 10)
 }
 
-// do does what is no command's output.
+// do prepares what no command outputs.
 func (w *world) do(what string) {
 	w.t.Helper()
 	switch what {

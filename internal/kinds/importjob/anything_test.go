@@ -294,7 +294,7 @@ func lineEnds(b []byte) int64 {
 	return int64(bytes.Count(b, []byte("\n")) + bytes.Count(b, []byte("\r")) - bytes.Count(b, []byte("\r\n")))
 }
 
-// checkFailure: a file that cannot be read is told of at the first attempt, in words.
+// checkFailure: a file that cannot be read is reported at the first attempt.
 func (a *anythingBundle) checkFailure(ctx context.Context, info *batch.Info) error {
 	if info.Status != batch.Failed {
 		return nil

@@ -142,7 +142,7 @@ func TestImportGoesOnAsItBegan(t *testing.T) {
 			if tt.cursor != "" {
 				b.exec(t, "UPDATE tidemill.run SET cursor = "+tt.cursor+fmt.Sprintf(" WHERE cursor ? 'form' AND id = %d", id))
 			}
-			if diff := cmp.Diff(tt.otherwise, b.anew(t, tt.file)); diff != "" {
+			if diff := cmp.Diff(tt.otherwise, b.fresh(t, tt.file)); diff != "" {
 				t.Fatal(diff)
 			}
 			info, pauses := b.finish(t, id)
@@ -156,8 +156,8 @@ func TestImportGoesOnAsItBegan(t *testing.T) {
 	}
 }
 
-// anew is how an import that begins now would read the first row, or why it would not.
-func (b *importBundle) anew(t *testing.T, file string) string {
+// fresh is how an import that begins now would read the first row, or why it would not.
+func (b *importBundle) fresh(t *testing.T, file string) string {
 	t.Helper()
 	preview, err := importjob.PreviewFile(t.Context(), b.Pool, b.cfg.Jobs["load"].Spec.(*importjob.Config), kind.PreviewOpts{
 		Name: "file.csv", Size: int64(len(file)), Open: func(offset int64) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(file[offset:])), nil },
