@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -17,18 +18,13 @@ func (m *Main) applyCmd() *cobra.Command {
 "migrate up" and "up" do it too, and so does a worker when it starts, unless workers with another configuration are alive.
 Workers learn of changed jobs when they start, or by SIGHUP. A schedule whose times have changed begins with the next tick
 from now.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			applied, err := app.Apply(cmd.Context())
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			applied, err := app.Apply(ctx)
 			if err != nil {
 				return err
 			}
 			return m.showApplied(applied)
-		},
+		}),
 	}
 }
 

@@ -3,9 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -31,14 +28,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  tidemill cleanup old-logs --dry-run
   tidemill cleanup old-logs`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			app, err := m.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer app.Close()
+		RunE: m.watching(func(ctx context.Context, app *tidemill.App, args []string) error {
 			job, ok := app.Config.Jobs[args[0]]
 			switch {
 			case !ok:
@@ -59,7 +49,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 				return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
 			}
 			return m.printStarted(started)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "count what is due, and delete nothing")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the run's id and do not wait")

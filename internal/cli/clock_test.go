@@ -58,7 +58,7 @@ jobs:
 
 			for _, args := range [][]string{{"start", "plain", "--in", "10m"}, {"enqueue", "plain", "--in", "10m"}} {
 				id := tidemillCommand(t, file, args...)
-				within(t, args[0]+" --in 10m: due in", since(t, pool, `SELECT -extract(epoch FROM clock_timestamp() - scheduled_at) FROM tidemill.river_job WHERE id = `+id), 590, 600)
+				within(t, args[0]+" --in 10m: due in", since(t, pool, `SELECT -extract(epoch FROM clock_timestamp() - scheduled_at) FROM tidemill.river_job WHERE id = `+id), 590, 601)
 			}
 			triggered := tidemillCommand(t, file, "schedules", "trigger", "plain")
 			meant := since(t, pool, `SELECT extract(epoch FROM clock_timestamp() - (args->>'scheduled_for')::timestamptz) FROM tidemill.river_job WHERE id = `+triggered)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/config/field"
 	"github.com/tidemill/tidemill/internal/operate"
 )
@@ -16,6 +18,7 @@ func (m *Main) enqueueCmd() *cobra.Command {
 	var opts operate.EnqueueOpts
 	var object, at string
 	var in time.Duration
+	var when dueTime
 	cmd := &cobra.Command{
 		Use:   "enqueue KIND",
 		Short: "Insert a job of a kind that a program registered",
@@ -26,7 +29,7 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 		Example: `  tidemill enqueue invoice --args '{"id": 17}'
   tidemill enqueue invoice --args '{"id": 17}' --unique-key 'invoice 17' --in 1h`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) (err error) {
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(object), &fields); err != nil || fields == nil {
 				return &usageError{err: errors.New("--args is not a JSON object"), hint: `write it like --args '{"id": 17}'`}
@@ -34,17 +37,12 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			if name, found := field.NULParam(json.RawMessage(object)); found {
 				return &usageError{err: fmt.Errorf("--args: %q holds a NUL character, which PostgreSQL does not store", name)}
 			}
-			when, err := parseDue(at, in)
-			if err != nil {
-				return err
-			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
+			when, err = parseDue(at, in)
+			return err
+		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, args []string) error {
 			opts.Kind, opts.Args, opts.At = args[0], json.RawMessage(object), when.time(app)
-			id, err := operate.Enqueue(cmd.Context(), cluster(app), opts)
+			id, err := operate.Enqueue(ctx, cluster(app), opts)
 			if err != nil {
 				return plainError(err)
 			}
@@ -53,7 +51,7 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 			}
 			_, err = fmt.Fprintln(m.Stdout, id)
 			return err
-		},
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&object, "args", "{}", "arguments, a `JSON` object")

@@ -87,19 +87,18 @@ func (m *Main) export(ctx context.Context, job, path string, opts tidemill.Start
 		return m.printStarted(started)
 	}
 	id := started.ID
-	watcher := *m
-	watcher.output = path
+	m.output = path
 	if path == "-" {
-		watcher.Stdout = m.Stderr // the other is for the file
+		m.Stdout = m.Stderr // target has the other
 	}
 	bar := newProgress(m.Stderr)
 	if path == "" {
-		return watcher.follow(ctx, app, id, bar)
+		return m.follow(ctx, app, id, bar)
 	}
 	if err := m.fetch(ctx, app, id, target, bar); err != nil {
 		return err
 	}
-	if err := watcher.follow(ctx, app, id, bar); err != nil {
+	if err := m.follow(ctx, app, id, bar); err != nil {
 		return err
 	}
 	return m.keep(target)
@@ -146,32 +145,32 @@ func (m *Main) fetch(ctx context.Context, app *tidemill.App, id int64, target *o
 
 func (m *Main) runsDownloadCmd() *cobra.Command {
 	var out string
-	cmd := &cobra.Command{
-		Use: "download RUN", Short: "Fetch the file that an export has written", Args: args(1, 1),
+	cmd := m.withRun(&cobra.Command{
+		Use: "download RUN", Short: "Fetch the file that an export has written",
 		Long: `Fetches the file that an export has written, from the storage, and checks its SHA-256. FILE is replaced as a whole or not
 at all.`,
 		Example: "  tidemill runs download 17 -o users.csv",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if out == "" {
 				return &usageError{err: errors.New("-o FILE is missing"), hint: "-o - is standard output"}
 			}
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				target, err := m.openOutput(out)
-				if err != nil {
-					return err
-				}
-				defer target.discard()
-				fetch, err := app.Fetch(ctx, id, target)
-				if err != nil {
-					return err
-				}
-				if err := m.finish(ctx, fetch, id, newProgress(m.Stderr)); err != nil {
-					return m.explainDownload(ctx, app, id, err)
-				}
-				return m.keep(target)
-			})
+			return nil
 		},
-	}
+	}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		target, err := m.openOutput(out)
+		if err != nil {
+			return err
+		}
+		defer target.discard()
+		fetch, err := app.Fetch(ctx, id, target)
+		if err != nil {
+			return err
+		}
+		if err := m.finish(ctx, fetch, id, newProgress(m.Stderr)); err != nil {
+			return m.explainDownload(ctx, app, id, err)
+		}
+		return m.keep(target)
+	})
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write to `FILE`, - for standard output")
 	return cmd
 }

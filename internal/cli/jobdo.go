@@ -37,7 +37,7 @@ Name jobs by their ids, or give a filter: then the jobs that match are counted f
 Jobs that change meanwhile are skipped. Ctrl-C ends after the present ` + grouped(operate.BulkSize) + ` jobs and says how far it got.
 
 Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer was no, 2 wrong usage, 130 ended by Ctrl-C.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := checkJobFilter(cmd, &filter); err != nil {
 				return err
 			}
@@ -48,17 +48,12 @@ Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer wa
 				}
 				filter.IDs = append(filter.IDs, id)
 			}
-			filter, err := verb.prepare(filter, opts.all)
-			if err != nil {
-				return err
-			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			return m.bulk(cmd.Context(), &jobBulk{app: app, verb: verb, filter: filter}, opts)
+			filter, err = verb.prepare(filter, opts.all)
+			return err
 		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			return m.bulk(ctx, &jobBulk{app: app, verb: verb, filter: filter}, opts)
+		}),
 	}
 	addJobFilter(cmd, &filter, verb.Possible())
 	flags := cmd.Flags()

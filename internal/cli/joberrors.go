@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -24,24 +26,19 @@ error, with numbers, ids and quoted values left out.
 The newest ` + grouped(operate.MostFailures) + ` failed jobs are looked at.`,
 		Example: `  tidemill jobs errors --since 1h
   tidemill jobs retry --kind send-mail --error "connection refused"`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkLimit(limit); err != nil {
-				return err
-			}
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if anyEmpty(opts.Kinds) && cmd.Flags().Changed("kind") {
 				return &usageError{err: errors.New("--kind is empty"), hint: "leave it out, or give it a value"}
 			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			groups, capped, err := operate.GroupFailures(cmd.Context(), cluster(app), opts)
+			return checkLimit(limit)
+		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			groups, capped, err := operate.GroupFailures(ctx, cluster(app), opts)
 			if err != nil {
 				return err
 			}
 			return m.showFailures(groups, limit, capped)
-		},
+		}),
 	}
 	cmd.Flags().StringSliceVar(&opts.Kinds, "kind", nil, "only of this `kind`; can be repeated")
 	cmd.Flags().Var((*duration)(&opts.Since), "since", "only what failed in this time, for example 1h or 7d")
@@ -52,7 +49,7 @@ The newest ` + grouped(operate.MostFailures) + ` failed jobs are looked at.`,
 func (m *Main) showFailures(groups []*operate.FailureGroup, limit int, capped bool) error {
 	shown := groups[:min(len(groups), limit)]
 	if m.json {
-		return m.printJSON(map[string]any{"groups": orEmpty(shown), "capped": capped})
+		return m.printJSON(map[string]any{"groups": append([]*operate.FailureGroup{}, shown...), "capped": capped})
 	}
 	rows := make([][]string, len(shown))
 	for i, g := range shown {

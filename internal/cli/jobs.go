@@ -43,24 +43,19 @@ func (m *Main) jobsListCmd() *cobra.Command {
 		Use: "list", Short: "List jobs, the newest first", Args: args(0, 0),
 		Example: `  tidemill jobs list --state running
   tidemill jobs list --state discarded,retryable --queue low --error timeout`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmp.Or(checkJobFilter(cmd, &opts.Filter), checkLimit(opts.Limit)); err != nil {
-				return err
-			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			return cmp.Or(checkJobFilter(cmd, &opts.Filter), checkLimit(opts.Limit))
+		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
 			if !m.json {
-				return m.listJobs(cmd.Context(), app, opts)
+				return m.listJobs(ctx, app, opts)
 			}
-			jobs, err := operate.ListJobs(cmd.Context(), cluster(app), opts)
+			jobs, err := operate.ListJobs(ctx, cluster(app), opts)
 			if err != nil {
 				return err
 			}
 			return m.printJSON(jobs)
-		},
+		}),
 	}
 	addJobFilter(cmd, &opts.Filter, operate.JobStates())
 	cmd.Flags().IntVarP(&opts.Limit, "limit", "n", 20, "how many at most")
@@ -72,14 +67,12 @@ func (m *Main) listJobs(ctx context.Context, app *tidemill.App, opts operate.Job
 	if err != nil {
 		return err
 	}
-	rows := make([][]string, len(jobs))
-	for i, job := range jobs {
-		rows[i] = []string{
+	return list(m, jobs, "no jobs", []string{"JOB", "KIND", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR"}, func(job *operate.JobSummary) []string {
+		return []string{
 			strconv.FormatInt(job.ID, 10), oneLine(job.Kind), job.State, oneLine(job.Queue), attempts(job.Attempt, job.MaxAttempts, "/"),
 			span(max(0, m.now().Sub(job.CreatedAt).Round(time.Second))), clip(oneLine(job.Error), 60),
 		}
-	}
-	return m.table("no jobs", []string{"JOB", "KIND", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR"}, rows)
+	})
 }
 
 // attempts is "2/5", or "2" where River sets no limit: attempts of runs are counted by the ledger.
@@ -88,14 +81,6 @@ func attempts(done, most int, of string) string {
 		return strconv.Itoa(done)
 	}
 	return strconv.Itoa(done) + of + strconv.Itoa(most)
-}
-
-// orEmpty makes JSON say [] instead of null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }
 
 // withJobHint says where to look for a job that is not there.

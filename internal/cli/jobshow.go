@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/internal/operate"
 )
 
@@ -16,19 +18,15 @@ import (
 const mostErrors = 10
 
 func (m *Main) jobsShowCmd() *cobra.Command {
+	var id int64
 	return &cobra.Command{
 		Use: "show ID", Short: "Show all of one job: arguments, errors, times, its run", Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseJobID(args[0])
-			if err != nil {
-				return err
-			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			found, err := operate.GetJob(cmd.Context(), cluster(app), id)
+		PreRunE: func(_ *cobra.Command, args []string) (err error) {
+			id, err = parseJobID(args[0])
+			return err
+		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			found, err := operate.GetJob(ctx, cluster(app), id)
 			if err != nil {
 				return withJobHint(err)
 			}
@@ -39,7 +37,7 @@ func (m *Main) jobsShowCmd() *cobra.Command {
 			m.describeJob(&text, found)
 			_, err = fmt.Fprint(m.Stdout, text.String())
 			return err
-		},
+		}),
 	}
 }
 

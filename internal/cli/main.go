@@ -1,5 +1,8 @@
 // Package cli is the tidemill command: parsing, asking, printing. What is done to jobs, queues and processes is the business
 // of internal/operate, what is done to runs that of batch.
+//
+// A command is its flags, what checks them before it connects (Args and PreRunE), and what it does once it is connected
+// (withApp, watching, withRun).
 package cli
 
 import (
@@ -10,8 +13,10 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -215,6 +220,30 @@ func (m *Main) open(ctx context.Context) (*tidemill.App, error) {
 		m.clock = app.Now
 	}
 	return app, err
+}
+
+// withApp makes fn what a command does once it is connected. What is wrong with its flags and arguments belongs into Args and PreRunE, which come
+// before.
+func (m *Main) withApp(fn func(ctx context.Context, app *tidemill.App, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		app, err := m.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer app.Close()
+		return fn(cmd.Context(), app, args)
+	}
+}
+
+// watching is withApp for commands that may wait long: an interrupt ends ctx, so that they can say how to come back.
+func (m *Main) watching(fn func(ctx context.Context, app *tidemill.App, args []string) error) func(*cobra.Command, []string) error {
+	run := m.withApp(fn)
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		cmd.SetContext(ctx)
+		return run(cmd, args)
+	}
 }
 
 // connect is open with a configuration that is read. What does not work jobs may connect through a pooler that shares sessions.

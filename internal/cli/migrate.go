@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/migrations"
 )
 
@@ -19,15 +21,10 @@ func (m *Main) migrateCmd() *cobra.Command {
 	var steps int
 	down := &cobra.Command{
 		Use: "down", Short: "Take back Tidemill's newest migrations (not River's)", Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			undone, err := migrations.Down(cmd.Context(), app.Pool, app.Schema(), steps)
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			undone, err := migrations.Down(ctx, app.Pool, app.Schema(), steps)
 			return m.migrated("taken back", undone, err)
-		},
+		}),
 	}
 	down.Flags().IntVar(&steps, "steps", 1, "how many")
 	var dryRun bool
@@ -36,39 +33,29 @@ func (m *Main) migrateCmd() *cobra.Command {
 		Long: `Applies the migrations that are pending, and then the configuration (see: tidemill config apply).
 
 --dry-run changes nothing. It prints which migrations would be applied and which tables each of them locks, and exits 0.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
 			if dryRun {
-				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema())
+				status, err := migrations.Get(ctx, app.Pool, app.Schema())
 				if err != nil {
 					return err
 				}
 				return m.wouldMigrate(status, app.Schema())
 			}
-			applied, err := app.Migrate(cmd.Context())
+			applied, err := app.Migrate(ctx)
 			return m.migrated("applied", applied, err)
-		},
+		}),
 	}
 	up.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be applied and what it locks")
 	cmd.AddCommand(down, up,
 		&cobra.Command{
 			Use: "status", Short: "Show what is applied and what is pending; exits 1 if anything is", Args: args(0, 0),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				app, err := m.open(cmd.Context())
-				if err != nil {
-					return err
-				}
-				defer app.Close()
-				status, err := migrations.Get(cmd.Context(), app.Pool, app.Schema())
+			RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+				status, err := migrations.Get(ctx, app.Pool, app.Schema())
 				if err != nil {
 					return err
 				}
 				return m.migrationStatus(status)
-			},
+			}),
 		})
 	return cmd
 }

@@ -46,6 +46,18 @@ func (m *Main) table(empty string, header []string, rows [][]string) error {
 	return nil
 }
 
+// list prints what was found: as JSON, where nothing is [], or as a table with a row for each, or the line empty.
+func list[T any](m *Main, found []T, empty string, header []string, row func(T) []string) error {
+	if m.json {
+		return m.printJSON(append([]T{}, found...))
+	}
+	rows := make([][]string, len(found))
+	for i, item := range found {
+		rows[i] = row(item)
+	}
+	return m.table(empty, header, rows)
+}
+
 // printable makes text from a file or a database safe to show: no byte of it may steer the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {

@@ -24,13 +24,8 @@ func (m *Main) processesCmd() *cobra.Command {
 		Long: `Lists worker processes. --jobs lists the jobs that they run, the longest first; PROCESS narrows that to one.`,
 		Example: `  tidemill processes
   tidemill processes --jobs`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			infos, err := operate.ListProcesses(cmd.Context(), cluster(app))
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, args []string) error {
+			infos, err := operate.ListProcesses(ctx, cluster(app))
 			if err != nil {
 				return err
 			}
@@ -41,27 +36,19 @@ func (m *Main) processesCmd() *cobra.Command {
 				}
 			}
 			if withJobs || len(args) == 1 {
-				return m.showRunning(cmd.Context(), app, infos)
+				return m.showRunning(ctx, app, infos)
 			}
-			return m.showProcesses(infos)
-		},
+			return list(m, infos, "no worker processes", []string{"PROCESS", "STATE", "RUNNING", "QUEUES", "VERSION", "STARTED", "LAST BEAT"},
+				func(info *rescue.Info) []string {
+					return []string{
+						info.ID, operate.ProcessState(info), strconv.Itoa(info.Running), queueList(info.Queues), info.Version,
+						m.ago(info.StartedAt), span(info.BeatAge) + " ago",
+					}
+				})
+		}),
 	}
 	cmd.Flags().BoolVar(&withJobs, "jobs", false, "the jobs that they run, and since when")
 	return cmd
-}
-
-func (m *Main) showProcesses(infos []*rescue.Info) error {
-	if m.json {
-		return m.printJSON(orEmpty(infos))
-	}
-	rows := make([][]string, len(infos))
-	for i, info := range infos {
-		rows[i] = []string{
-			info.ID, operate.ProcessState(info), strconv.Itoa(info.Running), queueList(info.Queues), info.Version,
-			m.ago(info.StartedAt), span(info.BeatAge) + " ago",
-		}
-	}
-	return m.table("no worker processes", []string{"PROCESS", "STATE", "RUNNING", "QUEUES", "VERSION", "STARTED", "LAST BEAT"}, rows)
 }
 
 func (m *Main) showRunning(ctx context.Context, app *tidemill.App, infos []*rescue.Info) error {

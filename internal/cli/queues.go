@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,18 +31,13 @@ func (m *Main) queuesCmd() *cobra.Command {
 
 WAITING are jobs that a worker could take now, OLDEST is how long the first of them has waited. Counts end at ` + grouped(operate.MostWaiting) + `.
 WORKERS is how many jobs of the queue all live processes together can run at once.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			app, err := m.open(cmd.Context())
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			queues, err := operate.ListQueues(ctx, cluster(app), queueOpts(app))
 			if err != nil {
 				return err
 			}
-			defer app.Close()
-			queues, err := operate.ListQueues(cmd.Context(), cluster(app), queueOpts(app))
-			if err != nil {
-				return err
-			}
-			return m.showQueues(queues)
-		},
+			return list(m, queues, "no queues", []string{"QUEUE", "WAITING", "RUNNING", "OLDEST", "PAUSED", "WORKERS"}, m.queueRow)
+		}),
 	}, m.pauseCmd("pause", "Let workers take no more jobs of a queue; running ones continue", true),
 		m.pauseCmd("resume", "Let workers take jobs of a queue again", false))
 	return cmd
@@ -51,25 +47,18 @@ func queueOpts(a *tidemill.App) operate.QueueOpts {
 	return operate.QueueOpts{Configured: slices.Sorted(maps.Keys(a.Config.Queues))}
 }
 
-func (m *Main) showQueues(queues []*operate.Queue) error {
-	if m.json {
-		return m.printJSON(queues)
+func (m *Main) queueRow(q *operate.Queue) []string {
+	waiting, oldest, paused := grouped(q.Waiting), "", ""
+	if q.More {
+		waiting += "+"
 	}
-	rows := make([][]string, len(queues))
-	for i, q := range queues {
-		waiting, oldest, paused := grouped(q.Waiting), "", ""
-		if q.More {
-			waiting += "+"
-		}
-		if q.Oldest != nil {
-			oldest = span((time.Duration(*q.Oldest * float64(time.Second))).Round(time.Second))
-		}
-		if q.PausedAt != nil {
-			paused = m.ago(*q.PausedAt)
-		}
-		rows[i] = []string{oneLine(q.Name), waiting, grouped(q.Running), dash(oldest), dash(paused), strconv.Itoa(q.Workers)}
+	if q.Oldest != nil {
+		oldest = span((time.Duration(*q.Oldest * float64(time.Second))).Round(time.Second))
 	}
-	return m.table("no queues", []string{"QUEUE", "WAITING", "RUNNING", "OLDEST", "PAUSED", "WORKERS"}, rows)
+	if q.PausedAt != nil {
+		paused = m.ago(*q.PausedAt)
+	}
+	return []string{oneLine(q.Name), waiting, grouped(q.Running), dash(oldest), dash(paused), strconv.Itoa(q.Workers)}
 }
 
 // dash fills a cell that would be empty in the middle of a row.
@@ -79,19 +68,17 @@ func (m *Main) pauseCmd(verb, short string, pause bool) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: verb + " QUEUE...", Short: short, Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, names []string) error {
+		PreRunE: func(cmd *cobra.Command, names []string) error {
 			switch {
 			case all && len(names) > 0:
 				return &usageError{err: errors.New("--all and the name of a queue exclude each other")}
 			case !all && len(names) == 0:
 				return &usageError{err: fmt.Errorf("%s: which queue?", cmd.CommandPath()), hint: "tidemill queues list"}
 			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			changes, err := operate.PauseQueues(cmd.Context(), cluster(app), operate.PauseOpts{Queues: queueOpts(app), Names: names, All: all, Pause: pause})
+			return nil
+		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, names []string) error {
+			changes, err := operate.PauseQueues(ctx, cluster(app), operate.PauseOpts{Queues: queueOpts(app), Names: names, All: all, Pause: pause})
 			var unknown *operate.UnknownQueueError
 			if errors.As(err, &unknown) {
 				return withHint(err, "known queues: "+strings.Join(unknown.Known, ", "))
@@ -100,7 +87,7 @@ func (m *Main) pauseCmd(verb, short string, pause bool) *cobra.Command {
 				return err
 			}
 			return m.saidPaused(changes)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all known queues")
 	return cmd

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -34,20 +32,22 @@ func (m *Main) runsCmd() *cobra.Command {
 	return cmd
 }
 
-// withRun opens the app and parses a run's id, which every subcommand but list needs.
-func (m *Main) withRun(cmd *cobra.Command, arg string, fn func(ctx context.Context, app *tidemill.App, id int64) error) error {
-	id, err := strconv.ParseInt(arg, 10, 64)
-	if err != nil {
-		return &usageError{err: fmt.Errorf("%q is not a run's id", arg), hint: "tidemill runs list"}
+// withRun makes fn what a command does with the run that its argument names, once it is connected.
+func (m *Main) withRun(cmd *cobra.Command, fn func(ctx context.Context, app *tidemill.App, id int64) error) *cobra.Command {
+	var id int64
+	check := cmd.PreRunE
+	cmd.Args = args(1, 1)
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
+		if id, err = strconv.ParseInt(args[0], 10, 64); err != nil {
+			return &usageError{err: fmt.Errorf("%q is not a run's id", args[0]), hint: "tidemill runs list"}
+		}
+		if check != nil {
+			return check(cmd, args)
+		}
+		return nil
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	app, err := m.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer app.Close()
-	return fn(ctx, app, id)
+	cmd.RunE = m.watching(func(ctx context.Context, app *tidemill.App, _ []string) error { return fn(ctx, app, id) })
+	return cmd
 }
 
 func (m *Main) runsListCmd() *cobra.Command {
@@ -55,32 +55,20 @@ func (m *Main) runsListCmd() *cobra.Command {
 	var status string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List runs, the newest first", Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			opts.Status = batch.Status(status)
 			if status != "" && !slices.Contains(statuses(), opts.Status) {
 				return &usageError{err: fmt.Errorf("%q is not a status of a run", status), hint: "one of " + joinStatuses()}
 			}
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			infos, err := app.Ledger.List(cmd.Context(), opts)
-			if err != nil {
-				return err
-			}
-			if m.json {
-				if infos == nil {
-					infos = []*batch.Info{}
-				}
-				return m.printJSON(infos)
-			}
-			rows := make([][]string, len(infos))
-			for i, info := range infos {
-				rows[i] = m.runRow(info)
-			}
-			return m.table("no runs", []string{"RUN", "JOB", "STATUS", "PROGRESS", "ROWS", "REJECTED", "STARTED", "TOOK", "ERROR"}, rows)
+			return nil
 		},
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, _ []string) error {
+			infos, err := app.Ledger.List(ctx, opts)
+			if err != nil {
+				return err
+			}
+			return list(m, infos, "no runs", []string{"RUN", "JOB", "STATUS", "PROGRESS", "ROWS", "REJECTED", "STARTED", "TOOK", "ERROR"}, m.runRow)
+		}),
 	}
 	cmd.Flags().StringVar(&opts.Job, "job", "", "only of this job")
 	cmd.Flags().StringVar(&status, "status", "", "only with this status, for example failed")
@@ -130,83 +118,65 @@ func (m *Main) runRow(info *batch.Info) []string {
 func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
 
 func (m *Main) runsShowCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "show RUN", Short: "Show one run", Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				info, err := app.Ledger.Get(ctx, id)
-				if err != nil {
-					return err
-				}
-				if m.json {
-					return m.printJSON(info)
-				}
-				m.summary(m.Stdout, app, info)
-				fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, m.ago(info.EnqueuedAt))
-				if due, waits, err := app.Ledger.Due(ctx, id); err != nil {
-					return err
-				} else if waits {
-					fmt.Fprintf(m.Stdout, "due %s\n", m.when(due))
-				}
-				if info.Waits != nil {
-					fmt.Fprintf(m.Stdout, "waits: %s\n", *info.Waits)
-				}
-				if info.RetryOf != nil {
-					fmt.Fprintf(m.Stdout, "resumes from run %d\n", *info.RetryOf)
-				}
-				if percent, ok := info.Percent(); ok {
-					fmt.Fprintf(m.Stdout, "progress %.1f %%: %s of %s %s in %s\n", percent, grouped(info.Done), grouped(*info.Total), *info.Unit,
-						count(info.Seq, "chunk", "chunks"))
-				}
-				fmt.Fprintf(m.Stdout, "params %s\n", info.Params)
-				return nil
-			})
-		},
-	}
+	return m.withRun(&cobra.Command{Use: "show RUN", Short: "Show one run"}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		info, err := app.Ledger.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if m.json {
+			return m.printJSON(info)
+		}
+		m.summary(m.Stdout, app, info)
+		fmt.Fprintf(m.Stdout, "job %s (%s), started by %s, enqueued %s\n", info.Job, info.Kind, info.Trigger, m.ago(info.EnqueuedAt))
+		if due, waits, err := app.Ledger.Due(ctx, id); err != nil {
+			return err
+		} else if waits {
+			fmt.Fprintf(m.Stdout, "due %s\n", m.when(due))
+		}
+		if info.Waits != nil {
+			fmt.Fprintf(m.Stdout, "waits: %s\n", *info.Waits)
+		}
+		if info.RetryOf != nil {
+			fmt.Fprintf(m.Stdout, "resumes from run %d\n", *info.RetryOf)
+		}
+		if percent, ok := info.Percent(); ok {
+			fmt.Fprintf(m.Stdout, "progress %.1f %%: %s of %s %s in %s\n", percent, grouped(info.Done), grouped(*info.Total), *info.Unit,
+				count(info.Seq, "chunk", "chunks"))
+		}
+		fmt.Fprintf(m.Stdout, "params %s\n", info.Params)
+		return nil
+	})
 }
 
 func (m *Main) runsWatchCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "watch RUN", Short: "Show a run's progress until it ends", Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				return m.follow(ctx, app, id, newProgress(m.Stderr))
-			})
-		},
-	}
+	return m.withRun(&cobra.Command{Use: "watch RUN", Short: "Show a run's progress until it ends"}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		return m.follow(ctx, app, id, newProgress(m.Stderr))
+	})
 }
 
 func (m *Main) steerCmd(verb, short, done string, steer func(*batch.Ledger, context.Context, int64) error) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " RUN", Short: short, Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				if err := steer(app.Ledger, ctx, id); err != nil {
-					return err
-				}
-				return m.said(ctx, app, id, done)
-			})
-		},
-	}
+	return m.withRun(&cobra.Command{Use: verb + " RUN", Short: short}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		if err := steer(app.Ledger, ctx, id); err != nil {
+			return err
+		}
+		return m.said(ctx, app, id, done)
+	})
 }
 
 func (m *Main) runsRetryCmd() *cobra.Command {
 	var fromStart bool
-	cmd := &cobra.Command{
-		Use: "retry RUN", Short: "Let a failed or cancelled run resume where it stopped", Args: args(1, 1),
+	cmd := m.withRun(&cobra.Command{
+		Use: "retry RUN", Short: "Let a failed or cancelled run resume where it stopped",
 		Long: `Lets a failed or cancelled run resume from its last committed chunk, or starts one that waits for its retry at once.
 
 If its River job was cleaned away meanwhile, a new run continues in its place.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				retried, err := app.Ledger.Retry(ctx, id, batch.RetryOpts{FromStart: fromStart})
-				if err != nil {
-					return err
-				}
-				return m.said(ctx, app, retried, "retried")
-			})
-		},
-	}
+	}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		retried, err := app.Ledger.Retry(ctx, id, batch.RetryOpts{FromStart: fromStart})
+		if err != nil {
+			return err
+		}
+		return m.said(ctx, app, retried, "retried")
+	})
 	cmd.Flags().BoolVar(&fromStart, "from-start", false, "start over, as a new run")
 	return cmd
 }
@@ -227,42 +197,39 @@ func (m *Main) said(ctx context.Context, app *tidemill.App, id int64, done strin
 func (m *Main) runsRejectsCmd() *cobra.Command {
 	var limit int
 	var out string
-	cmd := &cobra.Command{
-		Use: "rejects RUN", Short: "Show the rows that a run put aside, and why", Args: args(1, 1),
+	cmd := m.withRun(&cobra.Command{
+		Use: "rejects RUN", Short: "Show the rows that a run put aside, and why",
 		Long: `Shows the rows that a run put aside, and why. With -o FILE (- for standard output) it writes all of them as a file of the
 same form with one more field, _error. Fix it and give it back: tidemill import JOB FILE --rejects-of RUN`,
 		Example: `  tidemill runs rejects 17
   tidemill runs rejects 17 -o bad.csv`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withRun(cmd, args[0], func(ctx context.Context, app *tidemill.App, id int64) error {
-				if out != "" {
-					return m.saveRejects(ctx, app, id, out)
-				}
-				info, err := app.Ledger.Get(ctx, id)
-				if err != nil {
-					return err
-				}
-				rejects, err := app.Ledger.Rejects(ctx, id, 0, limit)
-				if err != nil {
-					return err
-				}
-				if m.json {
-					return m.printJSON(rejectsJSON(rejects))
-				}
-				rows := make([][]string, len(rejects))
-				for i, r := range rejects {
-					rows[i] = []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(string(r.Raw)), 60)}
-				}
-				if err := m.table("no rejects", []string{"LINE", "CODE", "REASON", "ROW"}, rows); err != nil {
-					return err
-				}
-				if left := info.Counters.Rejected - int64(len(rejects)); left > 0 {
-					fmt.Fprintf(m.Stderr, "%s more; see them with --limit\n", grouped(left))
-				}
-				return nil
-			})
-		},
-	}
+	}, func(ctx context.Context, app *tidemill.App, id int64) error {
+		if out != "" {
+			return m.saveRejects(ctx, app, id, out)
+		}
+		info, err := app.Ledger.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		rejects, err := app.Ledger.Rejects(ctx, id, 0, limit)
+		if err != nil {
+			return err
+		}
+		if m.json {
+			return m.printJSON(rejectsJSON(rejects))
+		}
+		rows := make([][]string, len(rejects))
+		for i, r := range rejects {
+			rows[i] = []string{strconv.FormatInt(r.Line, 10), r.Code, oneLine(r.Reason), clip(oneLine(string(r.Raw)), 60)}
+		}
+		if err := m.table("no rejects", []string{"LINE", "CODE", "REASON", "ROW"}, rows); err != nil {
+			return err
+		}
+		if left := info.Counters.Rejected - int64(len(rejects)); left > 0 {
+			fmt.Fprintf(m.Stderr, "%s more; see them with --limit\n", grouped(left))
+		}
+		return nil
+	})
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "how many at most")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write all of them to `FILE`, to be fixed")
 	return cmd

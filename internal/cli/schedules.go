@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/periodic"
 )
 
@@ -19,21 +20,19 @@ func (m *Main) schedulesCmd() *cobra.Command {
 		Use: "next [SCHEDULE]", Short: "Show when schedules are due next", Args: args(0, 1),
 		Example: `  tidemill schedules next -n 5
   tidemill schedules next daily-report -n 10`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
-				return m.nextTicks(ctx, schedules, args, n)
-			})
-		},
+		PreRunE: func(*cobra.Command, []string) error { return checkNumber(n) },
+		RunE: m.withSchedules(func(ctx context.Context, schedules *periodic.Admin, args []string) error {
+			return m.nextTicks(ctx, schedules, args, n)
+		}),
 	}
 	next.Flags().IntVarP(&n, "number", "n", 10, "how many")
 	var h int
 	history := &cobra.Command{
 		Use: "history [SCHEDULE]", Short: "Show what became of ticks, the newest first", Args: args(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
-				return m.tickHistory(ctx, schedules, first(args), h)
-			})
-		},
+		PreRunE: func(*cobra.Command, []string) error { return checkNumber(h) },
+		RunE: m.withSchedules(func(ctx context.Context, schedules *periodic.Admin, args []string) error {
+			return m.tickHistory(ctx, schedules, first(args), h)
+		}),
 	}
 	history.Flags().IntVarP(&h, "number", "n", 20, "how many")
 	var wait bool
@@ -42,30 +41,25 @@ func (m *Main) schedulesCmd() *cobra.Command {
 		Long: `Starts the job of a schedule now, beside its ticks, also while it is paused, and prints the run's id.
 
 Asked again within a minute it prints the same id, unless that run has failed or was cancelled: then it starts another.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			app, err := m.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer app.Close()
-			id, err := periodic.NewAdmin(app.Pool, app.Schema()).Trigger(cmd.Context(), args[0], "cli")
+		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, args []string) error {
+			id, err := app.ScheduleAdmin().Trigger(ctx, args[0], "cli")
 			switch {
 			case err != nil:
 				return explainSchedule(err)
 			case wait:
-				return m.follow(cmd.Context(), app, id, newProgress(m.Stderr))
+				return m.follow(ctx, app, id, newProgress(m.Stderr))
 			case m.json:
 				return m.printJSON(map[string]any{"id": id})
 			}
 			_, err = fmt.Fprintln(m.Stdout, id)
 			return err
-		},
+		}),
 	}
 	trigger.Flags().BoolVar(&wait, "wait", false, "show the run until it has ended")
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List schedules", Args: args(0, 0),
-			RunE: func(cmd *cobra.Command, _ []string) error { return m.withSchedules(cmd.Context(), m.listSchedules) },
+			RunE: m.withSchedules(m.listSchedules),
 		},
 		next, history, trigger,
 		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Admin).Pause),
@@ -81,13 +75,18 @@ func first(args []string) string {
 	return args[0]
 }
 
-func (m *Main) withSchedules(ctx context.Context, fn func(context.Context, *periodic.Admin) error) error {
-	app, err := m.open(ctx)
-	if err != nil {
-		return err
+func (m *Main) withSchedules(fn func(context.Context, *periodic.Admin, []string) error) func(*cobra.Command, []string) error {
+	return m.withApp(func(ctx context.Context, app *tidemill.App, args []string) error {
+		return explainSchedule(fn(ctx, app.ScheduleAdmin(), args))
+	})
+}
+
+// checkNumber checks -n.
+func checkNumber(n int) error {
+	if n < 1 || n > 10_000 {
+		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
 	}
-	defer app.Close()
-	return explainSchedule(fn(ctx, periodic.NewAdmin(app.Pool, app.Schema())))
+	return nil
 }
 
 func explainSchedule(err error) error {
@@ -100,57 +99,43 @@ func explainSchedule(err error) error {
 func (m *Main) scheduleVerb(verb, short, done string, do func(*periodic.Admin, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " SCHEDULE", Short: short, Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.withSchedules(cmd.Context(), func(ctx context.Context, schedules *periodic.Admin) error {
-				if err := do(schedules, ctx, args[0]); err != nil {
-					return err
-				}
-				if m.json {
-					return m.printJSON(map[string]any{"schedule": args[0], done: true})
-				}
-				_, err := fmt.Fprintf(m.Stdout, "%s %s\n", args[0], done)
+		RunE: m.withSchedules(func(ctx context.Context, schedules *periodic.Admin, args []string) error {
+			if err := do(schedules, ctx, args[0]); err != nil {
 				return err
-			})
-		},
+			}
+			if m.json {
+				return m.printJSON(map[string]any{"schedule": args[0], done: true})
+			}
+			_, err := fmt.Fprintf(m.Stdout, "%s %s\n", args[0], done)
+			return err
+		}),
 	}
 }
 
-func (m *Main) listSchedules(ctx context.Context, schedules *periodic.Admin) error {
+func (m *Main) listSchedules(ctx context.Context, schedules *periodic.Admin, _ []string) error {
 	all, err := schedules.List(ctx)
 	if err != nil {
 		return err
 	}
-	if m.json {
-		if all == nil {
-			all = []*periodic.Status{}
-		}
-		return m.printJSON(all)
-	}
-	rows := [][]string{}
-	for _, s := range all {
-		next := "never"
+	return list(m, all, "no schedules", []string{"SCHEDULE", "JOB", "WHEN", "NEXT", "LAST TICK"}, func(s *periodic.Status) []string {
+		next, last := "never", ""
 		if s.NextTickAt != nil {
 			next = m.when(*s.NextTickAt)
 		}
 		if s.PausedAt != nil {
 			next = paint(m.Stdout, yellow, "paused")
 		}
-		last := ""
 		if s.LastTick != nil {
 			last = s.LastTick.Outcome + " " + m.ago(s.LastTick.DueAt)
 		}
-		rows = append(rows, []string{s.Name, s.Job, s.Description, next, last})
-	}
-	return m.table("no schedules", []string{"SCHEDULE", "JOB", "WHEN", "NEXT", "LAST TICK"}, rows)
+		return []string{s.Name, s.Job, s.Description, next, last}
+	})
 }
 
 // tickTime writes a time with its zone: a day has two of some hours.
 const tickTime = "Mon 2006-01-02 15:04:05 -0700"
 
 func (m *Main) nextTicks(ctx context.Context, schedules *periodic.Admin, args []string, n int) error {
-	if n < 1 || n > 10_000 {
-		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
-	}
 	all, err := schedules.List(ctx)
 	if len(args) > 0 {
 		var one *periodic.Status
@@ -170,20 +155,12 @@ func (m *Main) nextTicks(ctx context.Context, schedules *periodic.Admin, args []
 			ticks = append(ticks, tick{s.Name, at})
 		}
 	}
-	if m.json {
-		return m.printJSON(ticks)
-	}
-	rows := [][]string{}
-	for _, t := range ticks {
-		rows = append(rows, []string{t.Schedule, t.DueAt.Format(tickTime), m.when(t.DueAt)})
-	}
-	return m.table("no schedules", []string{"SCHEDULE", "DUE", ""}, rows)
+	return list(m, ticks, "no schedules", []string{"SCHEDULE", "DUE", ""}, func(t tick) []string {
+		return []string{t.Schedule, t.DueAt.Format(tickTime), m.when(t.DueAt)}
+	})
 }
 
 func (m *Main) tickHistory(ctx context.Context, schedules *periodic.Admin, name string, n int) error {
-	if n < 1 || n > 10_000 {
-		return &usageError{err: fmt.Errorf("-n %d is not from 1 to 10000", n)}
-	}
 	ticks, err := schedules.History(ctx, name, n)
 	if err != nil {
 		return err
@@ -193,14 +170,7 @@ func (m *Main) tickHistory(ctx context.Context, schedules *periodic.Admin, name 
 			return err
 		}
 	}
-	if m.json {
-		if ticks == nil {
-			ticks = []*periodic.Tick{}
-		}
-		return m.printJSON(ticks)
-	}
-	rows := [][]string{}
-	for _, t := range ticks {
+	return list(m, ticks, "no ticks yet", []string{"SCHEDULE", "DUE", "OUTCOME", "RUN", "LATE", "REASON"}, func(t *periodic.Tick) []string {
 		run, reason, late := "", "", ""
 		if t.Run != nil {
 			run = strconv.FormatInt(*t.Run, 10)
@@ -212,7 +182,6 @@ func (m *Main) tickHistory(ctx context.Context, schedules *periodic.Admin, name 
 		if t.Ticks > 1 {
 			reason += fmt.Sprintf(" (%s ticks)", grouped(int64(t.Ticks)))
 		}
-		rows = append(rows, []string{t.Schedule, t.DueAt.Local().Format(tickTime), t.Outcome, run, late, reason})
-	}
-	return m.table("no ticks yet", []string{"SCHEDULE", "DUE", "OUTCOME", "RUN", "LATE", "REASON"}, rows)
+		return []string{t.Schedule, t.DueAt.Local().Format(tickTime), t.Outcome, run, late, reason}
+	})
 }

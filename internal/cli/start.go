@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +21,8 @@ func (m *Main) startCmd() *cobra.Command {
 	var object, at string
 	var in time.Duration
 	var wait bool
-	opts := tidemill.StartOpts{}
+	var due dueTime
+	var opts tidemill.StartOpts
 	cmd := &cobra.Command{
 		Use:   "start JOB",
 		Short: "Start a configured job",
@@ -38,19 +36,27 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
   tidemill start stats --param day=2026-01-31 --wait
   tidemill start sync-users --params '{"record": 17}' --in 10m`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
+		PreRunE: func(*cobra.Command, []string) (err error) {
 			if opts.Params, err = parseParams(params, object); err != nil {
 				return err
 			}
-			due, err := parseDue(at, in)
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return m.start(ctx, args[0], opts, due, wait)
+			due, err = parseDue(at, in)
+			return err
 		},
+		RunE: m.watching(func(ctx context.Context, app *tidemill.App, args []string) error {
+			opts.At = due.time(app)
+			started, err := startRun(ctx, app, args[0], opts)
+			if err != nil {
+				return m.explainStart(app, args[0], err)
+			}
+			if started.Existing {
+				m.sayLive(started)
+			}
+			if wait {
+				return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
+			}
+			return m.printStarted(started)
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&params, "param", "p", nil, "a param, as `name=value`; may be given several times")
@@ -63,26 +69,6 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 	cmd.MarkFlagsMutuallyExclusive("at", "in")
 	cmd.MarkFlagsMutuallyExclusive("param", "params")
 	return cmd
-}
-
-func (m *Main) start(ctx context.Context, job string, opts tidemill.StartOpts, due dueTime, wait bool) error {
-	app, err := m.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer app.Close()
-	opts.At = due.time(app)
-	started, err := startRun(ctx, app, job, opts)
-	if err != nil {
-		return m.explainStart(app, job, err)
-	}
-	if started.Existing {
-		m.sayLive(started)
-	}
-	if wait {
-		return m.follow(ctx, app, started.ID, newProgress(m.Stderr))
-	}
-	return m.printStarted(started)
 }
 
 // startRun starts a run of a job in a transaction of its own.
