@@ -380,7 +380,7 @@ func TestUniqueKeysUnderLoad(t *testing.T) {
 	latest := others.worst()
 	t.Logf("%d calls, %d committed, %d transactions held open; %d jobs were made; other jobs began after %s at most",
 		calls.Load(), commits.Load(), held.Load(), must(ask[int](t, app, `SELECT count(*)::int FROM tidemill.river_job WHERE kind = 'letter'`)), latest)
-	if latest > 5*time.Second {
+	if latest > 15*time.Second { // transactions stay open for 2 s; the rest is for a busy machine
 		t.Errorf("another job waited %s", latest)
 	}
 }

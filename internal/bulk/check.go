@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/internal/suggest"
 )
 
 // Conflict says what becomes of a row whose match key is in the table already.
@@ -216,7 +218,7 @@ func (t *Table) unknown(field, name string) Problem {
 	p := Problem{Field: field, Column: name, Message: fmt.Sprintf("table %s has no column %q", t.Ident(), name)}
 	var similar []string
 	for i := range t.Columns {
-		if alike(t.Columns[i].Name, name) {
+		if mayMean(t.Columns[i].Name, name) {
 			similar = append(similar, fmt.Sprintf("%q", t.Columns[i].Name))
 		}
 	}
@@ -224,6 +226,12 @@ func (t *Table) unknown(field, name string) Problem {
 		p.Hint = "did you mean " + strings.Join(similar, " or ") + "?"
 	}
 	return p
+}
+
+// mayMean reports whether name was perhaps meant by got. Of names of one or two letters only case may differ.
+func mayMean(name, got string) bool {
+	_, near := suggest.Distance(got, name)
+	return near && (min(len(name), len(got)) > 2 || strings.EqualFold(name, got))
 }
 
 // writes reports whether the column gets a value on insert.

@@ -146,7 +146,7 @@ func TestCheck(t *testing.T) {
 			`table: "app"."ruled" has rules on INSERT or UPDATE, which COPY ignores and ON CONFLICT refuses (replace the rules by triggers)`}},
 		{"nothing", "typed", Spec{}, []string{"columns: no columns to write"}},
 		{"columns", "users", Spec{Columns: []string{"emial", "email", "email", "lower_name", "tenant"}}, []string{
-			`columns: table "app"."users" has no column "emial"`,
+			`columns: table "app"."users" has no column "emial" (did you mean "email"?)`,
 			`columns: column "email" is written twice`,
 			`columns: column "lower_name" is computed from other columns and cannot be written (leave it out)`}},
 		{"suggestion", "users", Spec{Columns: []string{"emails", "email", "tenant"}}, []string{

@@ -156,7 +156,7 @@ ORDER BY c.relname = $1 DESC, n.nspname, c.relname LIMIT 5000`, name)
 	}
 	var similar []string
 	for _, e := range all {
-		if len(similar) < 3 && (alike(e.Name, name) || strings.EqualFold(e.Schema+"."+e.Name, name)) {
+		if len(similar) < 3 && (mayMean(e.Name, name) || strings.EqualFold(e.Schema+"."+e.Name, name)) {
 			similar = append(similar, e.Schema+"."+e.Name)
 		}
 	}

@@ -108,11 +108,11 @@ func holder(database string) func(rune) bool {
 
 // escape is the character of an escape \uXXXX, or of a pair of them, at the beginning of s, and its length; 0 if there is none.
 func escape(s []byte) (rune, int) {
-	high, ok := unit(s)
+	high, ok := Unit(s)
 	if !ok {
 		return 0, 0
 	}
-	if low, paired := unit(s[6:]); paired && utf16.IsSurrogate(high) {
+	if low, paired := Unit(s[6:]); paired && utf16.IsSurrogate(high) {
 		if r := utf16.DecodeRune(high, low); r != utf8.RuneError {
 			return r, 12
 		}
@@ -120,7 +120,8 @@ func escape(s []byte) (rune, int) {
 	return high, 6
 }
 
-func unit(s []byte) (rune, bool) {
+// Unit is the UTF-16 unit of an escape \uXXXX at the beginning of s, false if there is none.
+func Unit(s []byte) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}

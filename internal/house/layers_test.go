@@ -52,12 +52,12 @@ func layers() map[string][]string {
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":       {"config/field", "internal/cron", "internal/s3url", "internal/sqlparams"},
-		"config/field": {},
+		"config/field": {"internal/suggest"},
 		"migrations":   {"internal/session"},
 		"retry":        {},
 
 		"internal/boundlog":      {},
-		"internal/bulk":          {},
+		"internal/bulk":          {"internal/suggest"},
 		"internal/childproc":     {},
 		"internal/dbclock":       {},
 		"internal/dbtext":        {},
@@ -76,6 +76,7 @@ func layers() map[string][]string {
 		"internal/cron":          {},
 		"internal/sqlparams":     {},
 		"internal/storage":       {},
+		"internal/suggest":       {},
 		"internal/textin":        {},
 		"internal/valuefmt":      {},
 		"internal/webhook":       {},
@@ -106,7 +107,7 @@ func ofKind(more ...string) []string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/suggest", "internal/textin", "internal/valuefmt", "internal/webhook"}
 }
 
 // testSupport are the packages that only tests import.

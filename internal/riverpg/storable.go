@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tidemill/tidemill/internal/dbtext"
 )
 
 // storable returns JSON that a jsonb column takes. JSON can write what jsonb refuses: a NUL, and halves of a surrogate pair.
@@ -24,13 +26,13 @@ func storable(encoded []byte) string {
 			i++
 			continue
 		}
-		r, ok := unit(encoded[i:])
+		r, ok := dbtext.Unit(encoded[i:])
 		if !ok { // an escape of two characters, whose second begins none
 			b.Write(encoded[i : i+2])
 			i += 2
 			continue
 		}
-		low, paired := unit(encoded[i+6:])
+		low, paired := dbtext.Unit(encoded[i+6:])
 		switch {
 		case utf16.IsSurrogate(r) && paired && utf16.DecodeRune(r, low) != utf8.RuneError:
 			b.Write(encoded[i : i+12])
@@ -44,24 +46,4 @@ func storable(encoded []byte) string {
 		i += 6
 	}
 	return b.String()
-}
-
-// unit is the UTF-16 unit of an escape \uXXXX at the beginning of s.
-func unit(s []byte) (rune, bool) {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range s[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }
