@@ -5,6 +5,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/tidemill/tidemill/internal/yamlsyntax"
 )
 
 // builder turns the syntax tree of the YAML library into nodes.
@@ -23,7 +25,7 @@ func (b *builder) build(n ast.Node, at Path) *Node {
 	}
 	out.size, out.depth = 1, 1
 	children := func(c *Node) {
-		out.size = min(maxNodes+1, out.size+c.size)
+		out.size = min(yamlsyntax.MaxNodes+1, out.size+c.size)
 		out.depth = max(out.depth, c.depth+1)
 	}
 	for _, e := range out.Entries {
@@ -34,12 +36,12 @@ func (b *builder) build(n ast.Node, at Path) *Node {
 	}
 	switch {
 	case b.broken:
-	case out.size > maxNodes:
+	case out.size > yamlsyntax.MaxNodes:
 		b.broken = true
-		b.report(out.pos, at, "", "holds more than %d values", maxNodes)
-	case out.depth > maxDepth:
+		b.report(out.pos, at, "", "holds more than %d values", yamlsyntax.MaxNodes)
+	case out.depth > yamlsyntax.MaxDepth:
 		b.broken = true
-		b.report(out.pos, at, "", "nested deeper than %d levels", maxDepth)
+		b.report(out.pos, at, "", "nested deeper than %d levels", yamlsyntax.MaxDepth)
 	}
 	return out
 }

@@ -2,26 +2,19 @@ package field
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/tidemill/tidemill/internal/yamlsyntax"
 )
 
-// Bounds that no honest file meets. They keep the recursion of the YAML library
-// and the expansion of aliases small.
-const (
-	MaxBytes = 1 << 20
-	maxDepth = 100
-	maxNodes = 100_000
-)
+// MaxBytes is the size of a file that no honest one meets.
+const MaxBytes = 1 << 20
 
 // ParseTree parses one YAML document. The tree is nil when the text is not YAML;
 // other problems, such as duplicate keys, leave a usable tree.
@@ -78,45 +71,32 @@ func (d *Checker) clean(data []byte) ([]byte, bool) {
 	return data, true
 }
 
-// parseYAML runs the YAML library. Its parser recurses, so the depth is checked on
-// the tokens first: a stack overflow cannot be recovered from. Other panics of the
-// library are reported as a syntax that is not understood.
-func (d *Checker) parseYAML(data []byte) (file *ast.File, ok bool) {
-	defer func() {
-		if recover() != nil {
-			d.report(Position{}, nil, "simplify the unusual parts", "the YAML parser does not understand the file")
-			file, ok = nil, false
-		}
-	}()
-	tokens := lexer.Tokenize(string(data))
-	if tk := tooDeep(tokens); tk != nil {
-		d.report(tokenPosition(tk), nil, "", "nested deeper than %d levels", maxDepth)
-		return nil, false
+// parseYAML reports why the text has no syntax tree.
+func (d *Checker) parseYAML(data []byte) (*ast.File, bool) {
+	file, bad := yamlsyntax.Parse(string(data))
+	if bad == nil {
+		return file, true
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // duplicates are found here, all of them
-	if err != nil {
-		d.syntaxError(data, err)
-		return nil, false
-	}
-	return file, true
-}
-
-func (d *Checker) syntaxError(data []byte, err error) {
-	var syntax yaml.Error
-	if !errors.As(err, &syntax) {
-		d.report(Position{}, nil, "", "not YAML: %s", strings.ReplaceAll(err.Error(), "\n", " "))
-		return
-	}
-	pos, message, hint := tokenPosition(syntax.GetToken()), syntax.GetMessage(), ""
+	pos := Position{bad.Line, bad.Column}
 	switch {
-	case strings.Contains(message, "'\t'"):
-		message, hint = "a tab where spaces are expected", "indent with spaces"
-	case strings.Contains(line(data, pos.Line), "{{"):
-		hint = "put a text that begins with {{ in quotes"
-	case bareStarRE.MatchString(line(data, pos.Line)):
-		hint = "put a text that begins with * or @ in quotes"
+	case bad.TooDeep:
+		d.report(pos, nil, "", "nested deeper than %d levels", yamlsyntax.MaxDepth)
+	case bad.Syntax == nil:
+		d.report(pos, nil, "simplify the unusual parts", "the YAML parser does not understand the file")
+	default:
+		message, hint := bad.Syntax.Error(), ""
+		switch {
+		case pos.Line == 0:
+		case strings.Contains(message, "'\t'"):
+			message, hint = "a tab where spaces are expected", "indent with spaces"
+		case strings.Contains(line(data, pos.Line), "{{"):
+			hint = "put a text that begins with {{ in quotes"
+		case bareStarRE.MatchString(line(data, pos.Line)):
+			hint = "put a text that begins with * or @ in quotes"
+		}
+		d.report(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
 	}
-	d.report(pos, nil, hint, "not YAML: %s", strings.ReplaceAll(message, "\n", " "))
+	return nil, false
 }
 
 // bareStarRE finds what is not an alias and was meant as a cron expression.
@@ -132,34 +112,8 @@ func line(data []byte, number int) string {
 }
 
 func tokenPosition(tk *token.Token) Position {
-	if tk == nil || tk.Position == nil {
-		return Position{}
-	}
-	return Position{max(1, tk.Position.Line), max(1, tk.Position.Column)}
-}
-
-// tooDeep returns the first token that nests too deep in brackets or in list
-// dashes on one line. Deeper levels by indentation cost a line each and are
-// bounded by the size of the file.
-func tooDeep(tokens token.Tokens) *token.Token {
-	depth, dashes, line := 0, 0, 0
-	for _, tk := range tokens {
-		if tk.Position.Line != line {
-			dashes, line = 0, tk.Position.Line
-		}
-		switch tk.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType:
-			dashes++
-		}
-		if depth > maxDepth || dashes > maxDepth {
-			return tk
-		}
-	}
-	return nil
+	line, column := yamlsyntax.At(tk)
+	return Position{line, column}
 }
 
 func (d *Checker) onlyDocument(file *ast.File) (ast.Node, bool) {

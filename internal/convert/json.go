@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/internal/yamlsyntax"
 )
 
 // jsonReader reads a JSON file with the lines of its values.
@@ -59,8 +61,8 @@ func (r *jsonReader) value(depth int) (*node, error) {
 		return nil, err
 	}
 	out := &node{kind: scalarNode, line: r.line()}
-	if r.count++; depth > maxDepth || r.count > maxNodes {
-		return nil, r.fail(out.line, "more than %d levels or %d values", maxDepth, maxNodes)
+	if r.count++; depth > yamlsyntax.MaxDepth || r.count > yamlsyntax.MaxNodes {
+		return nil, r.fail(out.line, "more than %d levels or %d values", yamlsyntax.MaxDepth, yamlsyntax.MaxNodes)
 	}
 	switch tk := tk.(type) {
 	case nil:

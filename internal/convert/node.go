@@ -2,12 +2,6 @@ package convert
 
 import "strings"
 
-// Bounds that no honest file meets.
-const (
-	maxDepth = 100
-	maxNodes = 100_000
-)
-
 type nodeKind int
 
 const (

@@ -1,15 +1,13 @@
 package convert
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/tidemill/tidemill/internal/yamlsyntax"
 )
 
 // parseYAML reads the one document of a YAML file.
@@ -32,57 +30,24 @@ func (c *converter) parseYAML(text string) (*node, error) {
 	return nil, fmt.Errorf("%s: the file is empty", c.file)
 }
 
-// syntaxTree runs the YAML library. Its parser recurses, so the depth is checked on the tokens first: a stack overflow
-// cannot be recovered from, unlike its other panics.
-func (c *converter) syntaxTree(text string) (file *ast.File, err error) {
-	defer func() {
-		if recover() != nil {
-			file, err = nil, fmt.Errorf("%s: the YAML parser does not understand the file; simplify its unusual parts", c.file)
-		}
-	}()
-	tokens := lexer.Tokenize(text)
-	if line := tooDeep(tokens); line > 0 {
-		return nil, c.fail(line, "nested deeper than %d levels", maxDepth)
-	}
-	file, err = parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-	if err == nil {
+func (c *converter) syntaxTree(text string) (*ast.File, error) {
+	file, bad := yamlsyntax.Parse(text)
+	switch {
+	case bad == nil:
 		return file, nil
+	case bad.TooDeep:
+		return nil, c.fail(bad.Line, "nested deeper than %d levels", yamlsyntax.MaxDepth)
+	case bad.Syntax == nil:
+		return nil, fmt.Errorf("%s: the YAML parser does not understand the file; simplify its unusual parts", c.file)
+	case bad.Line == 0:
+		return nil, fmt.Errorf("%s: not YAML: %s", c.file, oneLine(bad.Syntax.Error()))
 	}
-	var syntax yaml.Error
-	if errors.As(err, &syntax) {
-		return nil, c.fail(lineOf(syntax.GetToken()), "not YAML: %s", oneLine(syntax.GetMessage()))
-	}
-	return nil, fmt.Errorf("%s: not YAML: %s", c.file, oneLine(err.Error()))
+	return nil, c.fail(bad.Line, "not YAML: %s", oneLine(bad.Syntax.Error()))
 }
 
 func lineOf(tk *token.Token) int {
-	if tk == nil || tk.Position == nil {
-		return 1
-	}
-	return max(1, tk.Position.Line)
-}
-
-// tooDeep is the line of the first token that nests too deep in brackets or in dashes of one line, 0 if there is none.
-// Deeper levels by indentation cost a line each, and are bounded by the size of the file.
-func tooDeep(tokens token.Tokens) int {
-	depth, dashes, line := 0, 0, 0
-	for _, tk := range tokens {
-		if tk.Position.Line != line {
-			dashes, line = 0, tk.Position.Line
-		}
-		switch tk.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType:
-			dashes++
-		}
-		if depth > maxDepth || dashes > maxDepth {
-			return max(1, line)
-		}
-	}
-	return 0
+	line, _ := yamlsyntax.At(tk)
+	return max(1, line)
 }
 
 // treeBuilder turns the syntax tree of the library into nodes.
@@ -99,8 +64,8 @@ func (b *treeBuilder) build(n ast.Node, depth int) *node {
 		return &node{}
 	}
 	line := lineOf(n.GetToken())
-	if depth > maxDepth || b.count > maxNodes {
-		b.err = b.fail(line, "more than %d levels or %d values", maxDepth, maxNodes)
+	if depth > yamlsyntax.MaxDepth || b.count > yamlsyntax.MaxNodes {
+		b.err = b.fail(line, "more than %d levels or %d values", yamlsyntax.MaxDepth, yamlsyntax.MaxNodes)
 		return &node{}
 	}
 	switch n := n.(type) {
@@ -171,8 +136,8 @@ func (b *treeBuilder) mapping(values []*ast.MappingValueNode, line, depth int) *
 	}
 	for _, source := range merged {
 		for _, e := range source.entries {
-			if b.count++; b.count > maxNodes {
-				b.err = b.fail(line, "more than %d values", maxNodes)
+			if b.count++; b.count > yamlsyntax.MaxNodes {
+				b.err = b.fail(line, "more than %d values", yamlsyntax.MaxNodes)
 				return out
 			}
 			if !seen[e.key] {

@@ -52,7 +52,7 @@ func layers() map[string][]string {
 		"rescue": {"internal/dbclock", "internal/session", "migrations", "retry"},
 
 		"config":       {"config/field", "internal/cron", "internal/s3url", "internal/sqlparams"},
-		"config/field": {"internal/suggest"},
+		"config/field": {"internal/suggest", "internal/yamlsyntax"},
 		"migrations":   {"internal/session"},
 		"retry":        {},
 
@@ -71,7 +71,7 @@ func layers() map[string][]string {
 		"internal/rowout":        {},
 		"internal/sampledata":    {},
 		"internal/session":       {},
-		"internal/convert":       {"config", "config/field", "internal/cron"},
+		"internal/convert":       {"config", "config/field", "internal/cron", "internal/yamlsyntax"},
 		"internal/s3url":         {},
 		"internal/cron":          {},
 		"internal/sqlparams":     {},
@@ -80,6 +80,7 @@ func layers() map[string][]string {
 		"internal/textin":        {},
 		"internal/valuefmt":      {},
 		"internal/webhook":       {},
+		"internal/yamlsyntax":    {},
 
 		"internal/chaos":        {},
 		"internal/deploytest":   {},
@@ -107,7 +108,7 @@ func ofKind(more ...string) []string {
 
 // leaves know nothing of River, so that they can be read, tested and moved alone.
 func leaves() []string {
-	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/suggest", "internal/textin", "internal/valuefmt", "internal/webhook"}
+	return []string{"config", "config/field", "internal/s3url", "internal/bulk", "internal/childproc", "internal/convert", "internal/cron", "internal/dbclock", "internal/devdb", "internal/keyset", "internal/mail", "internal/rowio", "internal/rowout", "internal/sampledata", "internal/session", "internal/sqlparams", "internal/storage", "internal/suggest", "internal/textin", "internal/valuefmt", "internal/webhook", "internal/yamlsyntax"}
 }
 
 // testSupport are the packages that only tests import.
