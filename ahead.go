@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Programs that insert with River's own driver date their jobs by the clock of their machine. If that is fast, a job that is to
-// run at once waits until the database's clock gets there.
+// Programs that insert with River's own driver date their jobs by their machine's clock. If that is fast, a job that should run
+// at once waits until the database's clock catches up.
 
-// lookAhead is how often a worker looks for such jobs; redateWarning is after how many looks it warns again.
+// lookAhead is how often a worker checks for such jobs; redateWarning is after how many checks it warns again.
 const (
 	lookAhead     = 5 * time.Second
 	redateWarning = int(time.Hour / lookAhead)
 )
 
-// redateAhead makes jobs due that are to run at once and were inserted at a time that is yet to come, until ctx ends. One that
-// was dated ahead on purpose was inserted before now, and keeps its date.
+// redateAhead makes jobs due whose time of insertion is in the future, until ctx ends. A job that was scheduled for later on
+// purpose was inserted before now, and keeps its time.
 //
 // A trigger would do it at once, but a COPY of jobs takes half as long again with one.
 func (a *App) redateAhead(ctx context.Context, queues map[string]int) {

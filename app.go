@@ -55,9 +55,9 @@ type App struct {
 	storage   *storage.Bucket
 	// process is the id under which this program's sessions run; nil unless Run was called.
 	process atomic.Pointer[string]
-	// working says that sessions are this program's own from their beginning to their end, which only Run needs.
+	// working: each session is held from connect to close, which only Run needs.
 	working atomic.Bool
-	// pooled says that what is between refuses parameters of connections.
+	// pooled: a pooler in between refuses connection parameters.
 	pooled bool
 }
 
@@ -67,8 +67,8 @@ type Opts struct {
 	Logger *slog.Logger
 	// Kinds of job beside those of package workers. A configuration must have been read with them, as Load does.
 	Kinds []kind.Kind
-	// SharedSessions is for what works no jobs and may connect through a pooler that shares sessions: statements have no names, which costs a
-	// planning for each.
+	// SharedSessions is for programs that work no jobs and may connect through a pooler that shares sessions: statements are not
+	// prepared, so each is planned every time.
 	SharedSessions bool
 }
 

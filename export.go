@@ -53,7 +53,7 @@ func (a *App) Fetch(ctx context.Context, run int64, to kind.Target) (*Fetch, err
 	return &Fetch{app: a, run: run, copy: k.Output.Copy(bucket, to)}, nil
 }
 
-// Advance copies what the run has committed by now. It may be called as often as one likes, and need not be called at all.
+// Advance copies what the run has committed so far. Calling it is optional.
 func (f *Fetch) Advance(ctx context.Context) error {
 	if f.copy == nil {
 		return nil

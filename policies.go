@@ -10,8 +10,8 @@ import (
 	"github.com/tidemill/tidemill/workers/kind"
 )
 
-// retries makes runs of configured jobs follow their own retry, where the job says something about delays; the worker's
-// NextRetry is next, and the top-level retry last.
+// retries decides when a job is retried: by the configured job's own retry if it sets delays, else by the worker's NextRetry,
+// else by the top-level retry.
 func (a *App) retries() *retry.Plugin {
 	return retry.NewPlugin(retry.PluginOpts{
 		Clock:   a.Now,

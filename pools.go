@@ -29,8 +29,8 @@ func (a *App) sizePool(config *pgxpool.Config, workers int) {
 	}
 }
 
-// workPool is for the chunks of jobs. A job that is parallel, such as an import with several writers, takes one connection for each, and whoever has the
-// turn must find one: the engine lets no more than half of the pool wait for theirs.
+// workPool is for the chunks of jobs. A parallel job, such as an import with several writers, takes a connection for each writer.
+// The one whose turn it is must get one, so the engine lets at most half of the pool wait for their turn.
 func (a *App) workPool(from *pgxpool.Config, workers int) *pgxpool.Config {
 	pool := from.Copy()
 	for _, job := range a.Config.Jobs {

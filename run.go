@@ -32,7 +32,7 @@ type RunOpts struct {
 // never is how long River's own rescuer waits: rescue owns recovery, and knows better who is alive.
 const never = 10 * 365 * 24 * time.Hour
 
-// dropTimeout is how long a client whose jobs are dropped is waited for before the next one begins.
+// dropTimeout bounds the wait for a client whose jobs are dropped, before the next one starts.
 const dropTimeout = 5 * time.Second
 
 // fetchCooldown is how far apart two fetches of a queue are at least, and two wake-ups by one client.
@@ -76,9 +76,9 @@ func (a *App) Run(ctx context.Context, opts *RunOpts) error {
 	return a.live(ctx, queues, watch, began)
 }
 
-// live works under one process id after the other until ctx ends. Once it has begun to work nothing else ends it: a
-// database that is away, read-only or does not let anybody in may be another one tomorrow, and a worker that gave up would be
-// missed only then. What makes the first start fail is returned.
+// live works under one process id after the other until ctx ends. Once it has worked, no error ends it: a database that is
+// down, read-only or refuses logins may recover, and a worker that gave up would be noticed only then. An error of the first
+// start is returned.
 func (a *App) live(ctx context.Context, queues map[string]int, watch *watch, began time.Time) error {
 	const leastPause, mostPause = time.Second, 10 * time.Second
 	started, pause := false, leastPause
@@ -230,9 +230,9 @@ func startClient(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	}
 }
 
-// reconnect is for beats that go through another session than before. The sessions of the pools may still be with a server
-// that was the primary, or with none: what is idle is opened again, and what the server does not have is closed in use. In the
-// middle of a statement the server notices only after a while that nobody is there any more.
+// reconnect is called when beats go through a new session. The pools' sessions may still be with the old primary, or with no
+// server: idle ones are opened again, and those that the server does not have are closed, also in use. In the middle of a
+// statement the server notices only after a while that its client is gone.
 func (a *App) reconnect(ctx context.Context, pools *lifePools) {
 	a.Pool.Reset()
 	control := pools.reset()

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Step is what one chunk adds to its run.
+// Step is what a chunk adds to its run.
 type Step struct {
 	// Cursor is where the next chunk begins, in the work function's own terms; it is stored as JSON.
 	Cursor any
@@ -243,7 +243,7 @@ const readOnly = "25006"
 // passing reports whether the same chunk may be written another time.
 func passing(err error) bool { return Classify(err) == Transient || sqlState(err) == readOnly }
 
-// connectionLost tells an outage, which ends some day, from a conflict, which may not.
+// connectionLost distinguishes an outage, which ends, from a conflict, which may repeat.
 func connectionLost(err error) bool {
 	if !passing(err) {
 		return false

@@ -27,7 +27,7 @@ func (e *StateError) Error() string {
 // River's completer and its trigger take them.
 func (l *Ledger) control(ctx context.Context, id int64, asked string, fn func(tx pgx.Tx, job rivertype.JobState, run *Info) error) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		// Whoever asks may be stopped in the middle, and must not keep the rows.
+		// The caller may be frozen in the middle, and must not keep the rows locked.
 		if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = '10s'`); err != nil {
 			return fmt.Errorf("run %d: %w", id, err)
 		}
@@ -70,7 +70,7 @@ func (l *Ledger) Pause(ctx context.Context, id int64) error {
 		if run.Status == Paused {
 			return nil
 		}
-		// A job that was scheduled already changes no state, so no trigger says it.
+		// A job that was scheduled already changes no state, so no trigger runs.
 		_, err := tx.Exec(ctx, l.schema.SQL(`
 			WITH due AS (SELECT id, CASE WHEN state = 'scheduled' THEN scheduled_at END AS at FROM {river}.river_job WHERE id = $1),
 			job AS (UPDATE {river}.river_job SET state = 'scheduled', scheduled_at = now() + interval '100 years' WHERE id = $1)

@@ -26,8 +26,8 @@ func Classify(err error) Class {
 	if errors.As(err, &pg) {
 		return classifyCode(pg.Code)
 	}
-	// A connection that could not be made in time, or that did not answer in time, is away, whoever set the time: it may be a
-	// timeout of the connection's own. Whether the caller's context has ended the caller knows.
+	// A connection that timed out counts as away, whoever set the timeout: it may be the connection's own. Whether its context
+	// has ended, the caller knows.
 	var connect *pgconn.ConnectError
 	var network *net.OpError
 	switch {
@@ -71,8 +71,8 @@ func rowCode(code string) bool {
 	return false
 }
 
-// What ends a run's attempt without being a failure of it. A chunk's function never sees these; Run.Chunk returns them,
-// and the work function passes them on.
+// These end an attempt without failing it. Run.Chunk returns them, and the work function passes them on; a chunk's function
+// never sees them.
 var (
 	// ErrPaused: somebody asked for a pause; the last chunk is committed.
 	ErrPaused = errors.New("run paused")

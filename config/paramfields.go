@@ -85,8 +85,8 @@ func paramValue(d *field.Checker, v field.Value) json.RawMessage {
 }
 
 // checkParam reports v, whose JSON is data, unless it is of the type. The message shows it as the file has it.
-func checkParam(d *field.Checker, v field.Value, typ string, data json.RawMessage) {
-	_, problem, hint := readParam(typ, data)
+func checkParam(d *field.Checker, v field.Value, paramType string, data json.RawMessage) {
+	_, problem, hint := readParam(paramType, data)
 	switch {
 	case problem == "":
 	case v.Node.Scalar():

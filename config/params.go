@@ -143,8 +143,8 @@ func (p Param) due() bool {
 	return (p.Type == DateParam || p.Type == TimestampParam) && string(p.Default) == `"`+ScheduledFor+`"`
 }
 
-func dueParam(typ string, due time.Time) any {
-	if typ == DateParam {
+func dueParam(paramType string, due time.Time) any {
+	if paramType == DateParam {
 		return DateOf(due)
 	}
 	return due

@@ -45,8 +45,8 @@ func paramTypes() field.Choice {
 }
 
 // paramWords says what a value of the type is.
-func paramWords(typ string) string {
-	switch typ {
+func paramWords(paramType string) string {
+	switch paramType {
 	case IntegerParam:
 		return "a whole number"
 	case NumberParam:
@@ -76,11 +76,11 @@ var (
 
 // readParam reads a JSON value that is not null as one of the type. problem is what is wrong with it, as words that
 // follow the value, and hint what to do.
-func readParam(typ string, data json.RawMessage) (value any, problem, hint string) {
-	if typ == JSONParam && field.HasNUL(data) {
+func readParam(paramType string, data json.RawMessage) (value any, problem, hint string) {
+	if paramType == JSONParam && field.HasNUL(data) {
 		return nil, field.HoldsNUL, "PostgreSQL stores none; remove it"
 	}
-	if typ == JSONParam {
+	if paramType == JSONParam {
 		return field.Compact(data), "", ""
 	}
 	var text string
@@ -89,25 +89,25 @@ func readParam(typ string, data json.RawMessage) (value any, problem, hint strin
 		text = strings.TrimSpace(string(data))
 	}
 	switch {
-	case typ == TextParam && !isText:
+	case paramType == TextParam && !isText:
 		return nil, "is not a text", "put it in quotes"
-	case typ == TextParam && strings.ContainsRune(text, 0):
+	case paramType == TextParam && strings.ContainsRune(text, 0):
 		return nil, field.HoldsNUL, "PostgreSQL stores none; remove it"
-	case typ == TextParam:
+	case paramType == TextParam:
 		return text, "", ""
-	case typ == IntegerParam:
+	case paramType == IntegerParam:
 		return readInteger(text)
-	case typ == NumberParam && jsonNumberRE.MatchString(text):
+	case paramType == NumberParam && jsonNumberRE.MatchString(text):
 		return json.Number(text), "", ""
-	case typ == NumberParam:
+	case paramType == NumberParam:
 		return nil, "is not a number", "write it like 12, -0.5 or 1e6"
-	case typ == BooleanParam && (text == "true" || text == "false"):
+	case paramType == BooleanParam && (text == "true" || text == "false"):
 		return text == "true", "", ""
-	case typ == BooleanParam:
+	case paramType == BooleanParam:
 		return nil, "is not true or false", ""
-	case typ == DateParam:
+	case paramType == DateParam:
 		return readDate(text)
-	case typ == TimestampParam:
+	case paramType == TimestampParam:
 		return readTimestamp(text)
 	case uuidRE.MatchString(text):
 		return strings.ToLower(text), "", ""

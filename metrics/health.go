@@ -31,7 +31,7 @@ type Health struct {
 	Logger *slog.Logger
 
 	mu       sync.RWMutex
-	said     string // what was logged last
+	logged   string // what was logged last
 	names    []string
 	checks   []Check
 	draining bool
@@ -107,15 +107,15 @@ func runAll(ctx context.Context, checks []Check) []error {
 		check int
 		err   error
 	}
-	said := make(chan result, len(checks)) // whoever comes late must not block forever
+	answers := make(chan result, len(checks)) // whoever comes late must not block forever
 	errs := make([]error, len(checks))
 	for i, check := range checks {
 		errs[i] = fmt.Errorf("no answer within %s", checkTimeout)
-		go func() { said <- result{i, run(ctx, check)} }()
+		go func() { answers <- result{i, run(ctx, check)} }()
 	}
 	for range checks {
 		select {
-		case r := <-said:
+		case r := <-answers:
 			errs[r.check] = r.err
 		case <-ctx.Done():
 			return errs
@@ -169,21 +169,21 @@ func (h *Health) serveReady(w http.ResponseWriter, req *http.Request) {
 	writeJSON(w, status, answer)
 }
 
-// log tells what strangers are not told.
+// log has what strangers may not see.
 func (h *Health) log(ctx context.Context, answer Readiness) {
 	if h.Logger == nil || ctx.Err() != nil { // whoever asked has hung up, and the checks may say so
 		return
 	}
 	var failed []any
 	for _, name := range slices.Sorted(maps.Keys(answer.Checks)) {
-		if said := answer.Checks[name]; said != checkOK {
-			failed = append(failed, name, said)
+		if outcome := answer.Checks[name]; outcome != checkOK {
+			failed = append(failed, name, outcome)
 		}
 	}
 	text := answer.Reason + fmt.Sprint(failed...)
 	h.mu.Lock()
-	news := text != h.said
-	h.said = text
+	news := text != h.logged
+	h.logged = text
 	h.mu.Unlock()
 	switch {
 	case !news:
@@ -197,11 +197,11 @@ func (h *Health) log(ctx context.Context, answer Readiness) {
 // forStrangers is the answer without what the checks say.
 func (r Readiness) forStrangers() Readiness {
 	checks := make(map[string]string, len(r.Checks))
-	for name, said := range r.Checks {
-		if said != checkOK {
-			said = "failed"
+	for name, outcome := range r.Checks {
+		if outcome != checkOK {
+			outcome = "failed"
 		}
-		checks[name] = said
+		checks[name] = outcome
 	}
 	r.Checks = checks
 	return r

@@ -92,8 +92,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 	keeper.Loop(ctx, failed, s.step)
 }
 
-// firedAtOnce bounds how long one transaction holds schedules.
-const firedAtOnce = 50
+// fireBatch bounds how long one transaction holds schedules.
+const fireBatch = 50
 
 // step deals with what is due now and returns how long nothing will be.
 func (s *Scheduler) step(ctx context.Context, conn *pgx.Conn) (time.Duration, error) {
@@ -111,9 +111,9 @@ func (s *Scheduler) step(ctx context.Context, conn *pgx.Conn) (time.Duration, er
 	}
 	// Several processes see the same; in an order of its own each finds something to do.
 	rand.Shuffle(len(due.Rows), func(i, k int) { due.Rows[i], due.Rows[k] = due.Rows[k], due.Rows[i] })
-	for rows := due.Rows; len(rows) > 0; rows = rows[min(firedAtOnce, len(rows)):] {
+	for rows := due.Rows; len(rows) > 0; rows = rows[min(fireBatch, len(rows)):] {
 		items := []item{}
-		for _, row := range rows[:min(firedAtOnce, len(rows))] {
+		for _, row := range rows[:min(fireBatch, len(rows))] {
 			schedule, err := s.schedule(row.Spec)
 			if err != nil { // a newer version's notation, perhaps; that version fires it
 				s.fail(ctx, row.Name, err.Error())

@@ -44,7 +44,7 @@ func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, whic
 		counted AS (
 			SELECT *, CASE WHEN last - 'times' = place THEN (last->>'times')::int ELSE 0 END + CASE WHEN $2 = `+strconv.Itoa(never)+` THEN 0 ELSE 1 END AS times
 			  FROM stuck),
-		judged AS (
+		decided AS (
 			SELECT *, NOT cancelled AND times >= $2 AS given_up, NOT cancelled AND times BETWEEN 2 AND $2 - 1 AS suspect FROM counted),
 		moved AS (
 			UPDATE {river}.river_job j
@@ -58,16 +58,16 @@ func (p *Process) moveJobs(ctx context.Context, conn *pgx.Conn, giveUp int, whic
 			           'at', now(), 'attempt', j.attempt, 'trace', '', 'error', format(
 			           'the process that ran it died %s times in a row without progress; perhaps the job is what kills it', times)))
 			           ELSE j.errors END
-			  FROM judged WHERE j.id = judged.id
+			  FROM decided WHERE j.id = decided.id
 			RETURNING j.id, j.queue, j.kind, j.state),
 		waits AS (
 			INSERT INTO {tidemill}.suspect AS s (job, place, times, due_at, ran)
-			SELECT id, place, times, due_at, ran FROM judged WHERE suspect
+			SELECT id, place, times, due_at, ran FROM decided WHERE suspect
 			ON CONFLICT (job) DO UPDATE SET (place, times, ran, turn_at, tried) = (excluded.place, excluded.times, greatest(s.ran, excluded.ran), NULL, 0)
 			RETURNING 1),
-		told AS (
+		notified AS (
 			SELECT pg_notify($1, json_build_object('queue', queue)::text) FROM (SELECT DISTINCT queue FROM moved) q)
-		SELECT queue, kind, state::text, count(*), (SELECT count(*) FROM told), (SELECT count(*) FROM waits) FROM moved GROUP BY queue, kind, state`),
+		SELECT queue, kind, state::text, count(*), (SELECT count(*) FROM notified), (SELECT count(*) FROM waits) FROM moved GROUP BY queue, kind, state`),
 		append([]any{p.opts.Schema.River + ".river_insert", giveUp, wait}, args...)...)
 	if err != nil {
 		return 0, fmt.Errorf("give jobs back: %w", err)

@@ -93,41 +93,41 @@ func (s renderer) inherited(words string) (value any, from string) {
 	return nil, words
 }
 
-func (s renderer) value(shape Meta, n *Node) any {
+func (s renderer) value(meta Meta, n *Node) any {
 	switch {
-	case shape.secret:
+	case meta.secret:
 		return hidden(n)
 	case n.Kind == ListNode:
 		list := make([]any, len(n.Items))
 		for i, item := range n.Items {
-			list[i] = s.below(shape, item)
+			list[i] = s.below(meta, item)
 		}
 		return list
 	case n.Kind != MapNode:
 		return plain(n)
-	case shape.Keys == "" && len(shape.Fields) > 0:
-		return s.settings(shape.Fields, n)
-	case shape.Keys == "":
+	case meta.Keys == "" && len(meta.Fields) > 0:
+		return s.settings(meta.Fields, n)
+	case meta.Keys == "":
 		return asWritten(n)
 	}
 	out := make([]setting, 0, len(n.Entries))
 	for _, e := range n.Entries {
 		it := setting{name: e.Key}
-		if len(shape.Variants) > 0 {
-			it.value = s.settings(shape.FieldsOf(e.Value), e.Value)
+		if len(meta.Variants) > 0 {
+			it.value = s.settings(meta.FieldsOf(e.Value), e.Value)
 		} else {
-			it.value = s.below(shape, e.Value)
+			it.value = s.below(meta, e.Value)
 		}
 		out = append(out, it)
 	}
 	return out
 }
 
-// below is a value whose own fields, if it is a mapping, are those of the shape.
-func (s renderer) below(shape Meta, n *Node) any {
-	if n.Kind == MapNode && len(shape.Fields) > 0 {
+// below is a value whose own fields, if it is a mapping, are those of the meta.
+func (s renderer) below(meta Meta, n *Node) any {
+	if n.Kind == MapNode && len(meta.Fields) > 0 {
 		// Of many alike, words about what each leaves open would hide what it says.
-		return slices.DeleteFunc(s.settings(shape.Fields, n), func(it setting) bool { return !hasValue(it) })
+		return slices.DeleteFunc(s.settings(meta.Fields, n), func(it setting) bool { return !hasValue(it) })
 	}
 	return asWritten(n)
 }

@@ -13,7 +13,7 @@ type Ahead struct {
 	run    *run
 	copied int64
 	staged bool
-	merged bool // all but the suspects
+	merged bool // all but the possible duplicates
 }
 
 var errOutOfTurn = errors.New("the rows cannot be written before those in front of them")
@@ -32,25 +32,25 @@ func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch, follows bool) (
 	if err := r.exec(ctx, prepare); err != nil {
 		return nil, err
 	}
-	suspects := b.suspectsIn(0, r.end)
+	maybeDuplicates := b.duplicatesIn(0, r.end)
 	var err error
 	switch {
 	case b.window > 0:
 		return nil, errOutOfTurn // bad rows are dense
 	case r.end == 0:
-	case w.mustStage() || b.unsure || !follows || 100*len(suspects) > w.maxSuspects*r.end:
+	case w.mustStage() || b.incomplete || !follows || 100*len(maybeDuplicates) > w.maxDuplicates*r.end:
 		a.staged = true
 		if err := r.createStage(ctx); err != nil {
 			return nil, err
 		}
 		_, err = r.copyOnce(ctx, target{sql: w.sql.copyStage, prefix: ordinal}, 0, r.end)
 		if a.merged = err == nil && follows && r.mergesApart(0, r.end); a.merged {
-			r.res, err = r.mergePlain(ctx, 0, r.end, suspects)
+			r.res, err = r.mergePlain(ctx, 0, r.end, maybeDuplicates)
 		}
 	case len(w.spec.Match) == 0 && w.table.HasInsertTriggers:
 		return nil, errOutOfTurn // what they do may depend on the rows in front
 	default:
-		a.copied, err = r.copyPlain(ctx, suspects)
+		a.copied, err = r.copyPlain(ctx, maybeDuplicates)
 	}
 	if err != nil {
 		return nil, err
@@ -58,11 +58,11 @@ func (w *Writer) Begin(ctx context.Context, tx pgx.Tx, b *Batch, follows bool) (
 	return a, nil
 }
 
-// copyPlain copies the rows that are no suspects.
-func (r *run) copyPlain(ctx context.Context, suspects []int) (int64, error) {
+// copyPlain copies the rows that are no possible duplicates.
+func (r *run) copyPlain(ctx context.Context, maybeDuplicates []int) (int64, error) {
 	plain := r
-	if len(suspects) > 0 {
-		plain = &run{w: r.w, b: r.w.ownParts().fill(r.b, 0, r.end, suspects).plain, conn: r.conn}
+	if len(maybeDuplicates) > 0 {
+		plain = &run{w: r.w, b: r.w.ownParts().fill(r.b, 0, r.end, maybeDuplicates).plain, conn: r.conn}
 	}
 	return plain.copyOnce(ctx, target{sql: r.w.sql.copyDirect, prefix: r.w.setPrefix()}, 0, plain.b.Len())
 }
@@ -72,7 +72,7 @@ func (r *run) copyPlain(ctx context.Context, suspects []int) (int64, error) {
 func (w *Writer) Complete(ctx context.Context, a *Ahead) (Result, error) {
 	r := a.run
 	if a.merged {
-		done, err := r.mergeLate(ctx, 0, r.end, r.b.suspectsIn(0, r.end))
+		done, err := r.mergeDuplicates(ctx, 0, r.end, r.b.duplicatesIn(0, r.end))
 		if err != nil {
 			return Result{}, fmt.Errorf("write to %s: rows of keys that came before: %w", w.table.Ident(), err)
 		}
@@ -89,15 +89,15 @@ func (w *Writer) Complete(ctx context.Context, a *Ahead) (Result, error) {
 		r.setWindow()
 		return r.result(), nil
 	}
-	suspects := r.b.suspectsIn(0, r.end)
+	maybeDuplicates := r.b.duplicatesIn(0, r.end)
 	r.res.Inserted = a.copied
-	r.res.Filtered = int64(r.end-len(suspects)) - a.copied
+	r.res.Filtered = int64(r.end-len(maybeDuplicates)) - a.copied
 	r.next = r.end
-	if len(suspects) == 0 {
+	if len(maybeDuplicates) == 0 {
 		return r.result(), nil
 	}
-	late := &run{w: w, b: w.parts.suspects, conn: r.conn, budget: r.budget, apart: true}
-	if late.end = len(suspects); late.end > 0 {
+	late := &run{w: w, b: w.parts.maybeDuplicates, conn: r.conn, budget: r.budget, apart: true}
+	if late.end = len(maybeDuplicates); late.end > 0 {
 		if err := late.stage(ctx); err != nil {
 			return Result{}, fmt.Errorf("write to %s: rows of keys that came before: %w", w.table.Ident(), err)
 		}

@@ -17,13 +17,13 @@ type Batch struct {
 	rows  []rowEnd
 	tried int // calls of Append since Reset
 
-	keys     *keyFilter // nil: there are no suspects
-	era      int        // of keys when the first row was added
-	suspects []int      // rows whose key was perhaps appended before
-	hashes   []uint64   // of the keys of all rows, where together needs them
-	closed   bool       // together has been called
-	// unsure: a row that is no suspect may have the key of one before it.
-	unsure bool
+	keys            *keyFilter // nil: there are no possible duplicates
+	generation      int        // of keys when the first row was added
+	maybeDuplicates []int      // rows whose key was perhaps appended before
+	hashes          []uint64   // of the keys of all rows, where together needs them
+	closed          bool       // together has been called
+	// incomplete: a row that is no possible duplicate may have the key of one before it.
+	incomplete bool
 
 	// window bounds the rows of the next Write; 0 = all. It shrinks when bad rows are dense and cannot be located at
 	// once, so that not the whole rest is sent again and again for a few rows.
@@ -54,7 +54,7 @@ func (w *Writer) NewBatch() *Batch {
 	return b
 }
 
-// bareBatch returns a batch that does not look for suspects.
+// bareBatch returns a batch that does not look for possible duplicates.
 func (w *Writer) bareBatch() *Batch {
 	return &Batch{columns: w.columns, checks: w.checks, match: w.isMatch}
 }
@@ -167,7 +167,7 @@ func (b *Batch) Index(row int) int { return b.rows[row].index }
 // Reset removes all rows and keeps the memory.
 func (b *Batch) Reset() {
 	b.buf, b.rows, b.tried, b.window = b.buf[:0], b.rows[:0], 0, 0
-	b.suspects, b.unsure = b.suspects[:0], false
+	b.maybeDuplicates, b.incomplete = b.maybeDuplicates[:0], false
 	b.hashes, b.closed = b.hashes[:0], false
 }
 

@@ -8,13 +8,13 @@ import "hash/maphash"
 //
 // It belongs to the goroutine that fills the batches of a [Writer].
 type keyFilter struct {
-	folds []fold // of each written column; foldNone for those that are not in the key
-	seed  maphash.Seed
-	size  int       // of lines
-	lines []keyLine // nil until the first key
-	count int       // keys since the lines were last empty
-	era   int       // how often they were emptied
-	key   []byte    // scratch
+	folds      []fold // of each written column; foldNone for those that are not in the key
+	seed       maphash.Seed
+	size       int       // of lines
+	lines      []keyLine // nil until the first key
+	count      int       // keys since the lines were last empty
+	generation int       // how often they were emptied
+	key        []byte    // scratch
 }
 
 // keyLine is as long as a cache line: a look at a key costs one access to memory. A key sets one bit in each word.
@@ -46,15 +46,15 @@ func newKeyFilter(w *Writer) *keyFilter {
 	return f
 }
 
-// begin is called before the first row of a batch and returns the era. Within a batch nothing may be forgotten, so this
+// begin is called before the first row of a batch and returns the generation. Within a batch nothing may be forgotten, so this
 // is where a full filter is emptied.
 func (f *keyFilter) begin() int {
 	if f.count >= keysPerLine*f.size {
 		clear(f.lines)
 		f.count = 0
-		f.era++
+		f.generation++
 	}
-	return f.era
+	return f.generation
 }
 
 // add remembers the key of a row and reports whether it was perhaps there before. Rows with equal keys, as the table

@@ -68,17 +68,17 @@ func TestFilterForgetsBetweenBatches(t *testing.T) {
 	t.Parallel()
 	f := testFilter(1)
 	key := func(i int) [][]byte { return row("", i) }
-	era := f.begin()
+	generation := f.begin()
 	for i := 0; f.count < keysPerLine; i++ {
 		f.add(key(i))
 		if i > 1_000_000 {
 			t.Fatal("the filter knows all keys before it is full")
 		}
 	}
-	if _, known, _ := f.add(key(0)); !known || f.era != era {
+	if _, known, _ := f.add(key(0)); !known || f.generation != generation {
 		t.Error("the filter forgot a key under way")
 	}
-	if f.begin() == era {
+	if f.begin() == generation {
 		t.Error("a full filter is not emptied")
 	}
 	if _, known, _ := f.add(key(0)); known {

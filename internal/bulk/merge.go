@@ -57,7 +57,7 @@ func (m *merge) live(from, end int) int {
 // is an error, and then the range does not go in.
 func (m *merge) isolate(ctx context.Context) error {
 	size := m.end - m.first // of the next attempt
-	suspect := 0            // [pos, suspect) has a bad row
+	maybeDuplicate := 0     // [pos, possible duplicate) has a bad row
 	lastBad := m.first
 	for m.pos < m.end {
 		if m.dead[m.pos-m.first] {
@@ -65,8 +65,8 @@ func (m *merge) isolate(ctx context.Context) error {
 			continue
 		}
 		end := min(m.pos+size, m.end)
-		if suspect > m.pos {
-			end = m.pos + max(1, (suspect-m.pos)/2)
+		if maybeDuplicate > m.pos {
+			end = m.pos + max(1, (maybeDuplicate-m.pos)/2)
 		}
 		if m.budget <= 0 {
 			m.exhausted = true
@@ -88,13 +88,13 @@ func (m *merge) isolate(ctx context.Context) error {
 				return err
 			}
 			if !blamed {
-				suspect = end
+				maybeDuplicate = end
 			}
 			continue
 		}
 		m.reject([]RowError{m.w.fromServer(m.pos, fault)})
 		m.pos = end
-		suspect, size = 0, max(smallestSize, 4*(m.pos-lastBad)) // bad rows continue being as dense as they are
+		maybeDuplicate, size = 0, max(smallestSize, 4*(m.pos-lastBad)) // bad rows continue being as dense as they are
 		lastBad = m.pos
 	}
 	return nil

@@ -139,7 +139,7 @@ type oracleCase struct {
 	staged  bool
 	chunk   int
 	badness float64
-	// apart: suspects are written apart as often as possible, found by a filter of so many lines.
+	// apart: possible duplicates are written apart as often as possible, found by a filter of so many lines.
 	apart int
 	keys  int // how many values the first column of the key has
 	// ahead: batches are begun and completed where that is possible.
@@ -156,7 +156,7 @@ func (c oracleCase) writer(s *bundle, spec Spec) *Writer {
 	w := s.writer("ours", spec)
 	w.SetStaged(c.staged)
 	if c.apart > 0 {
-		w.maxSuspects = 100
+		w.maxDuplicates = 100
 		w.keys.size = c.apart
 	}
 	return w
@@ -214,7 +214,7 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// TestOracleSuspects is about batches in which suspects are written apart. In modes Skip and Error nothing stages for good;
+// TestOracleSuspects is about batches in which possible duplicates are written apart. In modes Skip and Error nothing stages for good;
 // in mode Update half of the writers do from the start.
 func TestOracleSuspects(t *testing.T) {
 	t.Parallel()

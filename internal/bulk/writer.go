@@ -24,9 +24,9 @@ type Writer struct {
 	sql        statements
 	staged     bool
 	keys       *keyFilter // nil if no rows are written apart
-	// maxSuspects is in percent of the rows of a Write.
-	maxSuspects int
-	parts       parts
+	// maxDuplicates is in percent of the rows of a Write.
+	maxDuplicates int
+	parts         parts
 }
 
 // NewWriter prepares a writer. The error lists what [Table.Check] has found.
@@ -38,7 +38,7 @@ func NewWriter(t *Table, s Spec) (*Writer, error) {
 		}
 		return nil, fmt.Errorf("write to %s: %s", t.Ident(), strings.Join(lines, "; "))
 	}
-	w := &Writer{table: t, spec: s, maxSuspects: maxSuspects}
+	w := &Writer{table: t, spec: s, maxDuplicates: maxDuplicates}
 	for _, name := range s.Columns {
 		c := t.Column(name)
 		match := slices.Contains(s.Match, name)
@@ -127,7 +127,7 @@ type run struct {
 	conn      *pgconn.PgConn
 	budget    int // savepoints that may still be opened
 	exhausted bool
-	apart     bool // the rows are suspects, and the rows between them are in the table already
+	apart     bool // the rows are possible duplicates, and the rows between them are in the table already
 	from, end int  // the rows to write
 	next      int  // everything before it is handled
 	res       Result
@@ -144,9 +144,9 @@ func (r *run) write(ctx context.Context) error {
 	if r.w.mustStage() {
 		return r.stage(ctx)
 	}
-	suspects := r.b.suspectsIn(r.from, r.end)
+	maybeDuplicates := r.b.duplicatesIn(r.from, r.end)
 	switch {
-	case len(suspects) == 0:
+	case len(maybeDuplicates) == 0:
 		why, err := r.copyDirect(ctx)
 		if err != nil || why == stopDone || why == stopBudget {
 			return err
@@ -154,8 +154,8 @@ func (r *run) write(ctx context.Context) error {
 		if r.next > r.from {
 			return nil // staging starts in the next Write, with a full budget
 		}
-	case !r.b.unsure && 100*len(suspects) <= r.w.maxSuspects*(r.end-r.from):
-		done, err := r.writeApart(ctx, suspects)
+	case !r.b.incomplete && 100*len(maybeDuplicates) <= r.w.maxDuplicates*(r.end-r.from):
+		done, err := r.writeSplit(ctx, maybeDuplicates)
 		if err != nil || done {
 			return err
 		}

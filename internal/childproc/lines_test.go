@@ -105,7 +105,7 @@ func TestKeeper(t *testing.T) {
 		t.Run(fmt.Sprintf("%q", tt.in), func(t *testing.T) {
 			t.Parallel()
 			for size := 1; size <= len(tt.in)+1; size++ {
-				k := keeper{max: tt.max}
+				k := headTail{max: tt.max}
 				for rest := tt.in; rest != ""; {
 					n := min(size, len(rest))
 					k.write(rest[:n])
@@ -124,7 +124,7 @@ func FuzzKeeper(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, limit, size int) {
 		limit, size = limit&0x3f, 1+size&0xf
 		text = strings.ToValidUTF8(text, "?")
-		k := keeper{max: limit}
+		k := headTail{max: limit}
 		for rest := text; rest != ""; {
 			n := min(size, len(rest))
 			k.write(rest[:n])

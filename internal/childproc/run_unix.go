@@ -76,9 +76,9 @@ type process struct {
 	ended  time.Time
 
 	output *os.File
-	read   chan struct{} // closed when the output is read; lines, keeper and last belong to the reader from then on
+	read   chan struct{} // closed when the output is read; lines, kept and last belong to the reader from then on
 	lines  lines
-	keeper keeper
+	kept   headTail
 	last   string
 }
 
@@ -94,7 +94,7 @@ func start(c *Command, shell string) (_ *process, err error) {
 	if filepath.IsAbs(c.Dir) {
 		env = append(env[:len(env):len(env)], "PWD="+c.Dir)
 	}
-	p := &process{c: c, exited: make(chan struct{}), read: make(chan struct{}), keeper: keeper{max: c.MaxOutput}}
+	p := &process{c: c, exited: make(chan struct{}), read: make(chan struct{}), kept: headTail{max: c.MaxOutput}}
 	p.cmd = &exec.Cmd{
 		Path: path, Args: c.Argv, Dir: c.Dir, Env: env,
 		// Without a terminal nothing stops to ask for a password, and Ctrl-C is for this process to decide on.
@@ -244,9 +244,9 @@ func (p *process) signal(s syscall.Signal) {
 func (p *process) readOutput() {
 	defer close(p.read)
 	p.lines.emit = func(text string, end bool) {
-		p.keeper.write(text)
+		p.kept.write(text)
 		if end {
-			p.keeper.write("\n")
+			p.kept.write("\n")
 		}
 		if strings.TrimSpace(text) != "" {
 			p.last = text
@@ -281,7 +281,7 @@ func (p *process) finishOutput(r *Result) {
 	}
 	<-p.read
 	p.output.Close()
-	r.Output, r.Truncated, r.LastLine = p.keeper.text(), p.keeper.truncated(), shorten(p.last)
+	r.Output, r.Truncated, r.LastLine = p.kept.text(), p.kept.truncated(), shorten(p.last)
 }
 
 func signalName(s syscall.Signal) string {

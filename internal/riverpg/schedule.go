@@ -21,7 +21,7 @@ func (t *executorTx) JobSchedule(ctx context.Context, p *riverdriver.JobSchedule
 		ranked AS (
 			SELECT id, unique_key, unique_key IS NOT NULL AND unique_states IS NOT NULL AS is_unique, count(*) OVER (PARTITION BY unique_key) AS of_key,
 			       row_number() OVER (PARTITION BY unique_key ORDER BY priority, scheduled_at, id) AS no FROM due),
-		judged AS (
+		decided AS (
 			-- A key that is taken is taken for all that are due with it, also for the one that has it.
 			SELECT id, is_unique AND (no > 1 OR EXISTS (
 			           SELECT FROM `+table+` o WHERE o.unique_key = ranked.unique_key AND (o.id <> ranked.id OR of_key > 1) AND o.unique_states IS NOT NULL
@@ -31,7 +31,7 @@ func (t *executorTx) JobSchedule(ctx context.Context, p *riverdriver.JobSchedule
 		   SET state = CASE WHEN loses THEN 'discarded' ELSE 'available' END::`+qualified(p.Schema, "river_job_state")+`,
 		       finalized_at = CASE WHEN loses THEN coalesce($1, now()) ELSE finalized_at END,
 		       metadata = CASE WHEN loses THEN metadata || '{"unique_key_conflict": "scheduler_discarded"}' ELSE metadata END
-		  FROM judged WHERE j.id = judged.id
+		  FROM decided WHERE j.id = decided.id
 		RETURNING j.id, j.kind, j.priority, j.queue, j.scheduled_at, j.state::text, loses`, p.Now, int64(p.Max))
 	if err != nil {
 		return nil, fmt.Errorf("make scheduled jobs due: %w", err)

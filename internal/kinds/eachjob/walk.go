@@ -96,12 +96,12 @@ inserted AS (
 	       ` + b.Add(w.child.Priority, "smallint") + `, ` + b.Add(w.child.MaxAttempts, "smallint") + `, 'available', now(),
 	       ` + b.Add(string(batch.ChildMetadata(w.parent, w.child.Job)), "jsonb") + ` FROM made WHERE problem IS NULL ORDER BY n
 	RETURNING 1),
-told AS (
+notified AS (
 	SELECT pg_notify({river:text} || '.river_insert', json_build_object('queue', ` + b.Add(w.child.Queue, "text") + `)::text)
 	 WHERE ` + b.Add(w.notify, "boolean") + ` AND EXISTS (SELECT FROM inserted))
 SELECT count(*) FILTER (WHERE n <= ` + strconv.Itoa(w.rows) + `), (SELECT count(*) FROM inserted), count(*) > ` + strconv.Itoa(w.rows) + `,
        (SELECT tidemill_key FROM walked WHERE n = ` + strconv.Itoa(w.rows) + ` AND tidemill_wrong = 0),
-       coalesce(max(tidemill_wrong), 0), (SELECT count(*) FROM told),
+       coalesce(max(tidemill_wrong), 0), (SELECT count(*) FROM notified),
        (SELECT max(octet_length(args::text)) FROM made WHERE problem IS NULL), (SELECT max_args FROM {tidemill}.setting),
        (SELECT coalesce(sum(rows), 0) FROM made WHERE problem IS NOT NULL),
        (SELECT jsonb_agg(jsonb_build_object('n', n, 'given', left(given::text, ` + strconv.Itoa(maxEachRaw+1) + `), 'problem', problem) ORDER BY n)

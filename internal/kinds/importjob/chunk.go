@@ -16,8 +16,8 @@ import (
 
 const (
 	chunkRows = 50_000
-	// linedUp are the bytes of the chunks of one import that are written or wait to be.
-	linedUp = 6 << 20
+	// pipelineBytes are the bytes of the chunks of one import that are written or wait to be.
+	pipelineBytes = 6 << 20
 	// maxRejectRaw bounds what is kept of one rejected row; a thousand of the largest allowed would be 8 GiB.
 	maxRejectRaw = 256 << 10
 )
@@ -36,8 +36,8 @@ type importChunk struct {
 	last    bool
 	// consumed is how far the file, as it is stored, had been read.
 	consumed int64
-	// turn is closed when all chunks in front are committed, through when this one is.
-	turn, through chan struct{}
+	// ready is closed when all chunks in front are committed, done when this one is.
+	ready, done chan struct{}
 	// follows: its rows of the keys of chunks that may not be committed yet are known.
 	follows bool
 }

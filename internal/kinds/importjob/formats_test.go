@@ -115,7 +115,7 @@ func text(s *string) string {
 	return *s
 }
 
-// What is before the damage is kept, and the run says what is wrong.
+// Every row before the damage is kept, and the run says what is wrong.
 func TestImportOfADamagedFile(t *testing.T) {
 	t.Parallel()
 	var file strings.Builder

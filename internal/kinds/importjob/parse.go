@@ -30,7 +30,7 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 	}
 	parser := &importParser{
 		records: im.source.records(stream, im.cursor, im.plan.width), stream: stream, source: im.source, ordinal: im.cursor.Ordinal,
-		file: im.reader, digest: im.cursor.Digest, plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: linedUp / chunks, maxRejects: im.def.RejectLimit.Rows,
+		file: im.reader, digest: im.cursor.Digest, plan: im.plan, maxRows: im.opts.ChunkRows, maxBytes: pipelineBytes / chunks, maxRejects: im.def.RejectLimit.Rows,
 		unused: im.cursor.Unused.clone(),
 	}
 	group.Go(func() error {
@@ -41,8 +41,8 @@ func (im *importRun) parse(ctx context.Context, group *errgroup.Group, chunks in
 
 func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 	defer close(l.full)
-	turn := make(chan struct{})
-	close(turn)                               // it is the turn of the first
+	ready := make(chan struct{})
+	close(ready)                              // the first waits for none
 	var before bulk.Filled                    // the chunk before
 	for follows := cap(l.free); ; follows++ { // so many chunks before are followed
 
@@ -69,8 +69,8 @@ func (l *chunkLine) fill(ctx context.Context, parser *importParser) error {
 		}
 		before = chunk.batch.Filled()
 		chunk.follows = follows >= cap(l.free)
-		chunk.turn, chunk.through = turn, make(chan struct{})
-		turn = chunk.through
+		chunk.ready, chunk.done = ready, make(chan struct{})
+		ready = chunk.done
 		last := chunk.last
 		select {
 		case l.full <- chunk:

@@ -18,8 +18,8 @@ import (
 // errorField is the name of the field that WriteRejects adds. An import of such a file (Args.RejectsOf) leaves it out.
 const errorField = "_error"
 
-// fileNote is what a run keeps of its file's form in its metadata, so that its rejects can be written as such a file.
-type fileNote struct {
+// fileInfo is what a run keeps of its file's form in its metadata, so that its rejects can be written as such a file.
+type fileInfo struct {
 	Format      string   `json:"format"`
 	Fields      []string `json:"fields"` // names in the header, or empty texts
 	Header      bool     `json:"header"`
@@ -49,7 +49,7 @@ func WriteRejects(ctx context.Context, opts RejectsOpts) (int64, error) {
 		return 0, err
 	}
 	var metadata struct {
-		File *fileNote `json:"file"`
+		File *fileInfo `json:"file"`
 	}
 	if err := json.Unmarshal(info.Metadata, &metadata); err != nil {
 		return 0, fmt.Errorf("run %d: metadata: %w", opts.Run, err)
@@ -86,7 +86,7 @@ func WriteRejects(ctx context.Context, opts RejectsOpts) (int64, error) {
 
 type rejectWriter struct {
 	out  *bufio.Writer // keeps the first error for Flush
-	file *fileNote
+	file *fileInfo
 }
 
 func (w *rejectWriter) reject(r batch.Reject) {

@@ -25,8 +25,8 @@ type importRun struct {
 
 	cursor importCursor
 	source *importSource
-	file   fileNote
-	form   *importForm
+	file   fileInfo
+	form   *detectedFormat
 	plan   *importPlan
 	table  *bulk.Table
 	writer *bulk.Writer // makes the batches; the first lane writes with it, too
@@ -39,9 +39,9 @@ type importCursor struct {
 	Ordinal int64 `json:"ordinal"` // records before Offset, the header not counted
 	Staged  bool  `json:"staged,omitempty"`
 	// What follows is not there in runs of versions that did not keep it.
-	Form    *importForm `json:"form,omitempty"`
-	Version string      `json:"version,omitempty"` // of the file
-	Digest  *fileDigest `json:"digest,omitempty"`  // only where Offset is one of the file itself
+	Form    *detectedFormat `json:"form,omitempty"`
+	Version string          `json:"version,omitempty"` // of the file
+	Digest  *fileDigest     `json:"digest,omitempty"`  // only where Offset is one of the file itself
 	// Unused are the members of the rows before Offset that no column takes.
 	Unused unusedMembers `json:"unused,omitzero"`
 	// Altered counts what the table does not have as it is written, of the rows before Offset.
@@ -100,7 +100,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	if err != nil {
 		return importCursor{}, err
 	}
-	head, err := im.headNames()
+	head, err := im.headerNames()
 	if err != nil {
 		return importCursor{}, err
 	}
@@ -119,8 +119,8 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	return im.source.first, nil
 }
 
-// headNames are the names that the plan may use: of a file of rejects without the field that says why.
-func (im *importRun) headNames() ([]string, error) {
+// headerNames are the names that the plan may use: of a file of rejects without the field that says why.
+func (im *importRun) headerNames() ([]string, error) {
 	names := im.source.names
 	last := len(names) - 1
 	switch {

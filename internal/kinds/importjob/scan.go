@@ -59,7 +59,7 @@ func (w *ScanWorker) Work(ctx context.Context, job *river.Job[ScanArgs]) error {
 		if def.Spec.(*Config).Source.URL == "" {
 			return retry.Permanent(fmt.Errorf("job %s has no source any more; import a file with: tidemill import %s FILE", def.Name, def.Name))
 		}
-		scan := &scanRun{def: def, opts: w.opts, run: run, every: sayAlive, said: time.Now()}
+		scan := &scanRun{def: def, opts: w.opts, run: run, every: heartbeatEvery, lastCommit: time.Now()}
 		if def.Stall > 0 {
 			scan.every = min(scan.every, def.Stall/3)
 		}
@@ -70,5 +70,5 @@ func (w *ScanWorker) Work(ctx context.Context, job *river.Job[ScanArgs]) error {
 	})
 }
 
-// sayAlive is how long a run looks and reads without a commit; a third of a stall that is shorter.
-const sayAlive = 30 * time.Second
+// heartbeatEvery is how long a run looks and reads without a commit; a third of a stall that is shorter.
+const heartbeatEvery = 30 * time.Second

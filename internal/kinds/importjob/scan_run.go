@@ -45,11 +45,11 @@ type scanCursor struct {
 
 // scanRun is one attempt of a scan for files.
 type scanRun struct {
-	def   *config.Job
-	opts  ScanOpts
-	run   *batch.Run
-	every time.Duration // between commits
-	said  time.Time     // of the last commit
+	def        *config.Job
+	opts       ScanOpts
+	run        *batch.Run
+	every      time.Duration // between commits
+	lastCommit time.Time
 
 	cursor     scanCursor
 	done       int64 // files looked at
@@ -57,8 +57,8 @@ type scanRun struct {
 	unreadable []error
 }
 
-// askedAtOnce is of how many files the database is asked in one query.
-const askedAtOnce = 1000
+// lookupBatch is of how many files the database is asked in one query.
+const lookupBatch = 1000
 
 func (s *scanRun) work(ctx context.Context) error {
 	from := s.def.Spec.(*Config).Source
@@ -75,7 +75,7 @@ func (s *scanRun) work(ctx context.Context) error {
 	if err := s.run.SetTotal(ctx, int64(len(files)), "files"); err != nil {
 		return err
 	}
-	for group := range slices.Chunk(files, askedAtOnce) {
+	for group := range slices.Chunk(files, lookupBatch) {
 		fresh, err := s.fresh(ctx, group)
 		if err != nil {
 			return err
@@ -182,7 +182,7 @@ func (s *scanRun) start(ctx context.Context, source storage.Source, file storage
 		return step, nil
 	})
 	if err == nil || kind.IsStop(err) {
-		s.cursor, s.said = next, time.Now()
+		s.cursor, s.lastCommit = next, time.Now()
 	}
 	return err
 }
@@ -228,14 +228,14 @@ func (s *scanRun) digest(ctx context.Context, source storage.Source, file storag
 
 // alive commits now and then, so that the run is not taken for stalled, shows how far it is, and sees when it is to stop.
 func (s *scanRun) alive(ctx context.Context) error {
-	if time.Since(s.said) < s.every {
+	if time.Since(s.lastCommit) < s.every {
 		return nil
 	}
 	err := s.run.Chunk(ctx, func(context.Context, pgx.Tx) (batch.Step, error) {
 		// An attempt that fails after this has still done nothing that another need not do again.
 		return batch.Step{Cursor: s.cursor, Done: s.progress(), Tentative: true}, nil
 	})
-	s.said = time.Now()
+	s.lastCommit = time.Now()
 	return err
 }
 

@@ -27,8 +27,8 @@ type importSource struct {
 	names []string
 	// lacking are the optional members that no line has.
 	lacking []string
-	first   importCursor // of the first record
-	form    *importForm  // by which the run continues; nil: at its beginning
+	first   importCursor    // of the first record
+	form    *detectedFormat // by which the run continues; nil: at its beginning
 	// rejects: the file holds corrected rejects, with the field _error in each record.
 	rejects bool
 }
@@ -38,9 +38,9 @@ type scanner interface {
 	Next() (*rowio.Record, error)
 }
 
-// importForm is what was found out about a file. A run keeps it from its first chunk on (importCursor), so that whatever
+// detectedFormat is what was found out about a file. A run keeps it from its first chunk on (importCursor), so that whatever
 // continues with it, perhaps a newer version that judges otherwise, reads the rest as it read the beginning.
-type importForm struct {
+type detectedFormat struct {
 	Compression textin.Compression `json:"compression"`
 	Encoding    textin.Encoding    `json:"encoding"`
 	Delimiter   string             `json:"delimiter,omitempty"` // of CSV
@@ -49,7 +49,7 @@ type importForm struct {
 }
 
 // valid reports whether a run can continue by it.
-func (f *importForm) valid(format string) bool {
+func (f *detectedFormat) valid(format string) bool {
 	return f != nil && f.Compression != "" && f.Encoding != "" && (format == config.NDJSON || len(f.Delimiter) == 1 && len(f.Quote) == 1)
 }
 
@@ -67,7 +67,7 @@ func lookAt(ctx context.Context, s importSource, table *bulk.Table, alive func(c
 	if s.def.Format == config.NDJSON {
 		return &s, s.lookAtJSON(ctx, table, alive)
 	}
-	return &s, s.lookAtCSV()
+	return &s, s.openCSV()
 }
 
 func (s *importSource) look() (err error) {
@@ -102,7 +102,7 @@ func (s *importSource) lookAtJSON(ctx context.Context, table *bulk.Table, alive 
 	return nil
 }
 
-func (s *importSource) lookAtCSV() error {
+func (s *importSource) openCSV() error {
 	want := rowio.Dialect{Delimiter: s.def.Delimiter, Quote: s.def.Quote}
 	if s.form != nil {
 		want.Delimiter, want.Quote = s.form.Delimiter[0], s.form.Quote[0]
@@ -219,8 +219,8 @@ func (s *importSource) clean(raw []byte) []byte {
 }
 
 // pin is what the next attempt continues by.
-func (s *importSource) pin() *importForm {
-	form := &importForm{Compression: s.head.Compression, Encoding: s.head.Encoding}
+func (s *importSource) pin() *detectedFormat {
+	form := &detectedFormat{Compression: s.head.Compression, Encoding: s.head.Encoding}
 	if s.def.Format != config.NDJSON {
 		form.Delimiter, form.Quote = string(s.dialect.Delimiter), string(s.dialect.Quote)
 	} else {
@@ -230,8 +230,8 @@ func (s *importSource) pin() *importForm {
 }
 
 // note is what a run keeps of its file's form.
-func (s *importSource) note(names []string) fileNote {
-	note := fileNote{
+func (s *importSource) note(names []string) fileInfo {
+	note := fileInfo{
 		Format: s.def.Format, Fields: names, Header: s.def.Header, MaxRecord: s.def.MaxRecord,
 		Encoding: string(s.head.Encoding), Compression: string(s.head.Compression), Found: s.found(),
 	}

@@ -6,47 +6,47 @@ import (
 	"slices"
 )
 
-// A suspect is a row whose key was perhaps appended before. Few suspects are written apart from the other rows: those
-// go in by a direct COPY, and the suspects after them by way of staging, as if they had been there.
+// A possible duplicate is a row whose key was perhaps appended before. Few possible duplicates are written apart from the other rows: those
+// go in by a direct COPY, and the possible duplicates after them by way of staging, as if they had been there.
 //
-// The order of rows matters only where keys collide. A suspect that finds its key taken is a duplicate of a row before
-// it, for no row after it with an equal key was taken for a new one; [Batch.unsure] says when that cannot be relied on.
-// A suspect that collides on another key, or with an exclusion constraint, may have met a row that comes after it: then
+// The order of rows matters only where keys collide. A possible duplicate that finds its key taken is a duplicate of a row before
+// it, for no row after it with an equal key was taken for a new one; [Batch.incomplete] says when that cannot be relied on.
+// A possible duplicate that collides on another key, or with an exclusion constraint, may have met a row that comes after it: then
 // all is undone and staged.
 
 const (
-	// maxSuspects is the share of suspects in percent beyond which two steps cost more than staging all rows.
-	maxSuspects = 20
-	// suspectReserve are the savepoints that are kept for the suspects, enough to find two or three bad ones. If it
+	// maxDuplicates is the share of possible duplicates in percent beyond which two steps cost more than staging all rows.
+	maxDuplicates = 20
+	// duplicateReserve are the savepoints that are kept for the possible duplicates, enough to find two or three bad ones. If it
 	// is not enough all rows are staged.
-	suspectReserve = 10
+	duplicateReserve = 10
 )
 
-// look marks the row that is about to be added if it is a suspect.
+// look marks the row that is about to be added if it is a possible duplicate.
 func (b *Batch) look(values [][]byte) {
 	if b.keys == nil {
 		return
 	}
 	if len(b.rows) == 0 {
-		b.era = b.keys.begin()
+		b.generation = b.keys.begin()
 	}
 	hash, known, sure := b.keys.add(values)
 	if b.update {
 		b.hashes = append(b.hashes, hash)
 	}
 	if known {
-		b.suspects = append(b.suspects, len(b.rows))
+		b.maybeDuplicates = append(b.maybeDuplicates, len(b.rows))
 	}
-	// The era ends under a batch only if another batch was begun before this one was full.
-	b.unsure = b.unsure || !sure || b.era != b.keys.era
+	// The generation ends under a batch only if another batch was begun before this one was full.
+	b.incomplete = b.incomplete || !sure || b.generation != b.keys.generation
 }
 
-// suspectsIn are the suspects among the rows [from, end).
-func (b *Batch) suspectsIn(from, end int) []int {
+// duplicatesIn are the possible duplicates among the rows [from, end).
+func (b *Batch) duplicatesIn(from, end int) []int {
 	b.together()
-	first, _ := slices.BinarySearch(b.suspects, from)
-	last, _ := slices.BinarySearch(b.suspects, end)
-	return b.suspects[first:last]
+	first, _ := slices.BinarySearch(b.maybeDuplicates, from)
+	last, _ := slices.BinarySearch(b.maybeDuplicates, end)
+	return b.maybeDuplicates[first:last]
 }
 
 // addRows appends rows [from, end) of another batch. Index returns their index there.
@@ -61,15 +61,15 @@ func (b *Batch) addRows(other *Batch, from, end int) {
 
 // parts are buffers for the rows of a batch that are written apart.
 type parts struct {
-	plain, suspects *Batch
+	plain, maybeDuplicates *Batch
 }
 
-func (p *parts) fill(b *Batch, from, end int, suspects []int) *parts {
+func (p *parts) fill(b *Batch, from, end int, maybeDuplicates []int) *parts {
 	p.plain.Reset()
-	p.suspects.Reset()
-	for _, s := range suspects {
+	p.maybeDuplicates.Reset()
+	for _, s := range maybeDuplicates {
 		p.plain.addRows(b, from, s)
-		p.suspects.addRows(b, s, s+1)
+		p.maybeDuplicates.addRows(b, s, s+1)
 		from = s + 1
 	}
 	p.plain.addRows(b, from, end)
@@ -84,10 +84,10 @@ func (w *Writer) ownParts() *parts {
 	return &w.parts
 }
 
-// writeApart writes the rows that are not suspects, then the suspects. If that cannot be done so that the outcome is
+// writeSplit writes the rows that are not possible duplicates, then the possible duplicates. If that cannot be done so that the outcome is
 // that of the rows one by one, done is false and nothing has happened.
-func (r *run) writeApart(ctx context.Context, suspects []int) (done bool, err error) {
-	p := r.w.ownParts().fill(r.b, r.from, r.end, suspects)
+func (r *run) writeSplit(ctx context.Context, maybeDuplicates []int) (done bool, err error) {
+	p := r.w.ownParts().fill(r.b, r.from, r.end, maybeDuplicates)
 	if err := r.exec(ctx, "SAVEPOINT tidemill_apart"); err != nil {
 		return false, err
 	}
@@ -102,7 +102,7 @@ func (r *run) writeApart(ctx context.Context, suspects []int) (done bool, err er
 }
 
 func (r *run) bothParts(ctx context.Context, p *parts) (done bool, err error) {
-	plain := &run{w: r.w, b: p.plain, conn: r.conn, budget: r.budget - 1 - suspectReserve, end: p.plain.Len()}
+	plain := &run{w: r.w, b: p.plain, conn: r.conn, budget: r.budget - 1 - duplicateReserve, end: p.plain.Len()}
 	why, err := plain.copyDirect(ctx)
 	if err != nil {
 		return false, err
@@ -114,8 +114,8 @@ func (r *run) bothParts(ctx context.Context, p *parts) (done bool, err error) {
 	if plain.next < plain.end {
 		next = p.plain.Index(plain.next)
 	}
-	late := &run{w: r.w, b: p.suspects, conn: r.conn, budget: plain.budget + suspectReserve, apart: true}
-	if late.end = len(r.b.suspectsIn(r.from, next)); late.end > 0 {
+	late := &run{w: r.w, b: p.maybeDuplicates, conn: r.conn, budget: plain.budget + duplicateReserve, apart: true}
+	if late.end = len(r.b.duplicatesIn(r.from, next)); late.end > 0 {
 		if err := late.stage(ctx); err != nil {
 			return false, fmt.Errorf("rows of keys that came before: %w", err)
 		}

@@ -10,22 +10,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// In mode Update the rows of a key must be written together: only the last one counts. So a suspect takes the rows before it
+// In mode Update the rows of a key must be written together: only the last one counts. So a possible duplicate takes the rows before it
 // that have its key along. The rows that remain have a key each of their own, and are merged without looking for others.
 
-// together adds the rows of the same keys to the suspects.
+// together adds the rows of the same keys to the possible duplicates.
 func (b *Batch) together() {
-	if len(b.hashes) == 0 || len(b.suspects) == 0 || b.closed {
+	if len(b.hashes) == 0 || len(b.maybeDuplicates) == 0 || b.closed {
 		return
 	}
-	keys := make(map[uint64]bool, len(b.suspects))
-	for _, row := range b.suspects {
+	keys := make(map[uint64]bool, len(b.maybeDuplicates))
+	for _, row := range b.maybeDuplicates {
 		keys[b.hashes[row]] = true
 	}
-	b.suspects = b.suspects[:0]
+	b.maybeDuplicates = b.maybeDuplicates[:0]
 	for row, hash := range b.hashes {
 		if keys[hash] {
-			b.suspects = append(b.suspects, row)
+			b.maybeDuplicates = append(b.maybeDuplicates, row)
 		}
 	}
 	b.closed = true
@@ -33,26 +33,28 @@ func (b *Batch) together() {
 
 // Follows reports whether the rows of b with keys of the batch that was filled before it are known. It is asked when both are
 // full. Without it nothing of b may be merged before that one is committed.
-func (b *Batch) Follows(before Filled) bool { return !before.unsure && before.era == b.era }
+func (b *Batch) Follows(before Filled) bool {
+	return !before.incomplete && before.generation == b.generation
+}
 
 // Filled is what remains to be known of a batch that may have been reset.
 type Filled struct {
-	era    int
-	unsure bool
+	generation int
+	incomplete bool
 }
 
 // Filled describes the rows of the batch for [Batch.Follows].
-func (b *Batch) Filled() Filled { return Filled{b.era, b.unsure} }
+func (b *Batch) Filled() Filled { return Filled{b.generation, b.incomplete} }
 
-// mergesApart reports whether staged rows [from, end) without their suspects can be merged by one plain statement.
+// mergesApart reports whether staged rows [from, end) without their possible duplicates can be merged by one plain statement.
 func (r *run) mergesApart(from, end int) bool {
-	return r.w.sql.mergePlain != "" && r.b.keys != nil && !r.b.unsure && r.b.window == 0 && !r.apart && len(r.res.Rejected) == 0 &&
-		100*len(r.b.suspectsIn(from, end)) <= r.w.maxSuspects*(end-from)
+	return r.w.sql.mergePlain != "" && r.b.keys != nil && !r.b.incomplete && r.b.window == 0 && !r.apart && len(r.res.Rejected) == 0 &&
+		100*len(r.b.duplicatesIn(from, end)) <= r.w.maxDuplicates*(end-from)
 }
 
-// mergePlain merges the staged rows [from, end) that are no suspects.
-func (r *run) mergePlain(ctx context.Context, from, end int, suspects []int) (Result, error) {
-	rows, _, err := r.query(ctx, r.w.sql.mergePlain, strconv.Itoa(from), strconv.Itoa(end), array(suspects))
+// mergePlain merges the staged rows [from, end) that are no possible duplicates.
+func (r *run) mergePlain(ctx context.Context, from, end int, maybeDuplicates []int) (Result, error) {
+	rows, _, err := r.query(ctx, r.w.sql.mergePlain, strconv.Itoa(from), strconv.Itoa(end), array(maybeDuplicates))
 	if err != nil {
 		return Result{}, err
 	}
@@ -64,15 +66,15 @@ func (r *run) mergePlain(ctx context.Context, from, end int, suspects []int) (Re
 	if err != nil {
 		return Result{}, fmt.Errorf("count of written rows: %w", err)
 	}
-	return Result{Inserted: inserted, Updated: written - inserted, Unchanged: int64(end-from-len(suspects)) - written}, nil
+	return Result{Inserted: inserted, Updated: written - inserted, Unchanged: int64(end-from-len(maybeDuplicates)) - written}, nil
 }
 
-// mergeLate merges the staged suspects when the other rows are in. If not all can be dealt with, done is false.
-func (r *run) mergeLate(ctx context.Context, from, end int, suspects []int) (done bool, err error) {
-	if len(suspects) == 0 {
+// mergeDuplicates merges the staged possible duplicates when the other rows are in. If not all can be dealt with, done is false.
+func (r *run) mergeDuplicates(ctx context.Context, from, end int, maybeDuplicates []int) (done bool, err error) {
+	if len(maybeDuplicates) == 0 {
 		return true, nil
 	}
-	if _, _, err := r.query(ctx, r.w.sql.dropPlain, array(suspects)); err != nil {
+	if _, _, err := r.query(ctx, r.w.sql.dropPlain, array(maybeDuplicates)); err != nil {
 		return false, err
 	}
 	late := &run{w: r.w, b: r.b, conn: r.conn, budget: r.budget, apart: true}
@@ -80,7 +82,7 @@ func (r *run) mergeLate(ctx context.Context, from, end int, suspects []int) (don
 	for row := from; row < end; row++ {
 		m.dead[row-from] = true
 	}
-	for _, row := range suspects {
+	for _, row := range maybeDuplicates {
 		m.dead[row-from] = false
 	}
 	if err := m.isolate(ctx); err != nil || m.pos < end {
@@ -92,7 +94,7 @@ func (r *run) mergeLate(ctx context.Context, from, end int, suspects []int) (don
 	return true, nil
 }
 
-// mergeApart merges staged rows, the suspects last. If the outcome would not be that of the rows one by one, done is false
+// mergeApart merges staged rows, the possible duplicates last. If the outcome would not be that of the rows one by one, done is false
 // and nothing has happened.
 func (r *run) mergeApart(ctx context.Context, from, end int) (done bool, err error) {
 	before := r.res
@@ -100,11 +102,11 @@ func (r *run) mergeApart(ctx context.Context, from, end int) (done bool, err err
 		return false, err
 	}
 	r.budget--
-	suspects := r.b.suspectsIn(from, end)
-	res, err := r.mergePlain(ctx, from, end, suspects)
+	maybeDuplicates := r.b.duplicatesIn(from, end)
+	res, err := r.mergePlain(ctx, from, end, maybeDuplicates)
 	if err == nil {
 		r.res.add(res)
-		done, err = r.mergeLate(ctx, from, end, suspects)
+		done, err = r.mergeDuplicates(ctx, from, end, maybeDuplicates)
 	}
 	var fault *pgconn.PgError
 	if err != nil && (!errors.As(err, &fault) || !rowFault(fault)) {

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// keeper keeps the beginning and the end of a text: how it began tells what it was about, and errors come last.
-type keeper struct {
+// headTail keeps the beginning and the end of a text: how it began tells what it was about, and errors come last.
+type headTail struct {
 	max   int
 	head  []byte // the first max/4 bytes
 	tail  []byte // a ring of the last bytes after the head
@@ -15,7 +15,7 @@ type keeper struct {
 	total int64
 }
 
-func (k *keeper) write(text string) {
+func (k *headTail) write(text string) {
 	k.total += int64(len(text))
 	n := min(k.max/4-len(k.head), len(text))
 	k.head, text = append(k.head, text[:n]...), text[n:]
@@ -33,10 +33,10 @@ func (k *keeper) write(text string) {
 }
 
 // truncated reports whether something was left out.
-func (k *keeper) truncated() bool { return k.total > int64(k.max) }
+func (k *headTail) truncated() bool { return k.total > int64(k.max) }
 
 // text is what is kept, with a line between the two parts that tells how much is missing.
-func (k *keeper) text() string {
+func (k *headTail) text() string {
 	head := string(k.head)
 	tail := string(k.tail[k.next:]) + string(k.tail[:k.next])
 	if !k.truncated() {

@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// always makes w write all suspects apart, however many there are.
+// always makes w write all possible duplicates apart, however many there are.
 func always(w *Writer) *Writer {
-	w.maxSuspects = 100
+	w.maxDuplicates = 100
 	return w
 }
 
@@ -91,7 +91,7 @@ func TestCollisionWithRowsOfBeforeStages(t *testing.T) {
 	}
 }
 
-// TestSuspects writes one batch in which the suspects lie as the name says.
+// TestSuspects writes one batch in which the possible duplicates lie as the name says.
 func TestSuspects(t *testing.T) {
 	t.Parallel()
 	const schema = `CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
@@ -173,13 +173,13 @@ func TestSuspects(t *testing.T) {
 	}
 }
 
-// TestManyBadRowsAmongSuspects needs more savepoints than one transaction may have: for the rows that are no suspects, or
+// TestManyBadRowsAmongSuspects needs more savepoints than one transaction may have: for the rows that are no possible duplicates, or
 // for both.
 func TestManyBadRowsAmongSuspects(t *testing.T) {
 	t.Parallel()
 	const schema = "CREATE TABLE t (k int UNIQUE, n int CONSTRAINT n_check CHECK (n > 0), extra int DEFAULT 5 CONSTRAINT extra_check CHECK (extra <> n))"
-	for _, badSuspects := range []bool{false, true} {
-		t.Run(fmt.Sprint(badSuspects), func(t *testing.T) {
+	for _, badDuplicates := range []bool{false, true} {
+		t.Run(fmt.Sprint(badDuplicates), func(t *testing.T) {
 			t.Parallel()
 			s := setup(t, schema)
 			w := s.writer("t", Spec{Columns: []string{"k", "n"}, Match: []string{"k"}})
@@ -193,7 +193,7 @@ func TestManyBadRowsAmongSuspects(t *testing.T) {
 				case i%20 == 5:
 					input = append(input, row(i, -1))
 					want.Rejected = append(want.Rejected, RowError{Row: i, Code: "23514", Constraint: "n_check"})
-				case i%20 == 6 && badSuspects: // of the same key as the row before, which does not
+				case i%20 == 6 && badDuplicates: // of the same key as the row before, which does not
 					input = append(input, row(i-1, 5))
 					want.Rejected = append(want.Rejected, RowError{Row: i, Code: "23514", Constraint: "extra_check"})
 				default:
@@ -252,7 +252,7 @@ func TestSavepointsOfSuspects(t *testing.T) {
 	w := always(s.writer("t", Spec{Columns: []string{"k", "n"}, Match: []string{"k"}}))
 	b := w.NewBatch()
 	for i := range 1000 {
-		b.Append(row(i/2, i%4/2)) // every other row is a suspect, and half of both are bad
+		b.Append(row(i/2, i%4/2)) // every other row is a possible duplicate, and half of both are bad
 	}
 	err = pgx.BeginFunc(s.ctx, conn, func(tx pgx.Tx) error {
 		_, err := w.Write(s.ctx, tx, b, 0)
@@ -280,7 +280,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.Conn.Write(p)
 }
 
-// TestSuspectsAfterRollback: a row does not become a suspect because it was written before.
+// TestSuspectsAfterRollback: a row does not become a possible duplicate because it was written before.
 func TestSuspectsAfterRollback(t *testing.T) {
 	t.Parallel()
 	s := setup(t, "CREATE TABLE t (k int PRIMARY KEY, v int)")
@@ -310,8 +310,8 @@ func TestSuspectsAfterRollback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(b.suspects) != 20 || w.Staged() {
-		t.Errorf("%d suspects, staged = %v", len(b.suspects), w.Staged())
+	if len(b.maybeDuplicates) != 20 || w.Staged() {
+		t.Errorf("%d suspects, staged = %v", len(b.maybeDuplicates), w.Staged())
 	}
 	res, err := s.writeOnce(w, b, 500)
 	if err != nil {
@@ -369,11 +369,11 @@ func TestBatchesFilledAhead(t *testing.T) {
 	one.Append(row("a", 1))
 	other.Append(row("b", 1)) // the filter was full and forgets a
 	one.Append(row("c", 1))
-	if !one.unsure || other.unsure {
-		t.Errorf("unsure: %v, %v", one.unsure, other.unsure)
+	if !one.incomplete || other.incomplete {
+		t.Errorf("incomplete: %v, %v", one.incomplete, other.incomplete)
 	}
 	one.Reset()
-	if one.unsure || len(one.suspects) > 0 {
+	if one.incomplete || len(one.maybeDuplicates) > 0 {
 		t.Error("Reset keeps what was found")
 	}
 }
