@@ -22,8 +22,7 @@ const (
 
 // Classify sorts an error by its SQLSTATE (PostgreSQL, Appendix A) or by what became of the connection.
 func Classify(err error) Class {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return classifyCode(pg.Code)
 	}
 	// A connection that timed out counts as away, whoever set the timeout: it may be the connection's own. Whether its context
@@ -91,8 +90,7 @@ var errFinal = errors.New("run is final")
 
 // sqlState returns the SQLSTATE of a server's error, or "".
 func sqlState(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
 	}
 	return ""

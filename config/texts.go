@@ -68,8 +68,7 @@ func CheckAddress(s string) (problem, hint string) {
 
 // DollarHint is for SQL that was written as in a file of SQL.
 func DollarHint(err error) string {
-	var dollar *sqlparams.DollarError
-	if errors.As(err, &dollar) {
+	if _, ok := errors.AsType[*sqlparams.DollarError](err); ok {
 		return "$$ in this file is one dollar: write $$$$ for the $$ of PostgreSQL, or $body$"
 	}
 	return ""

@@ -155,8 +155,7 @@ func (a *Admin) Trigger(ctx context.Context, name, by string) (int64, error) {
 	}
 	var id int64
 	err = a.pool.QueryRow(ctx, a.schema.SQL(`SELECT {tidemill}.trigger_schedule($1, $2, $3)`), name, by, now.In(zone).Format(time.RFC3339)).Scan(&id)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "22023" {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "22023" {
 		return 0, fmt.Errorf("schedule %s: %s", name, pg.Message)
 	}
 	if err != nil {

@@ -40,8 +40,7 @@ func (p *Process) passTurns(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return nil
 	})
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "55P03" {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" {
 		return nil // another does it
 	}
 	if err != nil {

@@ -75,12 +75,10 @@ func (m *Main) report(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		return exit.code
 	}
-	var list field.Errors
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[field.Errors](err); ok {
 		for _, problem := range list {
 			fmt.Fprintln(m.Stderr, problem)
 		}
@@ -91,8 +89,7 @@ func (m *Main) report(err error) int {
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(m.Stderr, "hint: %s\n", hint)
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed

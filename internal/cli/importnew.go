@@ -76,8 +76,7 @@ func takesNoFile(job *config.Job) error {
 
 // worse returns which of two ends of runs is the worse one.
 func worse(a, b error) error {
-	var one *exitError
-	if errors.As(a, &one) && one.code == exitFailed || b == nil {
+	if one, ok := errors.AsType[*exitError](a); ok && one.code == exitFailed || b == nil {
 		return a
 	}
 	return b

@@ -91,8 +91,7 @@ func (m *Main) preview(name string, given map[string]any) (*kind.MailPreview, er
 		return nil, err
 	}
 	preview, err := mailer.Preview(def, cfg.Mail, params, time.Now().In(cfg.Location()))
-	var param *config.ParamError
-	if errors.As(err, &param) {
+	if _, ok := errors.AsType[*config.ParamError](err); ok {
 		return nil, &usageError{err: err, hint: "--param name=value"}
 	}
 	return preview, err

@@ -79,8 +79,7 @@ func (m *Main) pauseCmd(verb, short string, pause bool) *cobra.Command {
 		},
 		RunE: m.withApp(func(ctx context.Context, app *tidemill.App, names []string) error {
 			changes, err := operate.PauseQueues(ctx, cluster(app), operate.PauseOpts{Queues: queueOpts(app), Names: names, All: all, Pause: pause})
-			var unknown *operate.UnknownQueueError
-			if errors.As(err, &unknown) {
+			if unknown, ok := errors.AsType[*operate.UnknownQueueError](err); ok {
 				return withHint(err, "known queues: "+strings.Join(unknown.Known, ", "))
 			}
 			if err != nil {

@@ -167,8 +167,7 @@ func (c *converter) result() (*Result, error) {
 	sortProblems(c.problems)
 	yaml := c.render(c.problems)
 	if _, err := config.Parse("the result", yaml, &config.Opts{Kinds: c.opts.Kinds, Offline: true, Lookup: noVariables}); err != nil {
-		var list field.Errors
-		if errors.As(err, &list) && len(list) > 0 {
+		if list, ok := errors.AsType[field.Errors](err); ok && len(list) > 0 {
 			err = list[0]
 		}
 		return nil, fmt.Errorf("%s: what it becomes would be refused, split it or convert it by hand: %w", c.file, err)

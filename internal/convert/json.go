@@ -34,8 +34,7 @@ func (c *converter) parseJSON(text string) (*node, error) {
 		}
 		return root, nil
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, c.fail(r.lineAt(syntax.Offset+1), "not JSON: %s", syntax.Error())
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

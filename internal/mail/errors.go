@@ -44,8 +44,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // VerdictOf is that of the *Error in err, Temporary if there is none.
 func VerdictOf(err error) Verdict {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Verdict
 	}
 	return Temporary

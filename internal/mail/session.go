@@ -134,8 +134,7 @@ func (s *Session) encrypt(server Server, config *tls.Config) (bool, *Error) {
 func tlsError(phase string, err error) *Error {
 	e := replyError(phase, err)
 	e.Verdict = Temporary
-	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		e.Hint = "if the server has a private certificate authority, add ?ca=FILE to mail.url"
 	}
 	return e

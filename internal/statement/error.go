@@ -20,8 +20,7 @@ const (
 
 // Code returns the SQLSTATE of a server's error, or "".
 func Code(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
 	}
 	return ""

@@ -171,8 +171,7 @@ func (r *sourceReader) Close() error { return r.file.Close() }
 
 // sourceError leaves out the system's own wrapping, which repeats the path.
 func sourceError(at string, err error) error {
-	var wrapped *fs.PathError
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*fs.PathError](err); ok {
 		err = wrapped.Err
 	}
 	if errors.Is(err, fs.ErrNotExist) {

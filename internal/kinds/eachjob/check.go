@@ -56,8 +56,7 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 		return problems, nil // reported without the database
 	}
 	for _, err := range eachMisfits(job.Spec.(*Config), child, prepared.Fields) {
-		var misfit *eachMisfit
-		if errors.As(err, &misfit) {
+		if misfit, ok := errors.AsType[*eachMisfit](err); ok {
 			problems = append(problems, cfg.Errorf(append(slices.Clip(path), misfit.field...), misfit.hint, "%s", misfit.message))
 		}
 	}
@@ -65,8 +64,7 @@ func CheckLive(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, job 
 }
 
 func sqlMessage(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Message
 	}
 	return err.Error()

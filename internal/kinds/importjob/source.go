@@ -263,8 +263,7 @@ func (s *importSource) fail(format string, args ...any) error {
 
 // damaged marks what a retry cannot fix: a file that is broken. Errors of the storage are for the storage to judge.
 func (s *importSource) damaged(err error) error {
-	var damage *textin.DamageError
-	if errors.As(err, &damage) {
+	if _, ok := errors.AsType[*textin.DamageError](err); ok {
 		return retry.Permanent(fmt.Errorf("%s: %w", s.name, err))
 	}
 	return permanentStorage(fmt.Errorf("%s: %w", s.name, err))
