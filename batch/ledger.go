@@ -156,12 +156,11 @@ func (l *Ledger) List(ctx context.Context, opts ListOpts) ([]*Info, error) {
 	return infos, nil
 }
 
-// Watch calls fn with the run now, and again whenever it has changed, until it is final or ctx ends.
+// Watch calls fn with the run now, and again whenever it has changed, until it is final or ctx ends. It reads the run every so
+// often, and more often at first, for short runs.
 func (l *Ledger) Watch(ctx context.Context, id int64, every time.Duration, fn func(*Info) error) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	var last Info
-	for {
+	for wait := min(every, 20*time.Millisecond); ; wait = min(2*wait, every) {
 		info, err := l.Get(ctx, id)
 		if err != nil {
 			return err
@@ -177,7 +176,7 @@ func (l *Ledger) Watch(ctx context.Context, id int64, every time.Duration, fn fu
 		}
 		last = *info
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -21,9 +21,14 @@ func isJobName(s string) bool { return len(s) <= maxNameLength && jobNameRE.Matc
 type jobs struct {
 	config *Config // so far: what jobs inherit is before them
 	kinds  []Kind  // that of a user's own program is the last
+	all    field.Table[Job]
 }
 
-func newJobs(kinds []Kind, c *Config) jobs { return jobs{c, append(slices.Clone(kinds), programs())} }
+func newJobs(kinds []Kind, c *Config) jobs {
+	t := jobs{config: c, kinds: append(slices.Clone(kinds), programs())}
+	t.all = t.fields() // once: its defaults are YAML, which takes a while to read
+	return t
+}
 
 // programs are the kinds of a user's own program.
 func programs() Kind {
@@ -35,7 +40,7 @@ func programs() Kind {
 
 // common are the fields of jobs whatever their kind, but for those that this kind has no use for.
 func (t jobs) common(k Kind) field.Table[Job] {
-	return slices.DeleteFunc(t.fields(), func(f field.Field[Job]) bool {
+	return slices.DeleteFunc(slices.Clone(t.all), func(f field.Field[Job]) bool {
 		return f.Name == "params" && k.Params == NoParams || f.Name == "stall" && !k.Chunked
 	})
 }
@@ -78,10 +83,9 @@ func (t jobs) job(d *field.Checker, v field.Value) *Job {
 		return nil
 	}
 	job := &Job{}
-	all := t.fields()
-	all[:1].ReadFields(d, v, job)
+	t.all[:1].ReadFields(d, v, job)
 	if job.Kind == "" { // its further fields cannot be judged
-		t.readCommon(d, v, job, all[1:])
+		t.readCommon(d, v, job, t.all[1:])
 		return job
 	}
 	own := t.of(job.Kind)
@@ -131,8 +135,11 @@ func (t jobs) checkKind(d *field.Checker, v field.Value, job *Job, own Kind) {
 	kind, _ := v.Node.Find("kind")
 	meant := field.Suggest(job.Kind, t.builtIn())
 	for _, e := range v.Node.Entries {
+		if hasField(known, e.Key) {
+			continue
+		}
 		owners := t.owners(e.Key)
-		if hasField(known, e.Key) || len(owners) == 0 {
+		if len(owners) == 0 {
 			continue
 		}
 		known = append(known, field.Info{Name: e.Key}) // reported here
@@ -191,7 +198,7 @@ func (t jobs) Meta() field.Meta {
 		},
 		Optional: true,
 		Keys:     "JOB",
-		Fields:   t.fields().Infos(),
+		Fields:   t.all.Infos(),
 		FieldsOf: t.fieldsOf,
 		Variants: variants,
 	}
