@@ -46,24 +46,10 @@ func paramTypes() field.Choice {
 
 // paramWords says what a value of the type is.
 func paramWords(paramType string) string {
-	switch paramType {
-	case IntegerParam:
-		return "a whole number"
-	case NumberParam:
-		return "a number"
-	case BooleanParam:
-		return "true or false"
-	case DateParam:
-		return "a date, like 2026-01-31"
-	case TimestampParam:
-		return "a timestamp, like 2026-01-31T09:00:00Z"
-	case UUIDParam:
-		return "a UUID"
-	case JSONParam:
-		return "any JSON"
-	default:
-		return "a text"
-	}
+	return map[string]string{
+		TextParam: "a text", IntegerParam: "a whole number", NumberParam: "a number", BooleanParam: "true or false",
+		DateParam: "a date, like 2026-01-31", TimestampParam: "a timestamp, like 2026-01-31T09:00:00Z", UUIDParam: "a UUID", JSONParam: "any JSON",
+	}[paramType]
 }
 
 // Numbers are taken as JSON has them, also when a text spells them: 007 and +7 might mean something else.

@@ -68,22 +68,7 @@ const sizePattern = `^([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB|KiB|MiB|GiB)$`
 var sizeRE = regexp.MustCompile(sizePattern)
 
 func sizeUnit(name string) int64 {
-	switch name {
-	case "B":
-		return 1
-	case "KB":
-		return 1e3
-	case "MB":
-		return 1e6
-	case "GB":
-		return 1e9
-	case "KiB":
-		return 1 << 10
-	case "MiB":
-		return 1 << 20
-	default: // GiB; sizeRE admits no other
-		return 1 << 30
-	}
+	return map[string]int64{"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[name]
 }
 
 // parseSize reads a number of bytes, such as 512KiB or 1.5GB.

@@ -77,23 +77,11 @@ func isASCII[T string | []byte](text T) bool {
 
 // holder tells which characters beyond ASCII the encoding has. Of one that is not listed nothing is taken for granted.
 func holder(database string) func(rune) bool {
-	var e encoding.Encoding
-	switch database {
-	case "LATIN1":
-		e = charmap.ISO8859_1
-	case "LATIN2":
-		e = charmap.ISO8859_2
-	case "LATIN9":
-		e = charmap.ISO8859_15
-	case "WIN1251":
-		e = charmap.Windows1251
-	case "WIN1252":
-		e = charmap.Windows1252
-	case "KOI8R":
-		e = charmap.KOI8R
-	case "EUC_JP":
-		e = japanese.EUCJP
-	default:
+	e, listed := map[string]encoding.Encoding{
+		"LATIN1": charmap.ISO8859_1, "LATIN2": charmap.ISO8859_2, "LATIN9": charmap.ISO8859_15,
+		"WIN1251": charmap.Windows1251, "WIN1252": charmap.Windows1252, "KOI8R": charmap.KOI8R, "EUC_JP": japanese.EUCJP,
+	}[database]
+	if !listed {
 		return func(rune) bool { return false }
 	}
 	encoder := e.NewEncoder()

@@ -59,20 +59,11 @@ func checkParams(ctx context.Context, pg *pgconn.PgConn, cfg *config.Config, job
 
 // sqlSample is a value of a param's type that fits wherever any value of the type does, and the name of that type in SQL;
 // "" if there is none.
-func sqlSample(typ string) (sample, cast string) {
-	switch typ {
-	case config.IntegerParam:
-		return "1", "bigint"
-	case config.NumberParam:
-		return "1", "numeric"
-	case config.BooleanParam:
-		return "true", "boolean"
-	case config.DateParam:
-		return "2026-01-31", "date"
-	case config.TimestampParam:
-		return "2026-01-31T09:00:00Z", "timestamptz"
-	case config.UUIDParam:
-		return "123e4567-e89b-12d3-a456-426614174000", "uuid"
-	}
-	return "", ""
+func sqlSample(paramType string) (sample, cast string) {
+	of := map[string][2]string{
+		config.IntegerParam: {"1", "bigint"}, config.NumberParam: {"1", "numeric"}, config.BooleanParam: {"true", "boolean"},
+		config.DateParam: {"2026-01-31", "date"}, config.TimestampParam: {"2026-01-31T09:00:00Z", "timestamptz"},
+		config.UUIDParam: {"123e4567-e89b-12d3-a456-426614174000", "uuid"},
+	}[paramType]
+	return of[0], of[1]
 }
