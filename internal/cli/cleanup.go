@@ -17,12 +17,12 @@ func (m *Main) cleanupCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup JOB",
 		Short: "Delete old rows by the rules of a job, or count them",
-		Long: `Starts a run of the clean-up JOB and shows its progress. With --dry-run it counts what is due now, says by which index
-that is found, and deletes nothing.
+		Long: `Starts a run of the clean-up JOB and shows its progress. With --dry-run it counts the rows that are due now, names
+the index that finds them, and deletes nothing.
 
 A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
-Up to 1,000,000 rows of a rule are counted, of more the number is an estimate, and says so. Rows that others refer to are
-among them; the run keeps those.
+Up to 1,000,000 rows per rule are counted; a larger number is marked as an estimate. Rows that other rows refer to are
+counted too; the run keeps those.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  tidemill cleanup old-logs --dry-run

@@ -20,10 +20,10 @@ func (m *Main) configCmd() *cobra.Command {
 	var offline bool
 	check := &cobra.Command{
 		Use: "check [FILE]", Short: "Check the configuration, also against the live database", Args: args(0, 1),
-		Long: `Checks the file, then holds each job against the live database: tables, columns, a unique index on
+		Long: `Checks the file, then checks each job against the live database: tables, columns, a unique index on
 match, statements.
 
---offline leaves the database out and does not need the variables of ${NAME} to be set.`,
+--offline skips the database, and the variables of ${NAME} need not be set.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				m.configPath = args[0]

@@ -18,9 +18,8 @@ func (m *Main) configShowCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "show [JOB]", Short: "Print a job, or all, with the defaults filled in", Args: args(0, 1),
-		Long: `Prints the job JOB, or with --all the whole configuration, as it is understood: with the defaults, and with what a job
-takes from the top level. Texts with ${NAME} stay as the file has them, other secrets are ***. What is found out or derived
-later is in a comment.
+		Long: `Prints the job JOB, or with --all the whole configuration, with the defaults and inherited values
+filled in. Strings with ${NAME} stay as in the file, other secrets are ***. Values that are derived later are in comments.
 
 It needs neither the database nor the variables of ${NAME}.`,
 		Example: `  tidemill config show import-users

@@ -24,8 +24,7 @@ func (m *Main) enqueueCmd() *cobra.Command {
 		Short: "Insert a job of a kind that a program registered",
 		Long: `Inserts a River job of the kind KIND and prints its id, as the SQL function tidemill.enqueue does.
 
-Queue, priority and attempts are as the kind has them, unless they are given. A configured job is started with
-"tidemill start".`,
+Queue, priority and attempts default to those of the kind. A configured job is started with "tidemill start".`,
 		Example: `  tidemill enqueue invoice --args '{"id": 17}'
   tidemill enqueue invoice --args '{"id": 17}' --unique-key 'invoice 17' --in 1h`,
 		Args: args(1, 1),
@@ -59,7 +58,7 @@ Queue, priority and attempts are as the kind has them, unless they are given. A 
 	flags.IntVar(&opts.Priority, "priority", 0, "1 to 4, 1 first")
 	flags.IntVar(&opts.MaxAttempts, "max-attempts", 0, "attempts in all")
 	flags.StringVar(&at, "at", "", "when it is due, as `2026-01-31T09:00:00+09:00`")
-	flags.DurationVar(&in, "in", 0, "in what time it is due")
+	flags.DurationVar(&in, "in", 0, "how long until it is due")
 	flags.StringVar(&opts.UniqueKey, "unique-key", "", "insert nothing, and print the id of the live job, if one of this kind and `key` is live")
 	flags.StringArrayVar(&opts.Tags, "tag", []string{}, "a tag; may be given several times")
 	cmd.MarkFlagsMutuallyExclusive("at", "in")

@@ -52,7 +52,7 @@ be run, 128 + n: ended by signal n). If the database cannot be reached the progr
 			return m.exec(cmd.Context(), args[0], args[1:], batch.OutsideOpts{Metadata: about, Timeout: timeout}, about)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 24*time.Hour, "after which a run that has not ended is taken for lost; the program is not stopped")
+	cmd.Flags().DurationVar(&timeout, "timeout", 24*time.Hour, "after which an unfinished run counts as lost; the program is not stopped")
 	cmd.Flags().StringVar(&metadata, "metadata", "{}", "what else to record, a `JSON` object")
 	return cmd
 }

@@ -146,7 +146,7 @@ func (m *Main) fetch(ctx context.Context, app *tidemill.App, id int64, target *o
 func (m *Main) runsDownloadCmd() *cobra.Command {
 	var out string
 	cmd := m.withRun(&cobra.Command{
-		Use: "download RUN", Short: "Fetch the file that an export has written",
+		Use: "download RUN", Short: "Fetch the file of an export",
 		Long: `Fetches the file that an export has written, from the storage, and checks its SHA-256. FILE is replaced as a whole or not
 at all.`,
 		Example: "  tidemill runs download 17 -o users.csv",

@@ -27,12 +27,12 @@ func (m *Main) importCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import JOB [FILE]",
 		Short: "Load a file into a table, and watch",
-		Long: `Stores FILE (- for standard input), starts a run of the import job JOB and shows its progress. Without FILE it looks into
-the source of the job for files that are new, and shows the runs that this starts.
+		Long: `Stores FILE (- for standard input), starts a run of the import job JOB and shows its progress. Without FILE it scans
+the source of the job for new files, and shows the runs that this starts.
 
 A worker does the work; start one with "tidemill worker" or "tidemill up". Ctrl-C ends the watching, not the run.
-Content that is that of the job's last import is not imported again, unless its definition has changed or the table is empty: the
-last run is shown. A file that was imported before the last one is imported. See --force, and again: always of the job.
+A file with the content of the job's last import is not imported again, unless the job's definition has changed or the table is
+empty: the last run is shown. Older files are imported again. See --force, and again: always of the job.
 
 Exit codes: 0 imported, 1 failed, 2 wrong usage, 3 imported but rows were rejected, or with --dry-run would be.`,
 		Example: `  tidemill import import-users users.csv

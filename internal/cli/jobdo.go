@@ -33,8 +33,8 @@ func (m *Main) jobVerbCmd(verb *jobVerb) *cobra.Command {
 		Use: verb.Name + " [ID...]", Short: verb.short, Args: cobra.ArbitraryArgs,
 		Long: verb.long + `
 
-Name jobs by their ids, or give a filter: then the jobs that match are counted first, and on a terminal you are asked.
-Jobs that change meanwhile are skipped. Ctrl-C ends after the present ` + grouped(operate.BulkSize) + ` jobs and says how far it got.
+Name jobs by id, or give a filter: matching jobs are counted first, and on a terminal you are asked to confirm.
+Jobs that change in the meantime are skipped. Ctrl-C stops after the current ` + grouped(operate.BulkSize) + ` jobs and says how far it got.
 
 Exit codes: 0 done, 1 failed, a job named by its id was skipped or the answer was no, 2 wrong usage, 130 ended by Ctrl-C.`,
 		PreRunE: func(cmd *cobra.Command, args []string) (err error) {

@@ -23,7 +23,7 @@ func (m *Main) jobsErrorsCmd() *cobra.Command {
 		Long: `Groups the jobs that are retryable, discarded, or cancelled after an error, by kind and by the first line of their last
 error, with numbers, ids and quoted values left out.
 
-The newest ` + grouped(operate.MostFailures) + ` failed jobs are looked at.`,
+The newest ` + grouped(operate.MostFailures) + ` failed jobs are read.`,
 		Example: `  tidemill jobs errors --since 1h
   tidemill jobs retry --kind send-mail --error "connection refused"`,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {

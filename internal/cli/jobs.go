@@ -18,7 +18,7 @@ import (
 func (m *Main) jobsCmd() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "jobs",
-		Short: "See and steer single River jobs, also many at once",
+		Short: "Show and manage River jobs, one or many",
 		Long:  `Any River job: those of runs, and those that an application inserted by itself.`,
 		Example: `  tidemill jobs list --state discarded --kind send-mail
   tidemill jobs errors --since 1d

@@ -23,7 +23,7 @@ import (
 func (m *Main) mailCmd() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "mail",
-		Short: "See what a mail will look like, and whether mail can be sent",
+		Short: "Preview mails and test the mail settings",
 		Example: `  tidemill mail preview welcome --param email=jo@example.com --param name=Jo
   tidemill mail send-test jo@example.com`,
 	})

@@ -20,7 +20,7 @@ import (
 func (m *Main) queuesCmd() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "queues",
-		Short: "See queues, stop and start them",
+		Short: "Show, pause and resume queues",
 		Example: `  tidemill queues list
   tidemill queues pause low
   tidemill queues resume --all`,

@@ -20,7 +20,7 @@ import (
 func (m *Main) runsCmd() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "runs",
-		Short: "See and steer runs",
+		Short: "Show and manage runs",
 		Example: `  tidemill runs list --job import-users
   tidemill runs watch 42
   tidemill runs pause 42`,

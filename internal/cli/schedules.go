@@ -14,7 +14,7 @@ import (
 )
 
 func (m *Main) schedulesCmd() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "schedules", Short: "Show and steer schedules"})
+	cmd := asGroup(&cobra.Command{Use: "schedules", Short: "Show and manage schedules"})
 	var n int
 	next := &cobra.Command{
 		Use: "next [SCHEDULE]", Short: "Show when schedules are due next", Args: args(0, 1),
@@ -28,7 +28,7 @@ func (m *Main) schedulesCmd() *cobra.Command {
 	next.Flags().IntVarP(&n, "number", "n", 10, "how many")
 	var h int
 	history := &cobra.Command{
-		Use: "history [SCHEDULE]", Short: "Show what became of ticks, the newest first", Args: args(0, 1),
+		Use: "history [SCHEDULE]", Short: "Show the history of ticks, the newest first", Args: args(0, 1),
 		PreRunE: func(*cobra.Command, []string) error { return checkNumber(h) },
 		RunE: m.withSchedules(func(ctx context.Context, schedules *periodic.Admin, args []string) error {
 			return m.tickHistory(ctx, schedules, first(args), h)
@@ -62,7 +62,7 @@ Asked again within a minute it prints the same id, unless that run has failed or
 			RunE: m.withSchedules(m.listSchedules),
 		},
 		next, history, trigger,
-		m.scheduleVerb("pause", "Leave out a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Admin).Pause),
+		m.scheduleVerb("pause", "Skip a schedule's ticks until it is resumed; each is recorded", "paused", (*periodic.Admin).Pause),
 		m.scheduleVerb("resume", "End a pause; skipped ticks are not caught up", "resumed", (*periodic.Admin).Resume),
 	)
 	return cmd

@@ -62,7 +62,7 @@ Exit codes: 0 started (with --wait: succeeded), 1 failed, 2 wrong usage.`,
 	flags.StringArrayVarP(&params, "param", "p", nil, "a param, as `name=value`; may be given several times")
 	flags.StringVar(&object, "params", "", "params as a `JSON` object")
 	flags.StringVar(&at, "at", "", "when it is due, as `2026-01-31T09:00:00+09:00`")
-	flags.DurationVar(&in, "in", 0, "in what time it is due")
+	flags.DurationVar(&in, "in", 0, "how long until it is due")
 	flags.StringVar(&opts.Queue, "queue", "", "queue in place of the job's own")
 	flags.IntVar(&opts.Priority, "priority", 0, "1 to 4, 1 first, in place of the job's own")
 	flags.BoolVar(&wait, "wait", false, "show the run until it has ended")
