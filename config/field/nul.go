@@ -35,7 +35,7 @@ func NULParam(given json.RawMessage) (name string, found bool) {
 	return slices.Min(names), true
 }
 
-// HasNUL reports whether a text within data, which is JSON, holds a NUL. There it can only be as an escape.
+// HasNUL reports whether a text within data, which is JSON, holds a NUL. It can only appear as an escape.
 func HasNUL(data json.RawMessage) bool {
 	if !bytes.Contains(data, []byte(`\u0000`)) {
 		return false

@@ -104,7 +104,7 @@ func (im *importRun) open(ctx context.Context) (importCursor, error) {
 	if err != nil {
 		return importCursor{}, err
 	}
-	im.file, im.form = im.source.note(head), im.source.pin()
+	im.file, im.form = im.source.note(head), im.source.freeze()
 	im.plan, err = planImport(im.def, table, head)
 	if err != nil {
 		return importCursor{}, retry.Permanent(err)

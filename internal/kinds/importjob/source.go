@@ -218,8 +218,8 @@ func (s *importSource) clean(raw []byte) []byte {
 	return s.head.Encoding.Clean(nil, raw)
 }
 
-// pin is what the next attempt continues by.
-func (s *importSource) pin() *detectedFormat {
+// freeze returns what was detected, so that the next attempt reads the file the same way.
+func (s *importSource) freeze() *detectedFormat {
 	form := &detectedFormat{Compression: s.head.Compression, Encoding: s.head.Encoding}
 	if s.def.Format != config.NDJSON {
 		form.Delimiter, form.Quote = string(s.dialect.Delimiter), string(s.dialect.Quote)
