@@ -23,8 +23,9 @@ type sighting struct {
 }
 
 type watcher struct {
-	seen map[string]*sighting
-	last time.Time
+	seen    map[string]*sighting
+	last    time.Time
+	decides time.Time // when a process whose session has ended will be taken for dead; zero: there is none
 }
 
 type peer struct {
@@ -49,7 +50,11 @@ func (p *Process) sweepLoop(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			p.opts.Logger.WarnContext(ctx, "sweep", "process", p.id, "error", err)
 		}
-		return p.opts.Sweep - time.Since(began)
+		wait := p.opts.Sweep - time.Since(began)
+		if !w.decides.IsZero() { // not up to a sweep later
+			wait = min(wait, max(time.Until(w.decides), p.opts.Sweep/20))
+		}
+		return wait
 	})
 }
 
@@ -176,7 +181,7 @@ func (w *watcher) judge(peers []peer, now, ownSince time.Time, opts Opts) []peer
 	if now.Sub(w.last) > maxGap {
 		clear(w.seen)
 	}
-	w.last = now
+	w.last, w.decides = now, time.Time{}
 	present := make(map[string]bool, len(peers))
 	var dead []peer
 	for _, peer := range peers {
@@ -199,6 +204,9 @@ func (w *watcher) judge(peers []peer, now, ownSince time.Time, opts Opts) []peer
 		// A restarted database ends every session, ours too; that says nothing about the others.
 		lostSession := !s.cutOff.IsZero() && ownSince.Before(s.cutOff) && now.Sub(s.cutOff) >= opts.DeadAfterLostSession
 		still := now.Sub(s.still)
+		if at := s.cutOff.Add(opts.DeadAfterLostSession); !s.cutOff.IsZero() && at.After(now) && (w.decides.IsZero() || at.Before(w.decides)) {
+			w.decides = at
+		}
 		if still >= opts.DeadAfter || lostSession && still >= opts.DeadAfterLostSession {
 			dead = append(dead, peer)
 		}
