@@ -121,6 +121,10 @@ func TestKillWithJobs(t *testing.T) {
 	t.Parallel()
 
 	const jobs = 50
+	limit := 10 * time.Second
+	if *rounds == 1 { // beside all other tests, and with the race detector
+		limit = 20 * time.Second
+	}
 	b := setupJobs(t)
 	current := b.startWorker(t)
 	var worst time.Duration
@@ -137,8 +141,8 @@ func TestKillWithJobs(t *testing.T) {
 		took := b.until(t, jobs, 30*time.Second, runningOn, next.cmd.Process.Pid)
 		worst = max(worst, took)
 		t.Logf("round %d: all %d run again after %s", round, jobs, took.Round(10*time.Millisecond))
-		if took > 10*time.Second {
-			t.Errorf("round %d took %s, more than 10 s", round, took)
+		if took > limit {
+			t.Errorf("round %d took %s, more than %s", round, took, limit)
 		}
 		if _, err := b.pool.Exec(context.Background(), `INSERT INTO public.released VALUES ($1)`, round); err != nil {
 			t.Fatal(err)
